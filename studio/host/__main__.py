@@ -14,9 +14,9 @@ from studio.store import Home
 
 def main(arguments: list[str] | None = None) -> int:
     """Answer requests from stdin until stdin ends. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="studio.host", description="Keeps models and answers in JSON lines.")
+    parser = argparse.ArgumentParser(prog="studio.host", description="Load models and answer requests in JSON lines.")
     parser.add_argument("--home", required=True, type=Path)
-    parser.add_argument("--idle", default=10.0, type=float, help="minutes after which unused models are let go")
+    parser.add_argument("--idle", default=10.0, type=float, help="minutes after which unused models are unloaded")
     options = parser.parse_args(arguments)
     # Libraries may print to stdout, which carries the protocol. So the protocol gets its own descriptor, and descriptor
     # 1 writes to the log.

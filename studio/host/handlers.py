@@ -54,7 +54,7 @@ def chat(host: "Host", request: Chat) -> Iterator[Literal[True]]:
     from studio.inference.side_by_side import step_by_step
 
     if not any(turn.role == "user" and turn.content.strip() for turn in request.messages):
-        raise StudioError("bad-setting", "There is nothing to answer.", hint="Write something first.", field="prompt")
+        raise StudioError("bad-setting", "The message is empty.", hint="Write a message first.", field="prompt")
     with _models(host, request, labels=False) as pair:
         encoding = pair.encoding(system=request.settings.system)
         base, tuned = (
@@ -68,7 +68,7 @@ def chat(host: "Host", request: Chat) -> Iterator[Literal[True]]:
                 "The conversation is longer than this demo allows.",
                 given=f"{longest:,} tokens",
                 valid=f"up to {request.prompt_tokens:,} tokens",
-                hint="Begin a new conversation.",
+                hint="Start a new conversation.",
                 field="prompt",
             )
         for chunk in step_by_step(pair, tuned, request.settings, host.stop_of(request), base):
@@ -216,7 +216,10 @@ def _judge_labels(host: "Host", request: JudgeLabels) -> Result:
     from studio.inference.label_quality import label_errors
     from studio.inference.label_suggestions import EmbeddingStore
 
-    vectors, on_progress = EmbeddingStore(Path(request.texts.folder)), host.progress_reporter(request, "Judging labels")
+    vectors, on_progress = (
+        EmbeddingStore(Path(request.texts.folder)),
+        host.progress_reporter(request, "Checking labels"),
+    )
     suspects, trust = label_errors(vectors, _texts(request.texts), request.labels, on_progress)
     return {"rows": {row: suspect.model_dump() for row, suspect in suspects.items()}, "agrees": trust}
 
@@ -225,7 +228,7 @@ def _draw_curve(host: "Host", request: DrawCurve) -> Result:
     from studio.inference.label_quality import learning_curve
     from studio.inference.label_suggestions import EmbeddingStore
 
-    on_progress = host.progress_reporter(request, "Training on ever more rows")
+    on_progress = host.progress_reporter(request, "Training on more and more rows")
     vectors = EmbeddingStore(Path(request.texts.folder))
     return {"curve": learning_curve(vectors, _texts(request.texts), request.labels, on_progress).model_dump()}
 
@@ -284,8 +287,8 @@ def _models(
     """
     with host.model_cache.using(request.run, one_copy=True if request.visitor else None) as pair:
         if labels is not None and pair.head.single_pass != labels:
-            does = "answers in one go" if pair.head.single_pass else "writes replies"
-            raise StudioError("wrong-state", f"This run {does}; it can't be asked like this.", given=request.op)
+            does = "predicts labels or answers, not replies" if pair.head.single_pass else "writes replies, not labels"
+            raise StudioError("wrong-state", f"This run {does}.", given=request.op)
         yield pair
 
 

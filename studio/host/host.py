@@ -198,8 +198,8 @@ class Host:
         if work.seconds and now - began > work.seconds:
             raise StudioError(
                 "limit-reached",
-                f"This took longer than the {work.seconds / 60:g} minutes that this demo allows.",
-                hint="Try it with fewer rows.",
+                f"This took longer than the limit of {work.seconds / 60:g} minutes in this demo.",
+                hint="Try again with fewer rows.",
             )
         if now < self._work_until or not (self.chats or self.inbox.has_interactive):
             return
@@ -263,15 +263,18 @@ def _to_studio_error(error: Exception) -> StudioError:
     if is_out_of_memory(error):
         return StudioError(
             "out-of-memory",
-            "There is not enough memory for this model beside what is running.",
-            hint="Close other programs, wait until the run at work has ended, or choose a smaller model.",
+            "There is not enough free memory for this model.",
+            hint="Close other programs, wait until the current run ends, or choose a smaller model.",
         )
     return StudioError(
-        "unexpected", "The models could not answer.", given=type(error).__name__, hint="The details are in host.log."
+        "unexpected",
+        "The models failed to answer.",
+        given=type(error).__name__,
+        hint="The log host.log has the details.",
     )
 
 
 def _invalid_request(error: ValidationError) -> StudioError:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "request"
-    return StudioError("bad-setting", "The model host was asked something it does not know.", given=place)
+    return StudioError("bad-setting", "The request to the model host is not valid.", given=place)

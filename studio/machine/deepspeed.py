@@ -21,13 +21,13 @@ NVME_SECONDS = 60
 def why_no_deepspeed() -> str:
     """Why ZeRO can't be used on this machine. Empty when it can."""
     if find_spec("deepspeed") is None:
-        return f"ZeRO is of the library DeepSpeed, which is not installed. Install it with {INSTALL}."
+        return f"ZeRO needs the library DeepSpeed, which is not installed. Install it with {INSTALL}."
     if platform.system() != "Linux":
-        return "DeepSpeed runs on Linux; plain data parallel (zero 0) runs here, too."
+        return "DeepSpeed runs on Linux only. Data parallel training (zero 0) works here."
     if not any(shutil.which(tool) for tool in TOOLS):
-        return "DeepSpeed builds a part of itself the first time, and there is no C++ compiler. Install g++."
+        return "DeepSpeed compiles code at its first start, but there is no C++ compiler. Install g++."
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
-        return "DeepSpeed builds a part of itself the first time, and Python.h is missing. Install python3-dev."
+        return "DeepSpeed compiles code at its first start, but Python.h is missing. Install python3-dev."
     return ""
 
 
@@ -40,10 +40,10 @@ def why_no_nvme() -> str:
     try:
         result = subprocess.run([sys.executable, "-c", NVME], capture_output=True, check=False, timeout=NVME_SECONDS)
     except subprocess.TimeoutExpired:
-        return "DeepSpeed does not say whether it can write to the disk by itself on this machine."
+        return "DeepSpeed did not report whether it can offload to disk on this machine."
     if result.returncode == 0:
         return ""
-    return "DeepSpeed writes to the disk through the system's libaio, which is not installed. Install libaio-dev."
+    return "DeepSpeed needs the system library libaio to offload to disk. Install libaio-dev."
 
 
 def check_deepspeed() -> MachineCheck:
@@ -56,7 +56,7 @@ def check_deepspeed() -> MachineCheck:
     return MachineCheck(
         name="several processes",
         ok=not why,
-        detail=version_text if not why else f"{version_text}; ZeRO is not on offer, plain data parallel is",
-        fix=f"Not needed. {why}" if why else "",
+        detail=version_text if not why else f"{version_text}. Data parallel training is available, ZeRO is not",
+        fix=f"Optional. {why}" if why else "",
         needed=False,
     )

@@ -64,31 +64,31 @@ def _python() -> MachineCheck:
 
 
 def _memory(facts: MachineFacts) -> MachineCheck:
-    detail = f"{facts.memory_total / 2**30:.1f} GB, {facts.memory_available / 2**30:.1f} GB of it free"
-    fix = "Training a starter takes about 3 GB; give this machine or container 4 GB or more."
+    detail = f"{facts.memory_total / 2**30:.1f} GB, {facts.memory_available / 2**30:.1f} GB free"
+    fix = "Training a starter needs about 3 GB. Give this machine or container at least 4 GB."
     return _check("memory", facts.memory_total >= LEAST_MEMORY, detail, fix)
 
 
 def _disk(facts: MachineFacts, folder: Path) -> MachineCheck:
     there = next(place for place in (folder, *folder.parents) if place.exists())
     writable = there.is_dir() and os.access(there, os.W_OK)
-    fix = "Make room: a run of a starter takes up to 1 GB."
+    fix = "Free some disk space. A run of a starter needs up to 1 GB."
     if not writable:
-        fix = f"{there} is no folder that can be written to. Name another one with --home."
-    detail = f"{facts.disk_free / 2**30:.1f} GB free, runs are kept in {folder}"
+        fix = f"The studio can't write to the folder {there}. Choose another one with --home."
+    detail = f"{facts.disk_free / 2**30:.1f} GB free, runs are saved in {folder}"
     return _check("disk", writable and facts.disk_free >= LEAST_DISK, detail, fix)
 
 
 def _cores(facts: MachineFacts) -> str:
-    cores = f"{facts.cores} core{'s' if facts.cores != 1 else ''} to use"
-    return f"{cores}, {'quick' if facts.bfloat16_fast else 'slow'} in bfloat16"
+    cores = f"{facts.cores} core{'s' if facts.cores != 1 else ''}"
+    return f"{cores}, {'fast' if facts.bfloat16_fast else 'slow'} with bfloat16"
 
 
 def _libraries() -> MachineCheck:
     """Whether all required libraries have the tested versions."""
     versions = ", ".join(f"{name} {_version(name) or 'missing'}" for name in SHOWN)
     wrong = _unmet()
-    detail = f"{versions}. Not as needed: {', '.join(wrong)}" if wrong else versions
+    detail = f"{versions}. Wrong versions: {', '.join(wrong)}" if wrong else versions
     return _check("libraries", not wrong, detail, "Run `make setup` again.")
 
 
@@ -119,11 +119,11 @@ def _version(name: str) -> str | None:
 
 def _gpu(facts: MachineFacts) -> MachineCheck:
     names = ", ".join(f"{gpu.name} ({gpu.memory_total / 2**30:.0f} GB)" for gpu in facts.gpus)
-    fix = "Not needed. With an NVIDIA GPU and its driver, larger models train much faster."
-    return _check("gpu", bool(names), names or "none found; runs use the processor", fix, needed=False)
+    fix = "Optional. With an NVIDIA GPU and its driver, larger models train much faster."
+    return _check("gpu", bool(names), names or "none found, so runs use the CPU", fix, needed=False)
 
 
 def _four_bits() -> MachineCheck:
     installed = _version("bitsandbytes")
-    detail = f"bitsandbytes {installed}" if installed else "bitsandbytes is missing; QLoRA is not on offer"
+    detail = f"bitsandbytes {installed}" if installed else "bitsandbytes is missing, so QLoRA is not available"
     return _check("4-bit", installed is not None, detail, "Run `make setup` again.", needed=False)

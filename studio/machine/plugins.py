@@ -166,10 +166,10 @@ class Registry(Mapping[str, T]):
         """Why an object can't be registered. Empty when it can."""
         base = self._subclass_of
         if base is not None and not (isinstance(loaded, type) and issubclass(loaded, base)):
-            return f"it is no subclass of {base.__module__}.{base.__qualname__}"
+            return f"it is not a subclass of {base.__module__}.{base.__qualname__}"
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            return f"its name {name!r} is not made of lower-case letters, digits and hyphens"
+            return f"its name {name!r} must have lower-case letters, digits and hyphens only"
         if name in self._objects:
-            return "this name exists already"
+            return "this name is already used"
         missing = sorted(each for each in self._needs if not hasattr(loaded, each))
         return f"it lacks {', '.join(missing)}" if missing else ""

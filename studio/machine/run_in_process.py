@@ -219,27 +219,27 @@ def _process_error(
     stderr = supervisor.stderr.decode(errors="replace").strip()
     error: ProcessError
     if supervisor.reason == "cancelled":
-        error = ProcessCancelled("wrong-state", "This was cancelled.", hint="Start it again at any time.")
+        error = ProcessCancelled("wrong-state", "This was canceled.", hint="You can start it again.")
     elif supervisor.reason == "timeout":
         error = ProcessTimeout(
             "limit-reached",
-            f"This took longer than the {supervisor.time_limit:g} seconds that it may take.",
-            hint="Try it with less data.",
+            f"This took longer than the limit of {supervisor.time_limit:g} seconds.",
+            hint="Try again with less data.",
         )
     elif response.get("failure") == "out-of-memory" or returncode < 0:
-        limit = f"the {memory_limit / 1e9:.1f} GB that it may use" if memory_limit else "there is"
+        limit = f"its limit of {memory_limit / 1e9:.1f} GB" if memory_limit else "there is"
         error = ProcessOutOfMemory(
             "out-of-memory",
-            f"A process was ended before it was done, most likely because it needed more memory than {limit}.",
-            hint="Free memory, or try it with less data.",
+            f"A process was stopped, most likely because it needed more memory than {limit}.",
+            hint="Close other programs, or try again with less data.",
         )
         _log.warning("Out of memory in %s, exit status %s.\n%s", name, returncode, stderr)
     else:
         number = response.get("number") or hashlib.sha256(f"{name} {returncode}".encode()).hexdigest()[:6]
         error = ProcessCrashed(
             "unexpected",
-            "Something failed that the studio did not foresee.",
-            hint=f"The log has the cause under {number}.",
+            "An unexpected error occurred.",
+            hint=f"The log has the cause. Search for {number}.",
         )
         error.number = number
         _log.error("Error %s: in %s, exit status %s.\n%s", number, name, returncode, stderr)

@@ -1,4 +1,4 @@
-"""Everything a run was asked to do: one frozen model from which forms, flags, docs and checks are derived."""
+"""The settings of a run: one frozen model that defines forms, flags, docs and checks."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -18,12 +18,12 @@ GROUPS: dict[str, str] = {
 """Group → title, in the order of the page."""
 DEFAULT_METHOD = "lora"
 """The method of a config that names none, as in files of settings: training/methods has an object of this name."""
-ZERO_WORDS = ("0 · nothing: plain data parallel", "1 · optimizer", "2 · optimizer and gradients", "3 · weights, too")
-OFFLOAD_WORDS = ("where it is computed", "in the machine’s memory", "on its disk (NVMe)")
+ZERO_WORDS = ("0 · nothing (data parallel)", "1 · optimizer states", "2 · and gradients", "3 · and weights")
+OFFLOAD_WORDS = ("off (GPU memory)", "to the machine’s memory", "to its disk (NVMe)")
 
 
 def _whole_number(value: Any) -> Any:
-    """A number as it is typed, which a closed set of numbers would not take."""
+    """A number from digits that were typed: a `Literal` of numbers does not accept text."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
@@ -31,40 +31,40 @@ class TrainingConfig(FrozenModel):
     """All settings of a run, each with a value. `Plan` says why each is what it is."""
 
     task: str
-    """What the model should do."""
+    """What the model should learn to do."""
     model: str
-    """The base model: a starter, a Hub name or a folder."""
+    """The base model: a starter, a name on the Hub or a folder."""
     method: str = DEFAULT_METHOD
-    """How the model learns."""
+    """How the model is trained, for example lora."""
     preset: str = "balanced"
-    """Where the values that were not set by hand come from."""
+    """Where the values of settings that you did not set come from."""
     name: str = Field(default="", max_length=120)
-    """What the run is called."""
+    """The name of the run."""
 
-    epochs: float = setting(
-        3.0, About("learning", "Passes over the rows", "num_train_epochs", "passes", "basic"), gt=0, le=1000
-    )
-    """How often the model reads every row."""
-    max_steps: int = setting(0, About("learning", "Most steps", "max_steps", "steps"), ge=0, le=10_000_000)
-    """Ends after this many steps, where the passes have not ended before; 0 leaves it to the passes."""
-    max_minutes: float = setting(0.0, About("learning", "Longest time", "", "minutes"), ge=0, le=1_000_000)
-    """Stops after so many minutes at work and keeps the best step so far; 0 sets no limit. Resumed, it has as many."""
+    epochs: float = setting(3.0, About("learning", "Epochs", "num_train_epochs", "epochs", "basic"), gt=0, le=1000)
+    """How often training goes through all training rows. Raise it when the model still improves at the end. Lower it
+    when it overfits."""
+    max_steps: int = setting(0, About("learning", "Maximum steps", "max_steps", "steps"), ge=0, le=10_000_000)
+    """Training ends after this many steps, or earlier when all epochs are done. 0: no limit."""
+    max_minutes: float = setting(0.0, About("learning", "Time limit", "", "minutes"), ge=0, le=1_000_000)
+    """Training stops after this many minutes and keeps the best checkpoint. A resumed run gets the full time again. 0:
+    no limit."""
     learning_rate: float = setting(2e-4, About("learning", "Learning rate", "learning_rate", "", "basic"), gt=0, le=0.1)
-    """How far each step moves the weights. Too high and the loss jumps, too low and nothing happens."""
+    """How much each step changes the weights. Lower it when the loss jumps. Raise it when the loss hardly falls."""
     batch_size: int = setting(
-        4, About("learning", "Rows at once", "per_device_train_batch_size", "rows", "basic"), ge=1, le=1024
+        4, About("learning", "Batch size", "per_device_train_batch_size", "rows", "basic"), ge=1, le=1024
     )
-    """Rows that are read together in one go; more needs more memory."""
+    """Rows that each process reads at the same time. Raise it for speed on a GPU. Lower it when memory is short."""
     gradient_accumulation: int = setting(
-        1, About("learning", "Goes before a step", "gradient_accumulation_steps", "batches"), ge=1, le=1024
+        1, About("learning", "Gradient accumulation", "gradient_accumulation_steps", "batches"), ge=1, le=1024
     )
-    """Batches added up before the weights move: a larger batch in the same memory."""
+    """Batches that are added up for one step. Raise it for a larger effective batch size in the same memory."""
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = setting(
-        "cosine", About("learning", "Course of the rate", "lr_scheduler_type")
+        "cosine", About("learning", "Learning-rate schedule", "lr_scheduler_type")
     )
-    """How the learning rate changes from the first step to the last."""
+    """How the learning rate changes during training. cosine and linear lower it towards the end. constant keeps it."""
     warmup_share: float = setting(0.05, About("learning", "Warm-up", "warmup_steps", "share of steps"), ge=0, lt=1)
-    """Share of the steps over which the rate rises from zero."""
+    """Share of the steps in which the learning rate rises from zero. Raise it when the loss jumps at the start."""
     optimizer: Literal[
         "adamw",
         "adafactor",
@@ -85,174 +85,211 @@ class TrainingConfig(FrozenModel):
         "paged-ademamix",
         "paged-ademamix-8bit",
     ] = setting("adamw", About("learning", "Optimizer", "optim"))
-    """What turns gradients into steps. Most others save memory in full training; some need a GPU or a library."""
+    """The algorithm that changes the weights. Most of the others need less memory in full fine-tuning than adamw. Some
+    need a GPU or a library."""
     loraplus_ratio: float = setting(
-        1.0, About("learning", "Rate of the second side", "loraplus_lr_ratio", "times", by_method=True), ge=1, le=64
+        1.0, About("learning", "LoRA+ learning-rate ratio", "loraplus_lr_ratio", "times", by_method=True), ge=1, le=64
     )
-    """LoRA+: how much faster the adapter's second matrix learns; 16 is usual, 1 is plain LoRA."""
+    """How many times faster the second matrix of the adapter learns than the first. 16 is usual. 1 is plain LoRA."""
     layer_decay: float = setting(
-        1.0, About("learning", "Rate of each layer below", "", "of the one above", by_method=True), gt=0, le=1
+        1.0,
+        About("learning", "Layer-wise learning-rate decay", "", "times the layer above", by_method=True),
+        gt=0,
+        le=1,
     )
-    """Lower layers know most of the language and should move less: 0.9 for few rows, 1 for the same rate in all."""
+    """Learning rate of each layer compared with the layer above. 0.9 protects what lower layers know, with few rows. 1:
+    the same rate in all layers."""
     head_first: float = setting(
         0.0,
-        About("learning", "Only the head learns for", "requires_grad", "share of steps", by_method=True, by_task=True),
+        About("learning", "Head-only training", "requires_grad", "share of steps", by_method=True, by_task=True),
         ge=0,
         lt=1,
     )
-    """With few rows: the new layers for labels or answers learn alone at first, then all of the model; 0 is at once."""
-    neftune_alpha: float = setting(0.0, About("learning", "Noise on words", "neftune_noise_alpha"), ge=0, le=100)
-    """NEFTune: a little noise on what words mean, against learning replies by heart; 5 is usual, 0 is none."""
+    """Share of the steps in which only the new layers for labels or answers are trained. Try it with few rows. 0: train
+    all layers from the start."""
+    neftune_alpha: float = setting(
+        0.0, About("learning", "Embedding noise (NEFTune)", "neftune_noise_alpha"), ge=0, le=100
+    )
+    """Adds a little noise to the embeddings of the tokens. Try 5 when the model memorizes replies. 0: off."""
     weight_decay: float = setting(0.0, About("learning", "Weight decay", "weight_decay"), ge=0, le=1)
-    """Pulls weights towards zero; a little of it works against learning by heart."""
-    max_grad_norm: float = setting(1.0, About("learning", "Longest gradient", "max_grad_norm"), gt=0, le=1000)
-    """Longer gradients are cut to this length, so that one odd row can't upset the model."""
+    """Pulls the weights towards zero a little in each step. Raise it when the model overfits."""
+    max_grad_norm: float = setting(1.0, About("learning", "Gradient clipping", "max_grad_norm"), gt=0, le=1000)
+    """Longer gradients are shortened to this norm, so that one unusual row can't upset the model. Lower it when the
+    loss jumps."""
     label_smoothing: float = setting(
         0.0, About("learning", "Label smoothing", "label_smoothing_factor", by_task=True), ge=0, le=0.5
     )
-    """Share of certainty taken from the right label and spread over the others."""
+    """Share of certainty that is moved from the correct label to the others. Raise it when the model is too sure. 0:
+    off."""
 
-    max_length: int = setting(512, About("data", "Longest row", "max_length", "tokens", "basic"), ge=16, le=131_072)
-    """Rows with more tokens are cut here; the preview shows where."""
-    validation_share: float | None = setting(
-        None, About("data", "Kept for validation", "", "share of rows"), ge=0, le=0.5
-    )
-    """Share of the rows that picks the best step and is never learned from. Empty: by the number of rows."""
-    test_share: float | None = setting(None, About("data", "Kept for the test", "", "share of rows"), ge=0, le=0.5)
-    """Share of the rows that only Evaluate sees. Empty: by the number of rows."""
-    group_column: str = setting("", About("data", "Rows that stay together", "", "column"), max_length=500)
-    """Column of a customer, say: rows that are equal there are never in two parts. Empty: each row for itself."""
-    time_column: str = setting("", About("data", "Time of a row", "", "column"), max_length=500)
-    """Column of a date: the latest rows are kept for the test, those before them for validation. Empty: at random."""
-    split_column: str = setting("", About("data", "Parts from the file", "", "column"), max_length=500)
-    """Column of train, validation or test. Empty: such a column when the file has one; none: not looked at."""
-    stable_splits: bool = setting(False, About("data", "Parts by content alone", ""))
-    """A row stays in its part whatever rows are added, removed or moved; the shares are met less exactly."""
-    replay: float = setting(0.0, About("data", "General rows mixed in", "", "share of rows"), ge=0, le=0.9)
-    """Against forgetting: so large a part of what is learned from are rows of another dataset. 0.1 to 0.3 is usual."""
-    replay_from: str = setting("", About("data", "General rows from", ""), max_length=200)
-    """A dataset's id or a sample (sample:call-notes) whose rows are mixed in; its columns are matched by themselves."""
-    group_by_length: bool = setting(True, About("data", "Rows of like length together", "train_sampling_strategy"))
-    """Puts rows of like length in one batch: less padding, more speed."""
-    packing: bool = setting(True, About("data", "Short texts share a row", "packing", by_task=True))
-    """Fills rows up with several short texts, which do not see each other: fewer rows, more speed."""
+    max_length: int = setting(512, About("data", "Maximum length", "max_length", "tokens", "basic"), ge=16, le=131_072)
+    """Rows with more tokens are truncated to this length. Raise it when many rows are truncated. Lower it to save
+    memory and time."""
+    validation_share: float | None = setting(None, About("data", "Validation split", "", "share of rows"), ge=0, le=0.5)
+    """Share of the rows for validation. They choose the best checkpoint and are not trained on. Empty: chosen by the
+    number of rows."""
+    test_share: float | None = setting(None, About("data", "Test split", "", "share of rows"), ge=0, le=0.5)
+    """Share of the rows for the test set. Only Evaluate uses them. Empty: chosen by the number of rows."""
+    group_column: str = setting("", About("data", "Group column", "", "column"), max_length=500)
+    """Rows with the same value in this column stay in one split, for example all rows of a customer. Empty: no
+    groups."""
+    time_column: str = setting("", About("data", "Time column", "", "column"), max_length=500)
+    """A column with dates. The latest rows become the test set, and the rows before them the validation set. Empty:
+    random splits."""
+    split_column: str = setting("", About("data", "Split column", "", "column"), max_length=500)
+    """A column with train, validation or test for each row. Empty: such a column is used if the file has one. none: it
+    is ignored."""
+    stable_splits: bool = setting(False, About("data", "Stable splits", ""))
+    """Each row keeps its split when you add, remove or move rows. The sizes of the splits are then less exact."""
+    replay: float = setting(0.0, About("data", "Replay data", "", "share of rows"), ge=0, le=0.9)
+    """Share of the training rows that come from another dataset, so that the model forgets less. 0.1 to 0.3 is usual.
+    0: off."""
+    replay_from: str = setting("", About("data", "Replay source", ""), max_length=200)
+    """Where replay rows come from: the id of a dataset, or a sample (sample:call-notes). The columns are matched
+    automatically."""
+    group_by_length: bool = setting(True, About("data", "Group by length", "train_sampling_strategy"))
+    """Puts rows of similar length into one batch. Less padding makes training faster."""
+    packing: bool = setting(True, About("data", "Packing", "packing", by_task=True))
+    """Puts several short texts into one row, where they don't see each other. Fewer rows make training faster."""
     system_prompt: str = setting("", About("data", "System prompt", "", by_task=True), max_length=8000)
-    """Put before every conversation that brings none of its own, and before what a model that chats is asked."""
-    learn_replies: Literal["all", "last"] = setting("all", About("data", "Replies that are learned", "", by_task=True))
-    """Of a conversation with several replies: all of them, or only the last, the others being read."""
-    thinking: Literal["keep", "drop"] = setting("keep", About("data", "Thinking in replies", "", by_task=True))
-    """What stands between <think> and </think>: learned with the reply, or left out."""
+    """Placed before each conversation that has no system prompt of its own, in training and in chat."""
+    learn_replies: Literal["all", "last"] = setting("all", About("data", "Replies to train on", "", by_task=True))
+    """Which replies of a conversation are trained on: all of them, or only the last one."""
+    thinking: Literal["keep", "drop"] = setting("keep", About("data", "Reasoning in replies", "", by_task=True))
+    """The text between <think> and </think>. keep: train on it with the reply. drop: leave it out."""
     instruction: str = setting("", About("data", "Instruction", "", by_task=True), max_length=2000)
-    """Put before every text, for models that are told what to do. Empty: as the model knows it."""
+    """Placed before each text, for models that follow instructions. Empty: the instruction that the model was made
+    with."""
     answer_length: int = setting(
-        128, About("data", "Longest answer", "max_target_length", "tokens", by_task=True), ge=8, le=4096
+        128, About("data", "Maximum answer length", "max_target_length", "tokens", by_task=True), ge=8, le=4096
     )
-    """Longer answers are cut while learning; a model with a reader and a writer writes no more than this."""
-    stride: int = setting(128, About("data", "Overlap of pieces", "stride", "tokens", by_task=True), ge=0, le=4096)
-    """A long passage is read in pieces that share so many tokens, so that no answer is cut in two."""
-    balance_labels: bool = setting(False, About("learning", "Rare labels count more", "class weights", by_task=True))
-    """Each label counts as much as any other, however few rows it has: more rare ones are found, at some cost."""
-    beta: float = setting(0.1, About("learning", "Tie to the base", "beta", by_task=True), gt=0, le=10)
-    """How dearly the model pays for leaving the base: higher keeps it closer."""
+    """Longer answers are truncated in training. Encoder-decoder models also write no more than this."""
+    stride: int = setting(128, About("data", "Window overlap", "stride", "tokens", by_task=True), ge=0, le=4096)
+    """A long text is read in windows that overlap by this many tokens. Raise it for long answers, so that none is cut
+    in two."""
+    balance_labels: bool = setting(
+        False, About("learning", "More weight on rare labels", "class weights", by_task=True)
+    )
+    """All labels count the same in training, however few rows they have. Rare labels are found more often, at some
+    cost."""
+    beta: float = setting(0.1, About("learning", "Stay close to the base model", "beta", by_task=True), gt=0, le=10)
+    """How close the model stays to the base model. Raise it when replies get worse. Lower it when too little
+    changes."""
     preference_loss: Literal["sigmoid", "ipo", "hinge"] = setting(
-        "sigmoid", About("learning", "Kind of loss", "loss_type", by_task=True)
+        "sigmoid", About("learning", "Preference loss", "loss_type", by_task=True)
     )
-    """sigmoid is DPO as published; ipo learns less by heart from few pairs; hinge ignores pairs that are clear."""
+    """sigmoid is the original DPO loss. ipo overfits less with few pairs. hinge ignores pairs that are already
+    clear."""
 
-    start_from: str = setting("", About("adapter", "Begin with the result of", "", "run"), max_length=80)
-    """An earlier run of the same base model, by its id or last: this run goes on from what that one learned."""
+    start_from: str = setting("", About("adapter", "Start from run", "", "run"), max_length=80)
+    """Id of an earlier run of the same base model, or last. Training starts from its result. Empty: from the base
+    model."""
     lora_rank: int = setting(8, About("adapter", "Rank", "r", "", "basic", by_method=True), ge=1, le=1024)
-    """Width of the adapter: more can learn more, and learns by heart sooner."""
-    lora_alpha: int = setting(16, About("adapter", "Strength", "lora_alpha", by_method=True), ge=1, le=4096)
-    """How strongly the adapter counts; twice the rank is usual."""
-    lora_dropout: float = setting(0.0, About("adapter", "Dropout", "lora_dropout", by_method=True), ge=0, le=0.9)
-    """Share of the adapter that is switched off at random in each step, against learning by heart."""
+    """Size of the adapter. Raise it when the model underfits. Lower it when the model overfits or memory is short."""
+    lora_alpha: int = setting(16, About("adapter", "Adapter strength", "lora_alpha", by_method=True), ge=1, le=4096)
+    """How strongly the adapter changes the base model. Twice the rank is usual."""
+    lora_dropout: float = setting(
+        0.0, About("adapter", "Adapter dropout", "lora_dropout", by_method=True), ge=0, le=0.9
+    )
+    """Share of the adapter that is switched off at random in each step. Raise it when the model overfits."""
     lora_targets: Literal["all-linear", "attention"] = setting(
         "all-linear", About("adapter", "Layers with an adapter", "target_modules", by_method=True)
     )
-    """All linear layers learn most; attention layers alone are quicker."""
+    """all-linear can learn the most. attention is faster."""
     dropout: float | None = setting(
-        None, About("adapter", "Dropout in the model", "hidden_dropout_prob", by_method=True), ge=0, le=0.9
+        None, About("adapter", "Model dropout", "hidden_dropout_prob", by_method=True), ge=0, le=0.9
     )
-    """Share of what flows through the model that is left out at random, where it has such layers: BERT, T5 and GPT-2
-    have, Llama has none. Empty: as it was made."""
+    """Share of the model's activations that are dropped at random. BERT, T5 and GPT-2 have such layers, Llama has none.
+    Empty: the model's own value."""
     quantisation: Literal["4-bit", "8-bit"] = setting(
-        "4-bit", About("adapter", "Base held in", "load_in_4bit, load_in_8bit", by_method=True)
+        "4-bit", About("adapter", "Quantization", "load_in_4bit, load_in_8bit", by_method=True)
     )
-    """4 bits need least memory; 8 bits are more exact, for small models say, and slower on a processor."""
+    """Number of bits for each weight of the base model. 4-bit needs the least memory. 8-bit is more exact, but slower
+    on a CPU."""
     virtual_tokens: int = setting(
         16, About("adapter", "Virtual tokens", "num_virtual_tokens", "tokens", "basic", by_method=True), ge=1, le=4096
     )
-    """Made-up words before every text that learn what they should mean."""
+    """Trainable tokens that are placed before each text. Raise it when the model underfits."""
     last_layers: int = setting(
-        4, About("adapter", "Layers that learn", "", "layers", "basic", by_method=True), ge=1, le=1000
+        4, About("adapter", "Trainable layers", "", "layers", "basic", by_method=True), ge=1, le=1000
     )
-    """How many of the last layers learn whole; all below stay as they are."""
+    """Number of the model's last layers that are trained. The layers below stay as they are. Raise it when the model
+    underfits."""
     frozen_layers: int = setting(
         0,
-        About("adapter", "Lowest layers frozen", "requires_grad", "layers", by_method=True),
+        About("adapter", "Frozen layers", "requires_grad", "layers", by_method=True),
         ge=0,
         le=1000,
     )
-    """So many of the lowest layers do not learn, nor do the embeddings below them: less is forgotten, less to do."""
+    """Number of the model's first layers that are not trained, together with the embeddings. Raise it to forget less
+    and save time."""
 
     precision: Literal["bfloat16", "float16", "float32"] = setting("bfloat16", About("memory", "Precision", "dtype"))
-    """Number format of the base model's weights. Full fine-tuning keeps float32 weights whatever this says."""
-    gradient_checkpointing: bool = setting(
-        False, About("memory", "Save memory by computing twice", "gradient_checkpointing")
-    )
-    """Less memory for activations, about a third more time."""
+    """Number format of the base model's weights. Full fine-tuning always keeps float32 weights."""
+    gradient_checkpointing: bool = setting(False, About("memory", "Gradient checkpointing", "gradient_checkpointing"))
+    """Computes parts of the model twice, to need less memory for activations. Training takes about a third longer."""
 
-    eval_steps: int = setting(0, About("checkpoints", "Check every", "eval_steps", "steps"), ge=0, le=10_000_000)
-    """Steps between two looks at the validation rows; 0 works it out, one before the first step, one at the end."""
-    eval_rows: int = setting(64, About("checkpoints", "Rows in a check", "", "rows"), ge=1, le=100_000)
-    """The most validation rows in a check during training, always the same ones."""
+    eval_steps: int = setting(
+        0, About("checkpoints", "Validation interval", "eval_steps", "steps"), ge=0, le=10_000_000
+    )
+    """Steps between two validations. 0: chosen automatically. Training also validates before the first step and at the
+    end."""
+    eval_rows: int = setting(64, About("checkpoints", "Rows per validation", "", "rows"), ge=1, le=100_000)
+    """Maximum number of rows in each validation during training, always the same ones. More rows are slower but more
+    exact."""
     early_stopping_patience: int = setting(
-        3, About("checkpoints", "Stop after rises", "early_stopping_patience", "checks", "basic"), ge=0, le=1000
+        3,
+        About("checkpoints", "Early stopping patience", "early_stopping_patience", "validations", "basic"),
+        ge=0,
+        le=1000,
     )
-    """Stops when validation loss (and of labels the score) has not improved for so many checks; 0 never stops."""
-    keep_best: bool = setting(True, About("checkpoints", "Keep the best step", "load_best_model_at_end"))
-    """The result is the step with the lowest validation loss (of labels: the best macro F1), not the last."""
+    """Training stops after this many validations without improvement. Raise it when the validation loss is noisy. 0:
+    off."""
+    keep_best: bool = setting(True, About("checkpoints", "Keep the best checkpoint", "load_best_model_at_end"))
+    """The result is the checkpoint with the lowest validation loss (for labels: the best macro F1), not the last
+    one."""
 
-    watch_share: float = setting(0.1, About("checkpoints", "Time for your prompts", "", "share of the run"), ge=0, le=1)
-    """Test prompts are answered again at each new best and at the last check, at others while all that takes no more of
-    the run's time; 0: at the end only."""
+    watch_share: float = setting(0.1, About("checkpoints", "Time for test prompts", "", "share of the run"), ge=0, le=1)
+    """The model answers your test prompts at each new best validation and at the end. Other validations do so within
+    this share of the run's time. 0: only at the end."""
 
     seed: int = setting(42, About("machine", "Seed", "seed"), ge=0, le=2**31 - 1)
-    """The same seed, rows and settings give the same run again."""
-    threads: int = setting(0, About("machine", "Threads", "torch.set_num_threads"), ge=0, le=1024)
-    """Processor threads for training; 0 uses all cores that are free. Several processes share them out."""
+    """Start value of all random choices. The same seed, rows and settings give the same run again."""
+    threads: int = setting(0, About("machine", "CPU threads", "torch.set_num_threads"), ge=0, le=1024)
+    """CPU threads for training. 0: all free cores. Several processes share them."""
     processes: int = setting(1, About("machine", "Processes", "torchrun --nproc-per-node", "", "basic"), ge=1, le=64)
-    """How many processes learn together, each from its part of every step's rows: one for each GPU, or for a few cores
-    of a processor, where it is no faster."""
+    """Processes that train together, one for each GPU. Each trains on its part of the rows of a step. On a CPU, more
+    are not faster."""
     zero: Annotated[Literal[0, 1, 2, 3], BeforeValidator(_whole_number)] = setting(
-        0, About("machine", "What they share out", "zero_optimization.stage", "", "basic", words=ZERO_WORDS)
+        0, About("machine", "ZeRO stage", "zero_optimization.stage", "", "basic", words=ZERO_WORDS)
     )
-    """DeepSpeed's ZeRO: what of a run each process holds only a part of. More shared is less memory, and slower."""
+    """What DeepSpeed ZeRO splits between the processes. A higher stage needs less memory in each process, but is
+    slower."""
     offload: Literal["none", "cpu", "nvme"] = setting(
-        "none", About("machine", "What they share is held", "offload_optimizer, offload_param", words=OFFLOAD_WORDS)
+        "none", About("machine", "Offloading", "offload_optimizer, offload_param", words=OFFLOAD_WORDS)
     )
-    """Of ZeRO: in the machine's memory or on its disk in place of the GPU's memory. Slower; on a processor alone the
-    machine's memory is where it is anyway."""
-    fsdp: bool = setting(False, About("machine", "Share weights out by FSDP", "fully_shard"))
-    """PyTorch's own way for several GPUs to share weights out, in place of ZeRO-3. Pick it where DeepSpeed is missing,
-    or for an optimizer or a method that ZeRO can't take."""
+    """Keeps what ZeRO splits in the machine's memory or on its disk. This saves GPU memory, but is slower. Without a
+    GPU it has no effect."""
+    fsdp: bool = setting(False, About("machine", "Shard weights with FSDP", "fully_shard"))
+    """Splits the weights between GPUs with PyTorch instead of ZeRO-3. Use it without DeepSpeed, or for an optimizer or
+    method that ZeRO does not support."""
     mirror: Literal["none", "tensorboard", "trackio", "wandb", "mlflow"] = setting(
-        "none", About("machine", "Curves sent to", "report_to")
+        "none", About("machine", "Experiment tracker", "report_to")
     )
-    """Another program that gets a run's numbers besides. Off unless chosen; wandb, and mlflow or trackio where they are
-    set up so, send them to another machine."""
+    """A program that also gets the run's curves. wandb sends them to another machine. mlflow and trackio can do so,
+    too."""
     test_prompts: tuple[str, ...] = Field(default=(), max_length=10)
-    """Prompts answered by the base before the first step, and by the tuned model at checks and at the end."""
+    """Prompts that the base model answers before the first step, and the fine-tuned model at validations and at the
+    end."""
 
     @property
     def together(self) -> int:
-        """Rows that are read at once by all processes."""
+        """Rows that all processes read at the same time."""
         return self.batch_size * self.processes
 
     @property
     def rows_a_step(self) -> int:
-        """Rows after which the weights move."""
+        """Rows of one optimizer step: the effective batch size."""
         return self.together * self.gradient_accumulation
 
     @model_validator(mode="after")
@@ -260,13 +297,13 @@ class TrainingConfig(FrozenModel):
         shares = (self.validation_share or 0) + (self.test_share or 0)
         if shares > 0.8:
             raise ValueError(
-                f"Validation share and test share together keep {100 * shares:g} % of the rows back; 80 % is the most"
+                f"The validation and test splits together take {100 * shares:g}% of the rows. The maximum is 80%"
             )
         return self
 
 
 def settings_of(model: type[BaseModel] = TrainingConfig) -> list[str]:
-    """Names of the fields that are settings for people, in the order of the page."""
+    """Names of the fields that people can set, in the order of the page."""
     return [name for name, field in model.model_fields.items() if isinstance(field.json_schema_extra, dict)]
 
 
@@ -275,6 +312,6 @@ class Plan(FrozenModel):
 
     config: TrainingConfig
     because: tuple[str, ...]
-    """A sentence for each value that was worked out."""
+    """A sentence for each value that was chosen automatically."""
     changed: tuple[str, ...] = ()
     """Settings set by hand."""

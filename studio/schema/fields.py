@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 @dataclass(frozen=True)
 class About:
-    """What a form needs to know about a setting, beside its type, range and description."""
+    """Facts about a setting for forms, besides its type, range and description."""
 
     group: str
     label: str
@@ -23,6 +23,11 @@ class About:
     """Used only by tasks that list it in their `settings`."""
     words: tuple[str, ...] = ()
     """Labels of the values of a closed set, in their order. Empty: the values themselves."""
+
+    @property
+    def phrase(self) -> str:
+        """The label inside a sentence: in lower case, but `LoRA+`, `CPU` and other abbreviations stay as they are."""
+        return " ".join(word if any(map(str.isupper, word[1:])) else word.lower() for word in self.label.split())
 
 
 def setting(default: Any, about: About, **limits: Any) -> Any:

@@ -106,5 +106,5 @@ def demo_limits(assignments: Sequence[str] = ()) -> Limits:
             "bad-setting",
             f"The limit {first['loc'][0]} can't have this value.",
             given=str(first["input"]),
-            valid="a number of 0 or more; 0 means no limit",
+            valid="a number of 0 or more (0 means no limit)",
         ) from error

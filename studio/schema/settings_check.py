@@ -1,4 +1,4 @@
-"""Settings as people give them, checked: all that is wrong at once, in plain words."""
+"""Checks of the settings that people give: all errors at once, in plain words."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError, nearest, raise_all
 
 SHARES = ("validation_share", "test_share")
-"""What the one rule across fields is about; it is looked at when each of the fields can be."""
+"""The fields of the only rule across fields. It is checked when each of them is valid."""
 UNNAMED = "-"
-"""Stands where a task or a model has to be."""
+"""Placeholder for a required field without a valid value."""
 
 
 def config_from(values: Mapping[str, Any]) -> TrainingConfig:
-    """A checked config, or one `StudioError` that holds every problem, each with its field.
+    """A checked config, or one `StudioError` with all problems, each with its field.
 
     `values` may use kebab case, as the command line does.
     """
@@ -27,9 +27,9 @@ def config_from(values: Mapping[str, Any]) -> TrainingConfig:
 
 
 def sifted(values: Mapping[str, Any]) -> tuple[TrainingConfig, dict[str, Any], list[StudioError]]:
-    """A config of the values that can be, these values by field name, and what is wrong with all others.
+    """A config of the valid values, these values by field name, and the problems of all others.
 
-    A rule across fields is told even where another field is wrong by itself.
+    A rule across fields is checked even when another field is wrong by itself.
     """
     kept = {key.replace("-", "_"): value for key, value in values.items()}
     fields = TrainingConfig.model_fields
@@ -51,7 +51,7 @@ def sifted(values: Mapping[str, Any]) -> tuple[TrainingConfig, dict[str, Any], l
 
 @contextmanager
 def gathered(problems: list[StudioError]) -> Iterator[None]:
-    """Have a refusal told later, with all that is found after it."""
+    """Collect the problems of an error, so that they are reported together with later ones."""
     try:
         yield
     except StudioError as error:
@@ -59,7 +59,7 @@ def gathered(problems: list[StudioError]) -> Iterator[None]:
 
 
 def raise_once(problems: list[StudioError]) -> None:
-    """Raise all of them as one, and each but once: several looks may find the same."""
+    """Raise all problems as one error, without duplicates: several checks may find the same one."""
     raise_all(list({(each.field, each.message): each for each in problems}.values()))
 
 
@@ -79,13 +79,13 @@ def _plain(error: Any) -> StudioError:
 
 @cache
 def _properties() -> dict[str, Any]:
-    """The JSON schema of each field, made once: it takes longer than all the rest of the help."""
+    """The JSON schema of each field. Cached, because it takes longer than the rest of the help."""
     properties: dict[str, Any] = TrainingConfig.model_json_schema()["properties"]
     return properties
 
 
 def range_of(name: str) -> str:
-    """The allowed values of a setting in words, `above 0, at most 0.1` say."""
+    """The allowed values of a setting in words, for example `above 0, at most 0.1`."""
     schema = _properties()[name]
     schema = next((s for s in schema.get("anyOf", []) if s.get("type") != "null"), schema)
     if "enum" in schema:

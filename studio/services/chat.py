@@ -69,9 +69,9 @@ class Chat:
         if self.is_classifier(run):
             raise StudioError(
                 "wrong-state",
-                "This run answers with labels, not with replies.",
+                "This run predicts labels. It does not write replies.",
                 given="chat",
-                hint="Ask it for labels: studio chat does so by itself.",
+                hint="Ask for labels instead. studio chat does this automatically.",
             )
         return self.ask(run, messages, settings)
 
@@ -107,7 +107,7 @@ class Chat:
                 "limit-reached" if limit else "bad-setting",
                 "The conversation is too long.",
                 valid=f"up to {most:,} characters" + (" in this demo" if limit else ""),
-                hint="Clear it and begin a new one.",
+                hint="Clear it and start a new one.",
             )
         if not messages or not str(messages[-1].get("content", "")).strip():
-            raise StudioError("bad-setting", "There is nothing to answer.", hint="Write something first.")
+            raise StudioError("bad-setting", "The message is empty.", hint="Write a message first.")

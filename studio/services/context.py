@@ -27,7 +27,7 @@ class Context:
         if self.demo:
             raise StudioError(
                 "not-allowed",
-                f"{what} is not offered in a public demo.",
+                f"{what} is not available in a public demo.",
                 hint="Install the studio to use it on your own machine.",
             )
 
@@ -37,8 +37,8 @@ class Context:
         if self.role != "owner":
             raise StudioError(
                 "not-allowed",
-                f"{what} is for the owner of this studio only.",
-                hint="Ask the person who runs this studio: they log in with the owner's password.",
+                f"{what} is only for the owner of this studio.",
+                hint="Ask the owner, who logs in with the owner's password.",
             )
 
 

@@ -88,6 +88,6 @@ class Evaluation:
             return "validation", RowsRef(path=str(path), numbers=None)
         raise StudioError(
             "too-few-rows",
-            "No rows were kept apart from training, or they are no longer here.",
-            hint="Evaluate on a file of its own: studio evaluate RUN --data FILE",
+            "There are no held-out rows for this evaluation: the run has none, or they were deleted.",
+            hint="Evaluate on other rows, for example: studio evaluate RUN --data FILE",
         )

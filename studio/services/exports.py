@@ -62,7 +62,10 @@ class Exports:
             )
         if to is not None and to.exists() and not (to.is_dir() and not any(to.iterdir())):
             raise StudioError(
-                "not-allowed", "Something lies at this place already.", given=to.name, hint="Name a new folder."
+                "not-allowed",
+                "A file or folder already exists at this path.",
+                given=to.name,
+                hint="Choose a new folder.",
             )
         target = (to or folder.exports / format).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,9 @@ class Exports:
         export_named(format)
         kept = _kept_export(folder, format)
         if kept is None or not kept.zip_path or not Path(kept.zip_path).is_file():
-            raise StudioError("format-unavailable", "This was not exported yet.", given=format, hint="Export it first.")
+            raise StudioError(
+                "format-unavailable", "This format has not been exported yet.", given=format, hint="Export it first."
+            )
         return Path(kept.zip_path)
 
     def _facts(self, record: RunRecord, folder: RunFolder) -> CardFacts:
@@ -96,7 +101,7 @@ class Exports:
             dataset = self.datasets.store.get(record.dataset, record.dataset_version)
             name, rows = dataset.name, dataset.rows
         except StudioError:
-            name, rows = "a dataset that is no longer here", 0
+            name, rows = "a deleted dataset", 0
         if counts:
             rows = counts.train + counts.validation + counts.test
         return CardFacts(

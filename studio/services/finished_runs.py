@@ -42,8 +42,8 @@ class FinishedRuns:
         record = self.store.get(run)
         folder = self.store.folder(record.id)
         if not record.has_result or folder.result is None:
-            valid = "a run that has finished, or was stopped with what it had learned"
-            raise wrong_state(record, "has no tuned model yet.", valid)
+            valid = "a run that has finished, or was stopped with its best checkpoint"
+            raise wrong_state(record, "has no fine-tuned model yet.", valid)
         return record, folder
 
     def rows(self, record: RunRecord, folder: RunFolder, split: str) -> RowsRef | None:

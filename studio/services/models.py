@@ -46,7 +46,7 @@ class Models:
                 "no-such-model",
                 f"{info.title} is not on this machine yet.",
                 given=name,
-                hint=f"Download it in step 1, or with: studio download {info.name}",
+                hint=f"Download it on the Model tab, or with: studio download {info.name}",
                 field="model",
             )
         if info.needs_trust and not self.trusted(info):
@@ -54,7 +54,7 @@ class Models:
                 "unsafe-model",
                 f"{info.title} is not loaded: {info.needs_trust}",
                 given=info.name,
-                hint=f"If you know who made it and trust them, allow it in step 1, or with: studio trust {info.name}",
+                hint=f"If you trust its authors, allow it on the Model tab, or with: studio trust {info.name}",
                 field="model",
             )
         return info
@@ -77,9 +77,9 @@ class Models:
         if allowed and seen is not None and seen != info.fingerprint:
             raise StudioError(
                 "wrong-state",
-                f"{info.title} has changed since it was looked at.",
+                f"{info.title} has changed since you saw it.",
                 given=info.name,
-                hint="Look at it again before you allow it.",
+                hint="Check it again before you allow it.",
                 field="model",
             )
         self.context.home.trust_model(info, allowed)
@@ -95,8 +95,8 @@ class Models:
         memory, fits = memory_fit(info, task_info or default_task(), machine)
         why = task_info.unavailable_reason(info) if task_info else ""
         if not why and fits == "too-large":
-            whose = "the GPU" if machine.gpus else "this machine"
-            why = f"Needs about {memory / 2**30:.0f} GB at the least; {whose} has {free / 2**30:.0f}."
+            whose = "The GPU" if machine.gpus else "This machine"
+            why = f"Needs at least {memory / 2**30:.0f} GB of memory. {whose} has {free / 2**30:.0f} GB."
         return ModelView(
             info=info,
             sentence=sentences.get("sentence", info.note),
@@ -164,7 +164,7 @@ class Models:
 
     def cancel_download(self, name: str) -> None:
         """Stop a download. Started again, it continues."""
-        self.context.owner_only("Cancelling a download")
+        self.context.owner_only("Canceling a download")
         self.downloads.cancel(name)
 
     def set_hub_token(self, token: str) -> None:
@@ -232,7 +232,7 @@ class Downloads:
         except Exception as exception:  # the edge of a thread: unexpected errors must be reported too
             status, error = (
                 "failed",
-                f"The download ended with an error ({type(exception).__name__}). Try again: it goes on where it was.",
+                f"The download ended with an error ({type(exception).__name__}). Start it again to continue.",
             )
         this.state = this.state.model_copy(update={"status": status, "error": error})
 

@@ -115,8 +115,8 @@ class DatasetStore:
             (dataset, version),
         )
         if row is None:
-            what = f"There is no dataset {dataset}" + (f" with a version {version}." if version else ".")
-            raise StudioError("no-such-dataset", what, hint="Bring the file again, or choose another dataset.")
+            what = f"There is no dataset {dataset}" + (f" with version {version}." if version else ".")
+            raise StudioError("no-such-dataset", what, hint="Import the file again, or choose another dataset.")
         return DatasetRecord.model_validate_json(row["record"])
 
     def has(self, dataset: str, version: int | None = None) -> bool:

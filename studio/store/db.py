@@ -289,9 +289,9 @@ def busy(path: Path) -> StudioError:
     """The error when another program holds the write lock for too long."""
     return StudioError(
         "busy-database",
-        "Another program holds the studio's database, and does not let go of it.",
+        "Another program has locked the studio's database.",
         given=path.name,
-        hint="A backup or a synchroniser may be at it. Try again when it is done.",
+        hint="This can be a backup or a sync program. Try again when it has finished.",
     )
 
 

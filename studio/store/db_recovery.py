@@ -67,17 +67,17 @@ def damaged(path: Path) -> StudioError:
     """The error of the operation that found the damage."""
     return StudioError(
         "damaged-database",
-        "The studio's database was damaged, and was mended just now.",
+        "The studio's database was damaged and has been repaired.",
         given=path.name,
-        hint="Try again. The damaged file is kept; runs and rows are listed again from their folders.",
+        hint="Try again. Runs and rows were read from their folders, and the damaged file is still there.",
     )
 
 
 def _add_notice(notice: Path, damaged_file: Path, saved: int, time: str) -> None:
     sentence = (
-        f"On {time[:10]} at {time[11:16]} UTC the database was found damaged. It is kept as {damaged_file.name}; "
-        f"{saved:,} lines of it could be read and were taken over, and runs and rows were listed again from their "
-        "folders. Look whether labels, tags and notes are as you left them."
+        f"On {time[:10]} at {time[11:16]} UTC the database was damaged. The studio repaired it with {saved:,} lines "
+        "that could be read, and with the folders of runs and rows. Check whether labels, tags and notes are complete. "
+        f"The damaged file is {damaged_file.name}."
     )
     write_whole(notice, json.dumps([*read_notices(notice.parent), sentence]))
 

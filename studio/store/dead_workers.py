@@ -16,21 +16,21 @@ STALE_SECONDS = PATIENCE + 15 * 60
 """A live worker without a heartbeat for this long hangs. A worker that waits for the database does not."""
 END_SECONDS = 60
 """Seconds that a hung worker has to end after SIGTERM."""
-HANGS = f"It has said nothing for {STALE_SECONDS / 60:.0f} minutes: its process is being ended."
+HANGS = f"Its process has not responded for {STALE_SECONDS / 60:.0f} minutes and is being stopped."
 Cause = Literal["memory", "hung", "restarted", "killed"]
 Safe = Callable[[Path], int | None]
 """Folder of checkpoints → the last step from which the run can resume."""
 CAUSE_TEXT: dict[Cause, str] = {
-    "memory": "the system ended it, since there was no memory left. Fewer rows at once, shorter rows, QLoRA or a "
-    "smaller model need less.",
-    "hung": f"it said nothing for {STALE_SECONDS / 60:.0f} minutes, so it was ended.",
-    "restarted": "the machine was restarted.",
-    "killed": "somebody or something killed it.",
+    "memory": "The system stopped it, because memory ran out. A smaller batch size, a smaller maximum length, QLoRA or "
+    "a smaller model needs less memory.",
+    "hung": f"It did not respond for {STALE_SECONDS / 60:.0f} minutes and was stopped.",
+    "restarted": "The machine was restarted.",
+    "killed": "Another program or a person killed it.",
 }
 
 
 def is_hung(row: sqlite3.Row) -> bool:
-    """Whether the worker is alive but has sent no heartbeat for too long. Uses the monotonic clock, which nobody can
+    """Whether the worker is alive but has sent no heartbeat for too long. Uses the monotonic clock, which can't be
     set and which stops while the machine sleeps."""
     return lives(row["pid"], row["identity"]) and _silent(row) > STALE_SECONDS
 
@@ -56,14 +56,14 @@ def cause_of(row: sqlite3.Row) -> Cause:
 
 def failure_reason(cause: Cause, row: sqlite3.Row, checkpoints: Path, safe: Safe | None) -> str:
     """The reason to report: where the worker ended, why, and from which step the run can resume."""
-    where = f"in step {row['step']} of {row['steps']}" if row["steps"] else "before the first step"
-    ended = f"The process that trained ended {where} without a last word: {CAUSE_TEXT[cause]}"
+    where = f"at step {row['step']} of {row['steps']}" if row["steps"] else "before the first step"
+    ended = f"The training process ended unexpectedly {where}. {CAUSE_TEXT[cause]}"
     if safe is None:
-        return f"{ended} Resume goes on from its last checkpoint, if it has one."
+        return f"{ended} Resume continues from the last checkpoint, if there is one."
     step = safe(checkpoints)
     if step is None:
-        return f"{ended} There is no checkpoint to go on from: Resume starts again."
-    return f"{ended} Everything up to step {step} is safe: Resume goes on from there."
+        return f"{ended} There is no checkpoint, so Resume starts again."
+    return f"{ended} All progress up to step {step} is saved. Resume continues from there."
 
 
 def _silent(row: sqlite3.Row) -> float:

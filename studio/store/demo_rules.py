@@ -13,7 +13,7 @@ MOST_ROWS_A_STEP = 256
 ONE_VALUE: dict[str, tuple[object, str]] = {
     "mirror": ("none", "Experiment trackers are"),
     "processes": (1, "Several processes for one run are"),
-    "offload": ("none", "Memory outside the GPU is"),
+    "offload": ("none", "Offloading is"),
     "zero": (0, "ZeRO is"),
     "fsdp": (False, "FSDP is"),
 }
@@ -28,7 +28,7 @@ def require_allowed(workspace: Workspace, spec: RunSpec) -> None:
         problems.append(
             StudioError(
                 "no-such-run",
-                "There is no such run to start from.",
+                "There is no run with this id to start from.",
                 given=config.start_from,
                 hint="See all runs with: studio runs",
                 field="start_from",
@@ -49,7 +49,7 @@ def not_offered(config: TrainingConfig) -> list[StudioError]:
     return [
         StudioError(
             "not-allowed",
-            f"{subject} not offered in a public demo.",
+            f"{subject} not available in a public demo.",
             given=getattr(config, name),
             valid=value,
             hint="Install the studio to use it on your own machine.",
@@ -71,7 +71,7 @@ def too_large_steps(config: TrainingConfig) -> list[StudioError]:
             "A training step has more rows than this demo allows.",
             given=config.rows_a_step,
             valid=f"up to {MOST_ROWS_A_STEP} rows: batch size × gradient accumulation",
-            hint="Choose a smaller batch size or fewer accumulated batches.",
+            hint="Lower the batch size or the gradient accumulation.",
             field="gradient_accumulation",
         )
     ]

@@ -58,9 +58,9 @@ def require_room(folder: Path, bytes_needed: int) -> None:
     if free < bytes_needed + RESERVE:
         raise StudioError(
             "disk-full",
-            "There is not enough room on the disk.",
+            "There is not enough disk space.",
             given=f"{free / 2**20:,.0f} MB free, {(bytes_needed + RESERVE) / 2**20:,.0f} MB needed",
-            hint="Free some room, or delete runs and datasets that are no longer needed.",
+            hint="Delete runs, datasets or other files that you no longer need.",
         )
 
 
@@ -108,7 +108,7 @@ def disk_full(path: Path) -> StudioError:
     return StudioError(
         "disk-full",
         f"The disk became full while {path.name} was written.",
-        hint="Nothing that was there before is lost. Free some room and try again.",
+        hint="Free some disk space and try again. No earlier data is lost.",
     )
 
 

@@ -68,7 +68,7 @@ class Home:
         """The workspace of that name. It is created by its first write."""
         if not _NAME.fullmatch(name):
             raise StudioError(
-                "not-allowed", "That is no name of a workspace.", valid="up to 64 letters, digits and dashes"
+                "not-allowed", "This is not a valid name of a workspace.", valid="up to 64 letters, digits and dashes"
             )
         return Workspace(self, name)
 
@@ -234,7 +234,7 @@ class Workspace:
         if self.is_visitors and name not in STARTERS:
             raise StudioError(
                 "not-allowed",
-                "In a public demo only the starter models can be used.",
+                "Only the starter models are available in a public demo.",
                 valid=sorted(STARTERS),
                 hint="Install the studio to use other models on your own machine.",
                 field="model",

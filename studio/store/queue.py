@@ -300,22 +300,22 @@ def _require_slot(rows: Sequence[sqlite3.Row], workspace: str, owner: Owner) -> 
     waiting = sum(row["workspace"] == workspace for row in rows[1:])
     if rows and limits.over("waiting_runs", waiting + 1):
         raise _too_many_runs(
-            "You have as many waiting runs as this demo allows.",
-            f"{waiting} waiting",
-            f"up to {limits.waiting_runs} waiting",
+            "This demo allows no more queued runs for you.",
+            f"{waiting} queued",
+            f"up to {limits.waiting_runs} queued",
         )
     own = sum(row["workspace"] == workspace for row in rows)
     if limits.running_runs and limits.waiting_runs and own >= limits.running_runs + limits.waiting_runs:
         raise _too_many_runs(
-            "You have as many runs as this demo allows.",
-            f"{own} running or waiting",
-            f"up to {limits.running_runs} running and {limits.waiting_runs} waiting",
+            "This demo allows no more runs for you.",
+            f"{own} running or queued",
+            f"up to {limits.running_runs} running and {limits.waiting_runs} queued",
         )
     together = sum(row["owner"] == (owner.name or workspace) for row in rows)
     if limits.over("runs_per_address", together + 1):
         raise _too_many_runs(
-            "Your network address has as many runs as this demo allows.",
-            f"{together} running or waiting",
+            "This demo allows no more runs from your network address.",
+            f"{together} running or queued",
             f"up to {limits.runs_per_address} for all visitors with this address",
         )
 

@@ -45,10 +45,10 @@ class Quota:
         if self.own and used + bytes_needed > self.own:
             raise StudioError(
                 "limit-reached",
-                f"{what} needs more disk space than this demo gives to a visitor.",
+                f"{what} needs more disk space than a visitor has in this demo.",
                 given=f"{bytes_needed / MB:,.0f} MB needed, {max(0, self.own - used) / MB:,.0f} MB left",
                 valid=f"up to {self.own / MB:,.0f} MB for datasets, runs and exports together",
-                hint=f"Delete runs or datasets that you no longer need (Storage, under Runs){else_do}.",
+                hint=f"Delete runs or datasets that you no longer need (Runs tab, Storage){else_do}.",
             )
         if self.total and used_by_visitors(self.home) + bytes_needed > self.total:
             raise StudioError(
@@ -56,7 +56,7 @@ class Quota:
                 "The disk space for all visitors of this demo is used up.",
                 given=f"{bytes_needed / MB:,.0f} MB needed",
                 valid=f"up to {self.total / MB:,.0f} MB for all visitors together",
-                hint="Try again later: workspaces without visits are deleted.",
+                hint="Try again later. Unused workspaces are deleted after some time.",
             )
 
 

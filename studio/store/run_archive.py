@@ -125,7 +125,7 @@ def unpack(file: Path, into: Path) -> None:
 def _check(folder: Path) -> None:
     """Require that an extracted folder describes a run and refers to nothing outside the studio."""
     if not isinstance(read_json(folder / "run.json").get("run"), dict):
-        raise no_run("its run.json says nothing of a run")
+        raise no_run("its run.json does not describe a run")
     spec = read_spec(folder / "config.yaml")
     named = (
         spec.dataset,
@@ -134,19 +134,19 @@ def _check(folder: Path) -> None:
         spec.config.start_from,
     )
     if not all(PLAIN.fullmatch(name) for name in named):
-        raise no_run("it names rows or runs by a path")
+        raise no_run("it refers to rows or runs by a path")
     report, splits = folder / "report.json", folder / "splits.json"
     try:
         if report.exists():
             Report.model_validate_json(report.read_bytes())
         parts = json.loads(splits.read_bytes()) if splits.exists() else {}
         if not all(isinstance(parts.get(part) or [], list) for part in ("train", "validation", "test")):
-            raise ValueError("parts are lists of rows")
+            raise ValueError("a split must be a list of rows")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise no_run("its report or its parts can't be read") from error
+        raise no_run("its report or its splits can't be read") from error
     for path in folder.rglob("*.json"):
         if "auto_map" in read_json(path):
-            raise no_run(f"{path.name} asks for code of a repository")
+            raise no_run(f"{path.name} needs code from a repository")
 
 
 def _unpack(file: Path, into: Path) -> None:
@@ -157,7 +157,7 @@ def _unpack(file: Path, into: Path) -> None:
             for member in members:
                 _copy(archive, member, into / member.filename)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise no_run("it is no whole zip file") from error
+        raise no_run("it is not a complete zip file") from error
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
@@ -165,19 +165,19 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     names = [info.filename for info in infos]
     if not {"config.yaml", "run.json"} <= set(names):
-        raise no_run("it holds no config.yaml and run.json")
+        raise no_run("config.yaml or run.json is missing")
     if len(names) > MAX_FILES or sum(info.file_size for info in infos) > MAX_BYTES:
         raise StudioError(
             "too-large",
-            "The file holds more than a run does.",
+            "The file is too large for a run.",
             given=f"{len(names):,} files, {sum(info.file_size for info in infos) / 2**30:.1f} GB",
             valid=f"up to {MAX_FILES} files and {MAX_BYTES >> 30} GB",
         )
     if len(set(names)) < len(names):
-        raise no_run("a name stands in it twice")
+        raise no_run("it has two files with the same name")
     for info in infos:
         if not _belongs(info.filename) or stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
-            raise no_run(f"{info.filename[:100]!r} has no place in a run")
+            raise no_run(f"{info.filename[:100]!r} does not belong to a run")
         if not info.filename.endswith(BINARY) and info.file_size > MAX_TEXT_BYTES:
             raise no_run(f"{info.filename[:100]!r} is too large")
         yield info
@@ -191,7 +191,7 @@ def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> Non
         while chunk := source.read(CHUNK):
             left -= len(chunk)
             if left < 0:
-                raise no_run(f"{member.filename!r} is larger than it says")
+                raise no_run(f"{member.filename!r} is larger than the zip file says")
             out.write(chunk)
 
 
@@ -219,8 +219,8 @@ def no_run(why: str) -> StudioError:
     """The error for a file that `pack` did not write."""
     return StudioError(
         "unreadable-file",
-        "This file is no run of the studio.",
+        "This file is not a run that the studio saved.",
         given=why,
-        valid="a file that “Save as a file” or studio export-run wrote",
-        hint="Nothing of it was kept.",
+        valid="a file from “Save as a file” or studio export-run",
+        hint="Nothing was imported. Export the run again and import the new file.",
     )

@@ -31,7 +31,9 @@ LEFT_OVER = 24 * 3600
 """Age in seconds after which a partly made folder is considered abandoned."""
 NOT_IMPORTED = {"id", "task", "model", "method", "dataset", "dataset_version", "stop_wish", "has_result"}
 """Fields of a run's record that its settings or its folder tell, and the request to stop."""
-COPIED_WHILE_RUNNING = "It came here in the middle of its work. Resume goes on from its last checkpoint, if it has one."
+COPIED_WHILE_RUNNING = (
+    "It was copied here while it was training. Resume continues from its last checkpoint, if there is one."
+)
 
 
 def describe(db: Database, folder: Path, record: RunRecord, more: dict[str, Any] | None = None) -> None:
@@ -167,7 +169,7 @@ def read_spec(path: Path) -> RunSpec:
             "damaged-run",
             "The run's config.yaml can't be read.",
             given=f"{path.parent.name}/{path.name}",
-            hint="It was changed by hand, or is of another program. Put back the file as the studio wrote it.",
+            hint="It was edited, or another program wrote it. Restore the original file.",
         ) from error
 
 
@@ -176,7 +178,7 @@ class PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
+            raise yaml.YAMLError("aliases are not allowed")
         return super().compose_node(parent, index)
 
 

@@ -55,9 +55,9 @@ def import_rows(folder: Path, datasets: DatasetStore) -> None:
     names = {f"{dataset}-v{version}": (dataset, version) for dataset, version in dataset_versions(spec)}
     entries = [source, *source.glob("*")]
     if unexpected := {path.stem for path in entries[1:]} - set(names):
-        raise no_run(f"it holds rows that the run did not learn from: {min(unexpected)}")
+        raise no_run(f"it has rows that the run was not trained on: {min(unexpected)}")
     if any(path.is_symlink() for path in entries) or not all(map(PLAIN.fullmatch, names)):
-        raise no_run("it names rows by a path")
+        raise no_run("it refers to rows by a path")
     with alone(datasets.root):
         rows = [
             (source / f"{name}.parquet", _record_of(source / name, *names[name]))
@@ -87,9 +87,9 @@ def import_rows_or_advice(folder: Path, datasets: DatasetStore) -> AdviceEvent |
             raise
         return AdviceEvent(
             step=0,
-            title="Its rows were not taken in",
-            message=f"The folder of this run was copied here, and of its rows this is so: {error.given}.",
-            action="To evaluate it, or to go on, delete it here and copy its folder again when that is whole.",
+            title="The rows of this run were not imported",
+            message=f"The folder of this run was copied here, but there is a problem with its rows: {error.given}.",
+            action="Delete the run here, then copy its complete folder again.",
         )
     return None
 
@@ -109,7 +109,7 @@ def _record_of(rows: Path, dataset: str, version: int) -> DatasetRecord:
         table = open_parquet(rows.with_name(f"{rows.name}.parquet"))
         claimed = (record.id, record.version, record.rows, record.columns)
         if claimed != (dataset, version, sum(1 for _ in table.source.values(1)), tuple(table.columns)):
-            raise ValueError("it tells of other rows")
+            raise ValueError("it describes other rows")
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, StudioError) as error:
-        raise no_run("its rows can't be read, or are not what it says of them") from error
+        raise no_run("its rows can't be read, or differ from their description") from error
     return record

@@ -83,7 +83,7 @@ class RunStore:
         """The run that was created with this `once`."""
         row = self.db.row("SELECT * FROM runs WHERE once = ?", (once,))
         if row is None:
-            raise StudioError("no-such-run", "There is no such run.", hint="See all runs with: studio runs")
+            raise StudioError("no-such-run", "There is no run with this id.", hint="See all runs with: studio runs")
         return _record(row)
 
     def get(self, run: str) -> RunRecord:

@@ -46,7 +46,7 @@ class SearchStore:
             return known[0]
         spec = next((each for each in known if each.id == search), None)
         if spec is None:
-            raise StudioError("unknown-name", f"There is no search {search}.", hint="The newest is called last.")
+            raise StudioError("unknown-name", f"There is no search {search}.", hint="Use last for the newest search.")
         return spec
 
     def all(self) -> list[SearchSpec]:

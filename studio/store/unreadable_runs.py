@@ -32,8 +32,8 @@ def forget(root: Path) -> None:
 
 def _sentence(run: str) -> str:
     return (
-        f"The run folder {run} is not listed, since its config.yaml can't be read: it was changed by hand, or is of "
-        "another program. Put back the file as the studio wrote it, or take the folder away."
+        f"The run folder {run} is not listed, because its config.yaml can't be read. It was edited, or another "
+        "program wrote it. Restore the original file, or remove the folder."
     )
 
 

@@ -18,16 +18,16 @@ from studio.worker.run import Worker
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 trained or stopped, 1 failed, 2 the run belongs to another worker."""
-    parser = argparse.ArgumentParser(prog="studio.worker", description="Trains one run.")
-    parser.add_argument("--home", type=Path, help="where everything is kept")
-    parser.add_argument("--workspace", default="default", help="whose run it is")
+    parser = argparse.ArgumentParser(prog="studio.worker", description="Train one run.")
+    parser.add_argument("--home", type=Path, help="data folder of the studio")
+    parser.add_argument("--workspace", default="default", help="workspace of the run")
     parser.add_argument("--prepared", action="store_true", help="import first, then read the run from stdin")
-    parser.add_argument("run", nargs="?", help="the run's id")
+    parser.add_argument("run", nargs="?", help="id of the run")
     given = parser.parse_args(arguments)
     if given.prepared:
         return _prepared()
     if not given.run:
-        parser.error("which run?")
+        parser.error("the id of a run is missing")
     set_up_log()
     return Worker(Home(given.home), given.workspace, given.run).work()
 

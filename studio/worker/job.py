@@ -31,9 +31,9 @@ def training_job(
     if start and start_weights is None and not (saved.loadable() if finalize_only else saved.resumable()):
         raise StudioError(
             "no-such-run",
-            "The result that this run begins with is no longer there.",
+            "The result that this run should start from was deleted.",
             given=start,
-            hint="That run was deleted, or its result was. Begin a new run with another one, or with the base model.",
+            hint="Start a new run from another result, or from the base model.",
             field="start_from",
         )
     info, limits = workspace.find_model(spec.config.model), workspace.limits

@@ -132,7 +132,7 @@ class RankServer:
                 raise killed(for_memory=True)
             raise StudioError(
                 "training-failed",
-                "The processes that should train together ended before they began.",
+                "The training processes ended before the first step.",
                 hint="The run's log has the details.",
             )
         return self.outcome
@@ -189,7 +189,7 @@ class RankServer:
         try:
             self.launcher.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            log.error("The processes did not end by themselves.")
+            log.error("The processes did not end in time.")
 
 
 def cores() -> list[int]:
@@ -202,13 +202,13 @@ def killed(for_memory: bool) -> StudioError:
     if for_memory:
         return StudioError(
             "out-of-memory",
-            "The system ended one of the processes that trained together, since there was no memory left.",
-            hint="Use fewer rows at once, shorter rows, fewer processes, or a smaller model.",
+            "The system stopped one of the training processes, because memory ran out.",
+            hint="Use a smaller batch size, a smaller maximum length, fewer processes, or a smaller model.",
         )
     return StudioError(
         "training-failed",
-        "One of the processes that trained together was killed.",
-        hint="Resume goes on from the last checkpoint.",
+        "One of the training processes was killed.",
+        hint="Resume continues from the last checkpoint.",
     )
 
 

@@ -14,7 +14,7 @@ from studio.schema.events import (
 from studio.schema.runs import PHASE_WORDS, StopWish
 from studio.store.files import NO_ROOM
 
-ENDED_FROM_OUTSIDE = "since its process was asked to end from outside (SIGTERM)"
+ENDED_FROM_OUTSIDE = "because its process was stopped from outside (SIGTERM)"
 """The reason of a run that was stopped by a signal and not by the user. The page recognizes it by the signal's name."""
 
 
@@ -26,18 +26,18 @@ def to_studio_error(error: BaseException) -> StudioError:
         return StudioError(
             "out-of-memory",
             "The run needed more memory than there is.",
-            hint="Use fewer rows at once, shorter rows, QLoRA, or a smaller model.",
+            hint="Use a smaller batch size, a smaller maximum length, QLoRA, or a smaller model.",
         )
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return StudioError(
             "disk-full",
-            "The disk became full.",
-            hint="Everything up to the last checkpoint is safe. Free some room, then resume the run.",
+            "The disk is full.",
+            hint="Free some disk space, then resume the run from its last checkpoint.",
         )
-    first_line = next(iter(str(error).strip().splitlines()), "no words")
+    first_line = next(iter(str(error).strip().splitlines()), "no message")
     return StudioError(
         "training-failed",
-        "Training ended with an error that the studio does not know.",
+        "Training failed with an unexpected error.",
         given=f"{type(error).__name__}: {first_line[:300]}",
         hint="The run's log has the details.",
     )
@@ -46,12 +46,12 @@ def to_studio_error(error: BaseException) -> StudioError:
 def stop_message(wish: StopWish, kept: bool, step: int, best_step: int | None, why: str = "on request") -> str:
     """The reason of a stopped run: what was kept, or why nothing was."""
     if wish == "discard":
-        return "Stopped on request; nothing was kept."
+        return "Stopped on request. Its progress was discarded."
     if not kept:
-        return f"Stopped {'' if why == 'on request' else f'{why}, '}before the first step; there is nothing to keep."
+        return f"Stopped before the first step {why}. There is no result."
     if best_step is not None and best_step != step:
-        return f"Stopped {why} in step {step:,}; the best step so far, {best_step:,}, is kept."
-    return f"Stopped {why}; what it had learned by step {step:,} is kept."
+        return f"Stopped at step {step:,} {why}. The best checkpoint, from step {best_step:,}, is the result."
+    return f"Stopped at step {step:,} {why}. The checkpoint from this step is the result."
 
 
 def log_line(event: AnyEvent, steps: int) -> str:
@@ -60,13 +60,13 @@ def log_line(event: AnyEvent, steps: int) -> str:
     match event:
         case StepEvent():
             line = (
-                f"step {event.step}/{steps}  loss {event.loss:.4f}  rate {event.learning_rate:.2e}  "
+                f"step {event.step}/{steps}  loss {event.loss:.4f}  learning rate {event.learning_rate:.2e}  "
                 f"{event.rows_per_second:.2f} rows/s  {event.memory_bytes / 1e6:,.0f} MB"
             )
         case EvaluationEvent():
             metrics = "".join(f"  {name} {value:.4f}" for name, value in event.metrics.items())
             best = "  best so far" if event.best else ""
-            line = f"check at step {event.step}  loss {event.eval_loss:.4f}{metrics}{best}"
+            line = f"validation at step {event.step}  loss {event.eval_loss:.4f}{metrics}{best}"
         case CheckpointEvent():
             line = f"saved {event.name}, {event.bytes / 1e6:,.0f} MB"
         case PhaseEvent():

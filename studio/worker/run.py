@@ -119,7 +119,7 @@ class Worker:
                 self._keep_queue_entry = True
                 return False
             if self._is_cancelled():
-                words = "Taken out of the queue."
+                words = "Removed from the queue."
                 self.runs.set_status(self.run, "stopped", words, only_from=("queued", "paused"), reason=words)
                 return False
             if self.home.queue.position(self.run) is None:
@@ -131,7 +131,7 @@ class Worker:
                 return False
             self._start_next_worker(free)
             if not logged:
-                log.info("Waiting: another run is at work on this machine, or there is too little memory.")
+                log.info("Waiting: another run is training on this machine, or there is too little memory.")
                 logged = True
             time.sleep(WAIT_SECONDS)
         self._start_next_worker(free)
@@ -187,7 +187,7 @@ class Worker:
         self.coach = Coach(job.config, (each.event for each in past))
         outcome = train(job, self.emit, self.should_stop)
         if not self._owns_run():
-            log.error("Run %s was taken for lost meanwhile; what it has become is not this worker's to say.", self.run)
+            log.error("Run %s was given up as lost in the meantime, so this worker does not set its status.", self.run)
             return
         if outcome.stopped in (None, "keep"):
             self._append_all(self.coach.end())
@@ -293,7 +293,8 @@ class Worker:
             kept = outcome.path is not None
             words = stop_message(outcome.stopped, kept, outcome.steps, outcome.best_step, self._why_stopped())
         elif outcome.early:
-            words = f"Ended early, since checks no longer got better; the best step, {outcome.best_step:,}, is kept."
+            result = f"The best checkpoint, from step {outcome.best_step:,}, is the result."
+            words = f"Early stopping: validations no longer improved. {result}"
         self.step = outcome.steps
         self._beat()
         self.runs.set_status(
@@ -313,7 +314,7 @@ class Worker:
         if self._time_is_up:
             allowed = self.workspace.limits.run_minutes
             minutes = min(each for each in (self._limit / 60, allowed) if each)
-            return f"after {minutes:g} minutes, its longest time"
+            return f"after {minutes:g} minutes, its time limit"
         if self._disk_is_full or self._no_more_room:
             return "because your disk space in this demo is used up"
         # A stop request that is not obeyed in time is followed by the same signal. Then the user has stopped the run.
@@ -324,7 +325,7 @@ class Worker:
         """Set the status to paused. The checkpoint of this step exists."""
         self.step = step
         self._beat()
-        words = f"Paused after step {step:,}; it goes on from there as if nothing was." if step else "Paused."
+        words = f"Paused after step {step:,}. Resume continues from there." if step else "Paused."
         self.runs.set_status(self.run, "paused", words, only_from=WORKING, reason=words, stop_wish=None)
         log.info(words)
 

@@ -186,7 +186,7 @@ def test_a_length_beyond_the_models_is_said_before_start_can_be_pressed(page: Pa
     tab(page, "3 Method")
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=SLOW)
     page.locator("summary").filter(has_text="Data").first.click()
-    field = page.get_by_label("Longest row")
+    field = page.get_by_label("Maximum length, tokens")
     field.fill("100000")
     field.press("Tab")
     expect(field).to_have_attribute("aria-invalid", "true", timeout=SLOW)

@@ -101,7 +101,7 @@ def test_made_rows_are_looked_at_before_they_become_a_version(page: Page, tmp_pa
     expect(page.get_by_text("0 wait · 5 kept · 1 refused")).to_be_visible()
     button(page, "Add 5 rows").click()
     expect(page.get_by_text("66 rows", exact=False).first).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("5 rows made from others added: spelling noise", exact=False).first).to_be_visible()
+    expect(page.get_by_text("5 rows added by augmentation: spelling noise", exact=False).first).to_be_visible()
     expect(page.get_by_label("Role of the column made_by")).to_have_value("ignore")
     expect(page.locator(".splits")).to_contain_text("9 validation")
     button(page, "Back to version 1").click()

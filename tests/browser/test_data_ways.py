@@ -36,9 +36,11 @@ def test_a_file_is_read_another_way_and_the_versions_are_compared(page: Page, tm
     expect(page.get_by_label("Between two cells")).to_have_value("")
     expect(page.get_by_label("Between two cells").locator("option:checked")).to_have_text("As found: semicolon")
     page.get_by_label("First line holds names").select_option("no")
-    expect(page.get_by_text(re.compile("version 2, read anew: no line of names"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile("version 2, read again: no column names in the first line"))).to_be_visible(
+        timeout=SLOW
+    )
     page.get_by_label("First line holds names").select_option("")
-    expect(page.get_by_text(re.compile("version 3, read anew"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile("version 3, read again"))).to_be_visible(timeout=SLOW)
     page.locator(".doctor li").filter(has_text="cop").get_by_role("button", name="Remove").click()
     expect(page.get_by_text(re.compile("version 4, 2 rows removed"))).to_be_visible(timeout=SLOW)
     page.get_by_role("radio", name="Versions").check()

@@ -42,7 +42,7 @@ def test_a_search_tries_the_preset_first_and_its_best_can_be_used(page: Page, tm
     button(page, "Search for better settings").click()
     trials = page.get_by_role("region", name="Trials")
     expect(trials).to_contain_text("preset", timeout=SLOW)
-    expect(page.get_by_text("it ends after 90 minutes of training")).to_be_visible()
+    expect(page.get_by_text("The search ends after 90 minutes of training")).to_be_visible()
     expect(trials).to_contain_text("best so far", timeout=3 * SLOW)
     chart = page.locator("details", has=trials).locator("svg.spark polyline")
     expect(chart).to_be_attached(timeout=3 * SLOW)  # drawn as soon as two trials have ended

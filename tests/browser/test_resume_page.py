@@ -53,7 +53,9 @@ def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_
     assert before == list(range(1, len(before) + 1)) and 12 < len(before) < STEPS, "it was killed among its steps"
 
     watch(page, served, run)
-    expect(page.get_by_role("alert").filter(has_text=f"of {STEPS}")).to_contain_text("somebody or something killed it")
+    expect(page.get_by_role("alert").filter(has_text=f"of {STEPS}")).to_contain_text(
+        "Another program or a person killed it"
+    )
     resume = page.get_by_role("button", name=re.compile("Resume from step"))
     saved = int(re.sub(r"\D", "", resume.inner_text()))
     assert saved in studio.runs.checkpoints(run)
@@ -71,7 +73,9 @@ def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_
 def test_a_run_that_the_system_ended_is_not_told_as_stopped_by_a_person(page: Page, served: Served) -> None:
     run = Made(served.home, "ended", at=130)
     run.finish()
-    why = "Stopped since its process was asked to end from outside (SIGTERM) in step 130; the best step is kept."
+    why = (
+        "Stopped at step 130 because its process was stopped from outside (SIGTERM). The best checkpoint is the result."
+    )
     run.space.runs.set_status(run.id, "stopped", why, reason=why)
     watch(page, served, run.id)
     note = page.locator("[data-part=note]")

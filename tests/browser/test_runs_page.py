@@ -146,16 +146,16 @@ def test_the_order_of_the_queue_is_changed_by_buttons_and_a_waiting_run_is_pause
     assert work.space.home.queue.try_start(work.id)
     first, second = waiting(work, "first"), waiting(work, "second", stand_in.pid)
     page = look()
-    expect(row(page, "first")).to_contain_text("1 run before it")
-    expect(row(page, "second")).to_contain_text("2 runs before it")
+    expect(row(page, "first")).to_contain_text("1 run ahead of it")
+    expect(row(page, "second")).to_contain_text("2 runs ahead of it")
     expect(page.get_by_role("button", name="Move up: first")).to_be_disabled()
     page.get_by_role("button", name="Move up: second").click()
-    expect(row(page, "second")).to_contain_text("1 run before it")
-    expect(row(page, "first")).to_contain_text("2 runs before it")
+    expect(row(page, "second")).to_contain_text("1 run ahead of it")
+    expect(row(page, "first")).to_contain_text("2 runs ahead of it")
     assert work.space.home.queue.position(first.id) == 2
     more(page, "second").get_by_role("button", name="Pause").click()
     expect(row(page, "second")).to_contain_text("Paused")
-    expect(row(page, "first")).to_contain_text("1 run before it")
+    expect(row(page, "first")).to_contain_text("1 run ahead of it")
     assert work.space.runs.get(second.id).status == "paused"
     work.finish()
 
@@ -167,7 +167,7 @@ def test_a_run_at_work_is_paused_from_its_page_and_a_paused_one_is_continued(loo
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.locator("[data-part=phases]")).to_contain_text("Pausing after this step")
     assert work.space.runs.stop_wish(work.id) == "pause"
-    reason = "Paused after step 70; it goes on from there as if nothing was."
+    reason = "Paused after step 70. Resume continues from there."
     work.space.runs.set_status(work.id, "paused", reason, reason=reason, stop_wish=None)
     expect(page.get_by_role("heading", name="Paused")).to_be_visible()
     expect(page.get_by_role("button", name="Resume from step 60")).to_be_visible()
@@ -215,7 +215,7 @@ def test_a_run_is_run_again_with_a_change_and_for_some_passes_more(look: Any, st
     expect(page.get_by_role("heading", name="tone 3")).to_be_visible(timeout=60_000)
     longer = api.runs.spec(api.runs.all()[0].id)
     assert (longer.config.start_from, longer.config.epochs) == (run.id, 0.5)
-    assert "1 pass" not in longer.because[0] and "0.5 passes more" in longer.because[0]
+    assert "1 more epoch" not in longer.because[0] and "0.5 more epochs" in longer.because[0]
     api.runs.stop(api.runs.all()[0].id, "discard")
     api.close()
 
@@ -261,7 +261,7 @@ def test_a_run_is_saved_as_a_file_and_brought_in_again(look: Any, studio: Served
     bad = tmp_path / "bad.zip"
     bad.write_bytes(b"no run at all")
     page.get_by_label("Import a run from a file").set_input_files(bad)
-    expect(page.get_by_role("alert").filter(has_text="This file is no run of the studio")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="This file is not a run that the studio saved")).to_be_visible()
     assert len(run.space.runs.all()) == 2
 
 
@@ -277,9 +277,9 @@ def test_the_disk_is_shown_and_a_deletion_says_what_is_lost(look: Any, studio: S
     expect(page.get_by_role("button", name="Delete checkpoints")).to_have_count(0)
     page.get_by_role("button", name="Show disk usage").click()
     panel = page.get_by_role("region", name="Storage", exact=True)
-    expect(panel).to_contain_text("a starter, shared by all homes")
+    expect(panel).to_contain_text("it is a starter, shared by all data folders")
     panel.get_by_role("button", name="Delete run large").click()
-    expect(question).to_contain_text("With it goes its tuned model, curve, log and checkpoints")
+    expect(question).to_contain_text("You lose its fine-tuned model, curve, log and checkpoints")
     question.get_by_role("button", name="Delete").click()
     expect(row(page, "large")).to_have_count(0)
     assert run.space.runs.all() == [] and not run.space.runs.folder(run.id).root.exists()

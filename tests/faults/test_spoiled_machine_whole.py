@@ -104,7 +104,7 @@ def test_a_worker_that_hangs(
     assert worker.wait(10) == -signal.SIGKILL
     studio.reconcile()
     record = studio.runs.get(run)
-    assert record.status == "interrupted" and "it said nothing for 45 minutes, so it was ended" in record.reason
+    assert record.status == "interrupted" and "It did not respond for 45 minutes and was stopped" in record.reason
     go_on(studio, run)
     same(home, run, unharmed)
     told("the worker hangs", "a step", "ended after 45 minutes of silence, interrupted, resumed, the same losses")
@@ -185,7 +185,7 @@ def test_killed_by_the_system_for_want_of_memory(
     assert looks.communicate(timeout=60)[0].strip() in ("queued", "starting")
     said = [each.event for each in home.workspace().events.after(run, kinds=("state",))]
     reason = next(each.message for each in said if each.status == "interrupted")  # type: ignore[union-attr]
-    assert "the system ended it, since there was no memory left" in reason
+    assert "The system stopped it, because memory ran out" in reason
     wait_for(lambda: record_of(home, run).status == "finished")
     assert home.workspace().runs.spec(run).config.batch_size == 1
     told(

@@ -213,7 +213,7 @@ def test_a_second_run_is_taken_waits_for_the_first_and_then_has_its_turn(home: H
         third = studio.runs.start(RunRequest(dataset=data, model=llama, task="chat", settings=few))
         assert studio.runs.get(waiting).status == studio.runs.get(third.id).status == "queued"
         assert [studio.runs.progress(run).position for run in (waiting, third.id)] == [1, 2]
-        assert "1 run before it" in studio.runs.progress(waiting).sentence
+        assert "1 run ahead of it" in studio.runs.progress(waiting).sentence
         studio.runs.stop(first.id, "discard")
         wait_for(lambda: studio.runs.get(third.id).status == "finished", studio=studio)
         assert studio.runs.get(waiting).status == "finished" and studio.runs.get(first.id).status == "stopped"

@@ -88,7 +88,7 @@ def test_a_probe_measures_and_leaves_nothing_behind(home: Home, tmp_path: Path) 
     assert 200 * 2**20 < found.memory_bytes < 4 * 2**30
     assert not home.workspace().runs.folder(run).checkpoints.exists()
     broken = spec.model_copy(update={"config": spec.config.model_copy(update={"model": str(tmp_path / "none")})})
-    with pytest.raises(StudioError, match="The probe could not be done"):
+    with pytest.raises(StudioError, match="The measurement failed"):
         probe(Context(home, home.workspace(), False), broken)
 
 
@@ -98,7 +98,7 @@ def test_a_probe_waits_for_no_run_at_work(home: Home, tmp_path: Path) -> None:
     run = add_run(home, data, str(tmp_path / "tiny"), max_length=64, epochs=100, early_stopping_patience=0)
     worker = start_worker(home, run)
     wait_for(lambda: len(steps_of(home, run)) > 1)
-    with pytest.raises(StudioError, match="A run is at work"):
+    with pytest.raises(StudioError, match="A run is training"):
         probe(Context(home, home.workspace(), False), home.workspace().runs.spec(run))
     home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(60) == 0

@@ -239,11 +239,11 @@ BROKEN: dict[str, tuple[dict[str, str], str, str]] = {
     "taken": (
         {"methods": "lora = taken:Own"},
         "from studio.training.methods.lora import LoRA\nclass Own(LoRA): pass",
-        "this name exists already",
+        "this name is already used",
     ),
     "lacking": ({"exports": "odd = lacking:Odd"}, "class Odd: format = 'odd'", "it lacks exact"),
     "strange": ({"tabs": "odd = strange:Odd"}, "class Odd: name = 'Two words'", "is not made of lower-case letters"),
-    "other": ({"checks": "odd = other:Odd"}, "class Odd: kind = 'odd'", "it is no subclass of"),
+    "other": ({"checks": "odd = other:Odd"}, "class Odd: kind = 'odd'", "it is not a subclass of"),
     "absent": ({"formats": "odd = absent:Odd"}, "", "AttributeError"),
 }
 """Name of a package → its entry points, its module, and what the doctor says of it."""

@@ -314,7 +314,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     wait_for(family.gone, 20)
     runs = home.workspace().runs
     assert [lost.id for lost in runs.reconcile(resumable_step)] == [run_]
-    assert "Resume goes on from there" in record_of(home, run_).reason
+    assert "Resume continues from there" in record_of(home, run_).reason
     before = {event.step: event.loss for event in steps_of(home, run_)}
     runs.set_status(run_, "queued")
     home.queue.enqueue("default", run_)
@@ -339,8 +339,8 @@ def test_a_kill_of_torchrun_or_of_a_process_ends_the_run_in_plain_words(
     assert family.worker.wait(40) == 1
     wait_for(family.gone, 10)
     record = record_of(home, run_)
-    assert record.status == "failed" and "Resume goes on from the last checkpoint" in record.reason
-    assert "One of the processes that trained together was killed" in record.reason
+    assert record.status == "failed" and "Resume continues from the last checkpoint" in record.reason
+    assert "One of the training processes was killed" in record.reason
     assert home.queue.entries() == []
     assert list(home.workspace().runs.folder(run_).checkpoints.glob("checkpoint-*/complete.json"))
 

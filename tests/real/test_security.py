@@ -328,7 +328,7 @@ def test_the_choices_of_one_page_do_not_leak_into_another_of_the_same_session(an
 def test_a_demo_offers_no_token_no_folder_no_download_and_no_code_of_others(anna: Asking, act: str) -> None:
     anna.do("model-body", "task", value="chat")
     given = {"value": "/etc", "token": TOKEN, "name": "x/y"}
-    assert "not offered in a public demo" in anna.do("model-body", act, **given)
+    assert "not available in a public demo" in anna.do("model-body", act, **given)
     home = Home(anna.served.home)
     assert not (home.root / "hub-token").exists() and not home.trusted_models()
 
@@ -336,7 +336,7 @@ def test_a_demo_offers_no_token_no_folder_no_download_and_no_code_of_others(anna
 @pytest.mark.parametrize("model", ["/etc", "HuggingFaceTB/SmolLM2-135M", "../starter-chat", str(Path.home())])
 def test_a_demo_has_no_model_but_the_starters(anna: Asking, model: str) -> None:
     anna.do("model-body", "task", value="chat")
-    assert "not offered in a public demo" in anna.do("model-body", "model", value=model)
+    assert "not available in a public demo" in anna.do("model-body", "model", value=model)
 
 
 def test_nothing_of_a_demo_tells_where_it_lies_on_the_disk(anna: Asking) -> None:

@@ -159,7 +159,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint
     assert [lost.id for lost in runs.reconcile(resumable_step)] == [run]
     record = record_of(home, run)
     assert record.status == "interrupted"
-    assert "Resume goes on from there" in record.reason
+    assert "Resume continues from there" in record.reason
     before = {event.step: event.loss for event in steps_of(home, run)}
     last_before = max(before)
     runs.set_status(run, "queued")

@@ -86,7 +86,7 @@ def test_a_run_stops_at_its_longest_time_keeps_the_best_and_has_as_long_again(
     assert start_worker(home, run).wait(180) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result) == ("stopped", True), record.reason
-    assert "after 0.2 minutes, its longest time" in record.reason and "is kept" in record.reason
+    assert "after 0.2 minutes, its time limit" in record.reason and "is the result" in record.reason
     assert record.seconds is not None and 12 <= record.seconds < 60
     studio.runs.resume(run)
     wait_for(lambda: record_of(home, run).status == "training" and record_of(home, run).step > record.step + 20)
@@ -169,7 +169,7 @@ def test_a_run_again_and_two_passes_more_learn_on_the_same_rows(
     more = studio.runs.extend(first.id, 1)
     spec = studio.runs.spec(more.id)
     assert (spec.config.start_from, spec.config.epochs, spec.config.lora_rank) == (first.id, 1, 4)
-    assert "1 pass more" in spec.because[0] and "begins anew" in spec.because[0]
+    assert "1 more epoch" in spec.because[0] and "starts again" in spec.because[0]
     wait_for(lambda: record_of(home, more.id).status == "finished")
     began = next(each.event for each in home.workspace().events.after(more.id, kinds=("evaluation",)))
     assert isinstance(began, EvaluationEvent) and began.step == 0

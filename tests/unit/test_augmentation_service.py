@@ -28,7 +28,7 @@ def test_made_rows_come_from_rows_that_are_learned_from_and_wait(studio: Studio,
     new = studio.augmentation.use(data.id)
     after = studio.datasets.splits(data.id)
     assert (after.train, after.validation, after.test) == (parts.train + 30, parts.validation, parts.test)
-    assert new.note == "30 rows made from others added: spelling noise."
+    assert new.note == "30 rows added by augmentation: spelling noise."
     assert studio.checks.check(data.id).problems == ()
     assert studio.datasets.spec(data.id).roles == {"question": "prompt", "answer": "reply"}
 
@@ -65,7 +65,7 @@ def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path
         studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=100_000))
     with pytest.raises(StudioError, match="needs a model"):
         studio.augmentation.propose(data.id, AugmentationRequest(way="paraphrase", count=5))
-    with pytest.raises(StudioError, match="No made row was kept"):
+    with pytest.raises(StudioError, match="No synthetic row is kept yet"):
         studio.augmentation.use(data.id)
     studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=3))
     with pytest.raises(StudioError, match="no such made row"):

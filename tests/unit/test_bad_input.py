@@ -243,7 +243,11 @@ SETTINGS = {
     "max length beyond the model's": ({"max_length": 100_000}, "longer than the model can read", "up to 512 tokens"),
     "no epochs": ({"epochs": 0}, "epochs", "above 0"),
     "no rows at once": ({"batch_size": 0}, "batch size", "at least 1"),
-    "nearly all rows kept back": ({"validation_share": 0.5, "test_share": 0.5}, "of the rows back", "80 % is the most"),
+    "nearly all rows kept back": (
+        {"validation_share": 0.5, "test_share": 0.5},
+        "take 100% of the rows",
+        "The maximum is 80%",
+    ),
     "all rows kept back": ({"validation_share": 1.0}, "validation share", "at most 0.5"),
     "seed below 0": ({"seed": -1}, "seed", "at least 0"),
     "more threads than cores": ({"threads": 1000}, "fewer cores", "up to"),

@@ -157,7 +157,7 @@ def test_a_limit_fetches_no_more_than_it_needs(hub: HubServer, studio: Studio) -
     whole = parquet(rows)
     hub.add_dataset("someone/long", converted={f"default/train/000{n}.parquet": whole for n in range(2)})
     record = studio.datasets.add_hub("someone/long", row_limit=150)
-    assert record.rows == 150 and "Only the first 150 rows of train were taken." in record.note
+    assert record.rows == 150 and "Only the first 150 rows of train were imported." in record.note
     sent = 0
     for headers in hub.asked("/resolve/"):
         start, end = (int(each) for each in headers["Range"].removeprefix("bytes=").split("-"))

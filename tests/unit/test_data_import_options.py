@@ -37,10 +37,10 @@ def test_reading_another_way_makes_a_version_with_a_sentence_and_loses_nothing(s
     path.unlink()
     second = studio.datasets.reread(first.id, header=False)
     assert second.version == 2 and second.rows == 21 and second.columns == ("column 1", "column 2")
-    assert second.note.startswith("Read anew: no line of names.")
+    assert second.note.startswith("Read again: no column names in the first line.")
     third = studio.datasets.reread(first.id, delimiter=",")
     assert third.version == 3 and third.asked.chosen == {"delimiter": ",", "header": False}
-    assert "delimiter comma and no line of names" in third.note and len(third.columns) == 1
+    assert "delimiter comma and no column names in the first line" in third.note and len(third.columns) == 1
     assert studio.datasets.reread(first.id, delimiter=",").version == 3, "nothing new was asked for"
     assert (
         studio.datasets.get(first.id, 1).rows == 20

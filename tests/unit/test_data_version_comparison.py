@@ -165,7 +165,7 @@ def test_the_command_line_lists_fixes_compares_and_goes_back(call: Callable[...,
     status, _, said = call("data", "back", dataset, "9")
     assert status == 2 and "version 9" in said
     status, out, _ = call("data", "read", dataset, "--no-header")
-    assert status == 0 and "version 3: 33 rows. Read anew: no line of names." in out
+    assert status == 0 and "version 3: 33 rows. Read again: no column names in the first line." in out
     assert call("data", "delete", dataset)[0] == 0 and call("data", "versions", dataset)[0] == 2
 
 

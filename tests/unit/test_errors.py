@@ -49,10 +49,10 @@ def test_no_refusal_shouts_or_names_a_library_by_its_traceback() -> None:
 
 def test_a_refusal_says_what_given_valid_and_hint() -> None:
     error = StudioError("bad-setting", "Too many.", given=9, valid=["one", "two"], hint="Take fewer.", field="count")
-    assert error.message == "Too many. Given: 9. Right would be: one, two. Take fewer."
+    assert error.message == "Too many. Given: 9. Expected: one, two. Take fewer."
     assert str(error) == error.message
     assert error.all() == (error,)
-    assert StudioError("bad-setting", "No.", valid="a number").message == "No. Right would be: a number."
+    assert StudioError("bad-setting", "No.", valid="a number").message == "No. Expected: a number."
 
 
 def test_several_problems_are_one_refusal_with_a_line_each() -> None:

@@ -80,7 +80,7 @@ def test_it_is_sent_to_a_worker_with_the_wish_to_keep_and_says_what_for(runs: Ru
     record = runs.finish(run)
     assert (record.status, record.stop_wish) == ("queued", "keep")
     assert runs.queue.position(run) == 0 and runs.processes.started == [("default", run)]  # type: ignore[attr-defined]
-    assert runs.event_store.last(run, "state", 1)[0].event.message == "Ends with what it had learned by step 4."  # type: ignore[union-attr]
+    assert runs.event_store.last(run, "state", 1)[0].event.message == "Finishes with the checkpoint from step 4."  # type: ignore[union-attr]
     assert runs.progress(run).keeps is None
     with pytest.raises(StudioError) as refusal:
         runs.finish(run)

@@ -261,7 +261,7 @@ def test_labelling_goes_on_in_the_version_that_was_made_of_it(studio: Studio, da
     studio.labels.give(dataset, 3, "parcel", "Ben")
     (found,) = studio.labels.agreements(dataset)
     assert found.rows == 1
-    with pytest.raises(StudioError, match="Nothing is new"):
+    with pytest.raises(StudioError, match="no new labels to save"):
         studio.labels.undo(dataset, "Ben")
         studio.labels.apply(dataset)
 

@@ -125,7 +125,7 @@ def test_numbers_are_cut_to_what_can_be_seen() -> None:
 def test_settings_are_named_in_plain_words_and_those_of_other_methods_are_left_out() -> None:
     config = TrainingConfig(task="chat", model="starter-chat", method="full")
     rows = {row[0]: row[1:] for group in settings(config) for row in group["rows"]}
-    assert rows["Passes over the rows"] == ["3", "passes", "num_train_epochs"]
+    assert rows["Epochs"] == ["3", "epochs", "num_train_epochs"]
     assert "Rank" not in rows
     assert "Label smoothing" not in rows
-    assert rows["Rows of like length together"][0] == "yes"
+    assert rows["Group by length"][0] == "yes"

@@ -43,5 +43,5 @@ def test_another_task_model_or_preset_is_another_run(name: str, value: str) -> N
 def test_the_change_is_said_with_both_values() -> None:
     after = BEFORE.model_copy(update={"learning_rate": 5e-4, "keep_best": False})
     said = rerun_reason("tone", BEFORE, after)
-    assert "learning rate 0.0005 instead of 0.001" in said and "keep the best step no instead of yes" in said
-    assert rerun_reason("tone", BEFORE, BEFORE) == "Run again as tone was, with nothing changed."
+    assert "learning rate 0.0005 instead of 0.001" in said and "keep the best checkpoint no instead of yes" in said
+    assert rerun_reason("tone", BEFORE, BEFORE) == "Run again with the settings of tone, unchanged."

@@ -202,7 +202,7 @@ def test_a_copied_run_whose_rows_are_refused_is_listed_and_says_so(studio: Studi
     there.reconcile()
     assert [each.id for each in there.runs.all()] == [run] and there.datasets.all() == []
     (said,) = [event.event for event in there.runs.events(run) if isinstance(event.event, AdviceEvent)]
-    assert said.title == "Its rows were not taken in" and said.action
+    assert said.title == "The rows of this run were not imported" and said.action
     assert not list(there.context.workspace.datasets.root.glob("**/*.parquet"))
     there.runs.delete(run)
     copied(studio, run, there)

@@ -146,7 +146,7 @@ def test_a_trial_that_the_minutes_end_before_its_first_check_was_given_up(runs: 
 def test_minutes_alone_allow_as_many_trials_as_they_hold(runs: Runs, tmp_path: Path) -> None:
     alone = SPEC.model_copy(update={"trials": 0, "minutes": 7.5})
     view = searches(runs, tmp_path).begin(alone, CONFIG, 100)
-    assert view.sentence.startswith("Trials done: 0; it ends after 7.5 minutes of training.")
+    assert view.sentence.startswith("Trials done: 0. The search ends after 7.5 minutes of training.")
     assert len(through(runs, tmp_path, view).trials) == 8
 
 
@@ -199,7 +199,7 @@ def test_who_started_a_run_is_told_when_its_worker_has_ended(tmp_path: Path) -> 
 
 def test_the_budget_in_minutes_is_said(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 90}), CONFIG, 100)
-    assert "0 of 6 trials done; it ends after 90 minutes of training" in view.sentence
+    assert "0 of 6 trials done. The search ends after 90 minutes of training" in view.sentence
 
 
 def test_what_was_set_by_hand_is_not_varied(runs: Runs, tmp_path: Path) -> None:

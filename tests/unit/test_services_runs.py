@@ -254,7 +254,7 @@ def test_a_waiting_run_is_paused_and_goes_on_at_the_end_of_the_queue(runs):
     first, second = runs.submit(spec()), runs.submit(spec())
     paused = runs.pause(first.id)
     assert (paused.status, runs.queue.position(first.id), runs.queue.position(second.id)) == ("paused", None, 0)
-    assert runs.progress(first.id).sentence == "Paused while it waited."
+    assert runs.progress(first.id).sentence == "Paused while queued."
     assert runs.resume(first.id).status == "queued"
     assert [each.id for each in runs.queued()] == [second.id, first.id]
     assert runs.processes.started == [("default", first.id), ("default", second.id)], "only the next run has a worker"
@@ -295,7 +295,7 @@ def test_a_paused_run_is_thrown_away_with_all_it_had_learned(runs):
     for part in (folder.checkpoints / "checkpoint-4", folder.adapter):
         part.mkdir(parents=True)
     whole(folder.checkpoints / "checkpoint-4")
-    assert "step 4 is safe" in runs.stop(record.id).reason
+    assert "step 4 is saved" in runs.stop(record.id).reason
     runs.store.set_status(record.id, "paused")
     assert runs.stop(record.id, "discard").status == "stopped"
     assert not folder.checkpoints.exists() and not folder.adapter.exists() and folder.config.exists()
@@ -305,7 +305,7 @@ def test_the_order_of_the_queue_is_changed_and_refused_in_words(runs):
     first, second = runs.submit(spec()), runs.submit(spec())
     runs.move(second.id, "first")
     assert [each.id for each in runs.queued()] == [second.id, first.id]
-    assert runs.progress(first.id).sentence == "Waiting: 1 run before it."
+    assert runs.progress(first.id).sentence == "Waiting: 1 run ahead of it."
     runs.stop(first.id)
     for run, way in ((first.id, "up"), (second.id, "sideways")):
         with pytest.raises(StudioError):
@@ -316,7 +316,7 @@ def test_a_run_that_does_not_fit_says_what_it_needs_and_what_is_free(runs):
     record = runs.submit(spec().model_copy(update={"memory_bytes": 8 * 2**30}))
     runs.queue.claim(record.id, os.getpid())
     assert not runs.queue.try_start(record.id, 2 * 2**30)
-    assert runs.progress(record.id).sentence == "Waiting for memory: it needs about 8.0 GB, and 2.0 GB are free."
+    assert runs.progress(record.id).sentence == "Waiting for memory: it needs about 8.0 GB, and 2.0 GB is free."
 
 
 def test_of_those_who_ask_with_one_key_the_first_makes_a_run_and_the_others_get_it(runs):
@@ -394,14 +394,17 @@ def test_from_where_a_run_goes_on_is_told_alike_wherever_it_is_asked(runs):
     for step in (4, 8):
         whole(folder.checkpoints / f"checkpoint-{step}")
     (folder.checkpoints / "checkpoint-8" / "weights").write_text("")  # cut
-    assert "Everything up to step 4 is safe" in reconciled(runs, record.id).reason
+    assert "All progress up to step 4 is saved" in reconciled(runs, record.id).reason
     told = runs.progress(record.id)
-    assert (told.saved, told.way_on, runs.checkpoints(record.id)) == (4, "Goes on from step 4.", [4])
+    assert (told.saved, told.way_on, runs.checkpoints(record.id)) == (4, "Resumes from step 4.", [4])
     assert run_updates.run_state(told)["saved"] == 4 and run_updates.run_state(told)["way"] == told.way_on
     assert run_updates.run_state(told)["bytes"] == told.bytes == runs.size(record.id) > 0
     (folder.checkpoints / "checkpoint-4" / "optimizer.pt").unlink()
     told = runs.progress(record.id)
-    assert (told.saved, told.way_on) == (None, "Of its checkpoints a file is missing or cut, so it starts again.")
+    assert (told.saved, told.way_on) == (
+        None,
+        "A file of its checkpoints is missing or incomplete, so it starts again.",
+    )
     assert told.way_on in train.bar(told)
     runs.resume(record.id)
     assert runs.event_store.last(record.id, "state")[-1].event.message == told.way_on

@@ -84,7 +84,7 @@ def test_an_adapter_of_a_task_that_ends_in_other_layers_is_refused(
 ) -> None:
     problem = refused(studio, learned(studio, model, data), task, model)
     assert "another task" in problem.what
-    assert problem.given and str(problem.valid).startswith("a result for")
+    assert problem.given and str(problem.valid).startswith("a run for")
 
 
 @pytest.mark.parametrize(

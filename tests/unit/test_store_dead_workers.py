@@ -91,7 +91,7 @@ def test_a_worker_that_hangs_is_asked_to_end_then_killed_with_its_children_and_o
     assert gone(stubborn.pid, known) and gone(child, of_child)
     place.runs.reconcile()
     assert place.runs.get(run).status == "interrupted"
-    assert "it said nothing for 45 minutes, so it was ended" in place.runs.get(run).reason
+    assert "It did not respond for 45 minutes and was stopped" in place.runs.get(run).reason
     other = place.runs.create(place.runs.spec(run)).id
     place.home.queue.enqueue(place.name, other)
     assert place.home.queue.claim(other, os.getpid()) and place.home.queue.try_start(other), "the next one has its turn"
@@ -200,4 +200,4 @@ def test_a_heartbeat_looks_at_what_was_killed_so_far(place: Workspace, run: str)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process does not tell since which start it lives")
 def test_a_restart_of_the_machine_is_named(place: Workspace, run: str) -> None:
-    assert "the machine was restarted" in ended(place, run, identity="0badb007:123")
+    assert "The machine was restarted" in ended(place, run, identity="0badb007:123")

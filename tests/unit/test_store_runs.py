@@ -159,8 +159,8 @@ def test_an_interrupted_run_says_which_step_is_safe(place: Workspace, run: RunRe
     asked: list[Path] = []
     place.runs.reconcile(lambda checkpoints: asked.append(checkpoints) or 30)
     reason = place.runs.get(run.id).reason
-    assert "in step 31 of 40" in reason
-    assert "Everything up to step 30 is safe" in reason
+    assert "at step 31 of 40" in reason
+    assert "All progress up to step 30 is saved" in reason
     assert asked == [place.runs.folder(run.id).checkpoints]
 
 

@@ -119,7 +119,7 @@ def test_what_is_at_odds_is_told_all_at_once_each_at_its_field() -> None:
 def test_zero_with_one_process_is_refused_with_what_would_be_right() -> None:
     assert wrong(zero=3)["zero"] == (
         "ZeRO shares a run out among several processes, and there is only one. Given: ZeRO-3 with 1 process. "
-        "Right would be: 2 processes or more, or zero 0."
+        "Expected: 2 processes or more, or zero 0."
     )
 
 
@@ -368,8 +368,8 @@ def test_the_page_shows_each_way_escaped_and_says_what_is_not_offered() -> None:
 def test_the_stages_are_a_choice_in_words_on_the_page() -> None:
     config = TrainingConfig(task="chat", model="m", processes=2, zero=2)
     made = settings_panel(SettingsView(config, off={"zero": {"3": "No."}}))
-    assert '<option value="2" selected>2 · optimizer and gradients</option>' in made
-    assert '<option value="3" disabled>' in made and "what they share out: 2" in made
+    assert '<option value="2" selected>2 · and gradients</option>' in made
+    assert '<option value="3" disabled>' in made and "ZeRO stage 2" in made
 
 
 def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_was_says_what_is_wrong() -> None:

@@ -110,7 +110,7 @@ def test_the_page_says_how_a_file_was_read_and_reads_it_another_way(visit: Visit
     assert "How the file was read" in drawn and "semicolon, utf-8, first line names the columns" in drawn
     import_data.reread(visit(name="header", value="no"))
     record = made.studio.datasets.get(made.choices.dataset)
-    assert record.version == 2 and record.rows == 63 and "no line of names" in page(visit)
+    assert record.version == 2 and record.rows == 63 and "no column names in the first line" in page(visit)
     import_data.reread(visit(name="header", value=""))
     assert made.studio.datasets.get(record.id).rows == 62, "left to the studio again"
     with pytest.raises(StudioError) as caught:

@@ -72,7 +72,7 @@ def test_a_refusal_is_passed_on() -> None:
     jobs = Jobs()
 
     def refuse(job: Job) -> None:
-        raise StudioError("disk-full", "There is not enough room on the disk.")
+        raise StudioError("disk-full", "There is not enough disk space.")
 
     jobs.begin(KEY, Job(), refuse)
     error = until_ended(jobs).error

@@ -241,11 +241,11 @@ def test_a_waiting_run_has_its_place_and_can_be_moved() -> None:
     waits = replace(
         line,
         record=line.record.model_copy(update={"status": "queued"}),
-        waits="Waiting: 2 runs before it.",
+        waits="Waiting: 2 runs ahead of it.",
         ends=(False, True),
     )
     drawn = runs_tab.table([waits], "", "")
-    assert "2 runs before it." in drawn and 'data-way="up"' in drawn and "Move up: one" in drawn
+    assert "2 runs ahead of it." in drawn and 'data-way="up"' in drawn and "Move up: one" in drawn
     assert drawn.index("disabled") > drawn.index('data-way="up"')
 
 

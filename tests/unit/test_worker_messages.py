@@ -40,11 +40,11 @@ def test_a_refusal_is_passed_on_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("wish", "kept", "step", "best", "words"),
     [
-        ("discard", False, 10, None, "nothing was kept"),
+        ("discard", False, 10, None, "Its progress was discarded"),
         ("keep", False, 0, None, "before the first step"),
-        ("keep", True, 12, 10, "step 12; the best step so far, 10"),
-        ("keep", True, 12, 12, "by step 12 is kept"),
-        ("keep", True, 12, None, "by step 12 is kept"),
+        ("keep", True, 12, 10, "at step 12 on request. The best checkpoint, from step 10, is the result."),
+        ("keep", True, 12, 12, "at step 12 on request. The checkpoint from this step is the result."),
+        ("keep", True, 12, None, "at step 12 on request. The checkpoint from this step is the result."),
     ],
 )
 def test_a_stopped_run_says_what_is_kept(wish: str, kept: bool, step: int, best: int | None, words: str) -> None:
@@ -54,23 +54,24 @@ def test_a_stopped_run_says_what_is_kept(wish: str, kept: bool, step: int, best:
 @pytest.mark.parametrize(
     ("kept", "step", "best", "rest"),
     [
-        (True, 12, 10, " in step 12; the best step so far, 10, is kept."),
-        (True, 12, None, "; what it had learned by step 12 is kept."),
-        (False, 0, None, ", before the first step; there is nothing to keep."),
+        (True, 12, 10, "at step 12 {why}. The best checkpoint, from step 10, is the result."),
+        (True, 12, None, "at step 12 {why}. The checkpoint from this step is the result."),
+        (False, 0, None, "before the first step {why}. There is no result."),
     ],
 )
 def test_a_run_that_nobody_asked_to_stop_is_not_told_as_stopped_on_request(
     kept: bool, step: int, best: int | None, rest: str
 ) -> None:
     said = stop_message("keep", kept, step, best, ENDED_FROM_OUTSIDE)
-    assert said == f"Stopped since its process was asked to end from outside (SIGTERM){rest}"
+    why = "because its process was stopped from outside (SIGTERM)"
+    assert said == f"Stopped {rest.format(why=why)}"
 
 
 def test_the_log_has_a_line_for_what_matters_and_none_for_the_rest() -> None:
     step = StepEvent(step=3, loss=1.5, learning_rate=1e-4, rows_per_second=2.5, memory_bytes=2 * 10**9)
-    assert log_line(step, 9) == "step 3/9  loss 1.5000  rate 1.00e-04  2.50 rows/s  2,000 MB"
+    assert log_line(step, 9) == "step 3/9  loss 1.5000  learning rate 1.00e-04  2.50 rows/s  2,000 MB"
     check = EvaluationEvent(step=3, eval_loss=1.25, metrics={"accuracy": 0.5}, best=True)
-    assert log_line(check, 9) == "check at step 3  loss 1.2500  accuracy 0.5000  best so far"
+    assert log_line(check, 9) == "validation at step 3  loss 1.2500  accuracy 0.5000  best so far"
     assert log_line(CheckpointEvent(step=3, name="checkpoint-3", bytes=5 * 10**6), 9) == "saved checkpoint-3, 5 MB"
     assert log_line(PhaseEvent(phase="reading", done=500, total=1000, unit="rows"), 9) == "500 of 1,000 rows"
     assert log_line(PhaseEvent(phase="saving"), 9) == "Saving"

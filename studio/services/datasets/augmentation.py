@@ -52,10 +52,12 @@ class Augmentation:
         way, count, model, seed = wanted.way, wanted.count, wanted.model, wanted.seed
         chosen, record = augmenter_named(way), self.datasets.store.get(dataset)
         if why := self._unavailable_reason(chosen, model):
-            raise StudioError("method-unavailable", why, given=way, hint="Choose another way.", field="way")
+            raise StudioError(
+                "method-unavailable", why, given=way, hint="Choose another way to make rows.", field="way"
+            )
         most = MOST_IN_DEMO if self.datasets.context.demo else MOST_BY_MODEL if chosen.needs_model else MOST
         if not 1 <= count <= most:
-            what = "So many rows can't be made at a time."
+            what = "This number of synthetic rows is not possible."
             raise StudioError("bad-setting", what, given=count, valid=f"1 to {most:,}", field="count")
         spec, _ = self.datasets.resolve_spec(dataset)
         sources = self._sources(record, spec)
@@ -82,7 +84,10 @@ class Augmentation:
         known = {row.number for row in proposals.rows}
         if chosen is not None and not chosen <= known:
             raise StudioError(
-                "no-such-row", "There is no such made row.", given=sorted(chosen - known), valid=f"1 to {len(known)}"
+                "no-such-row",
+                "There is no synthetic row with this number.",
+                given=sorted(chosen - known),
+                valid=f"1 to {len(known)}",
             )
         rows = tuple(
             row.model_copy(update={"verdict": verdict})
@@ -101,7 +106,9 @@ class Augmentation:
         record, proposals = self.datasets.store.get(dataset), self.proposals(dataset)
         kept = [row for row in proposals.rows if row.verdict == "kept"]
         if not kept:
-            raise StudioError("no-such-row", "No made row was kept.", hint="Look at them, and keep the good ones.")
+            raise StudioError(
+                "no-such-row", "No synthetic row is kept yet.", hint="Review the rows and keep the good ones."
+            )
         spec, _ = self.datasets.resolve_spec(dataset)
         table, task = self.datasets.table(dataset), task_named(spec.task)
         rows = [
@@ -111,11 +118,11 @@ class Augmentation:
             if task.missing(row, spec.roles):
                 raise StudioError(
                     "no-such-row",
-                    "A made row lacks what the task needs.",
+                    "A synthetic row has no value in a column that the task needs.",
                     given=str(row)[:200],
-                    hint="Throw it away, or make the rows anew.",
+                    hint="Refuse this row, or make new rows.",
                 )
-        note = f"{many(len(rows), 'row')} made from others added: {proposals.made_by}."
+        note = f"{many(len(rows), 'row')} added by augmentation: {proposals.made_by}."
         new = self.datasets.write(with_synthetic(table, rows), record, note, spec)
         self.drafts.put(_key(record), None)
         return new
@@ -128,12 +135,16 @@ class Augmentation:
         if not way.needs_model:
             return ""
         if not model:
-            return "It needs a model that writes: choose one first (--model)."
+            return "This needs a generative model. Choose one first (--model)."
         try:
             info = self.models.ready(model)
         except StudioError as error:
             return error.what
-        return "" if info.kind == "causal" else "It needs a model that writes; the chosen one reads only."
+        return (
+            ""
+            if info.kind == "causal"
+            else "This needs a generative model (decoder). The chosen model is of another kind."
+        )
 
     def _sources(self, record: DatasetRecord, spec: DatasetSpec) -> list[tuple[int, str]]:
         """Training rows with a text that can be changed, without synthetic rows: row number and text."""
@@ -173,9 +184,9 @@ def _column_to_change(spec: DatasetSpec) -> str:
             return by_role[role]
     raise StudioError(
         "method-unavailable",
-        "For this task no rows can be made.",
+        "Augmentation does not work for this task.",
         given=spec.task,
-        valid="rows with a text, a prompt or a conversation",
+        valid="a task with a text, a prompt or a conversation in each row",
     )
 
 

@@ -55,9 +55,9 @@ class Editing:
         if not values:
             raise StudioError(
                 "bad-setting",
-                "Nothing was changed: that is what stands there.",
+                "Nothing was changed: the cells have these values already.",
                 given=f"row {row:,}",
-                hint="Write something else into a cell of it.",
+                hint="Change at least one cell.",
             )
         note = f"Row {row:,} edited: {listed(values)}."
         new, spec = changed(table, values={row: values}, note=note), record.spec
@@ -78,7 +78,7 @@ def _value(text: str, before: Any, column: str, most: int) -> Any:
     if len(text) > most:
         raise StudioError(
             "too-large",
-            f"So long a text can't be put into {column}.",
+            f"The text for the column {column} is too long.",
             given=f"{len(text):,} characters",
             valid=f"at most {most:,}",
             field="column",
@@ -102,12 +102,12 @@ def _like(before: list[Any] | dict[str, Any], text: str, column: str) -> Any:
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, type(before)):
-        kind = "a list" if isinstance(before, list) else "an object"
+        kind, example = ("a list", '["a", "b"]') if isinstance(before, list) else ("an object", '{"name": "Ann"}')
         raise StudioError(
             "bad-setting",
-            f"The cell in {column} holds {kind}, and what you wrote is none.",
+            f"The cell in the column {column} has {kind}. Your text is not {kind}.",
             given=text[:80],
-            valid=f"{kind} as JSON",
+            valid=f"{kind} as JSON, for example {example}",
             field="column",
         )
     return read

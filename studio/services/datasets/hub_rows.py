@@ -33,8 +33,8 @@ PIECE = 1 << 20
 MOST_PAGES = 50
 WAITS = (0.25, 1.0)
 """Seconds before a download is repeated after a network error."""
-NO_DATASET = "The Hub has no dataset of that name, or it is private."
-SAFE = "Parquet, CSV, TSV, JSON, JSON Lines or text files; code is never run"
+NO_DATASET = "The Hub has no dataset with this name, or it is private."
+SAFE = "Parquet, CSV, TSV, JSON, JSON Lines or text files (code is never run)"
 
 
 class HubRows:
@@ -77,7 +77,7 @@ class HubRows:
         where += f", config {config}" if len(parts) > 1 or config != DEFAULT else ""
         notes = [f"{where}, {'split' if len(splits) == 1 else 'splits'} {listed(splits)}."]
         if cut:
-            notes.append(f"Only the first {limit:,} rows of {listed(cut)} were taken.")
+            notes.append(f"Only the first {limit:,} rows of {listed(cut)} were imported.")
         return table, notes
 
     def _describe_files(self, name: str) -> tuple[dict[str, Any], SplitFiles]:
@@ -87,9 +87,9 @@ class HubRows:
         if constants.HF_HUB_OFFLINE:
             raise StudioError(
                 "no-network",
-                "The Hub is not asked, since HF_HUB_OFFLINE is set.",
+                "The Hub can't be used, because HF_HUB_OFFLINE is set.",
                 given=name,
-                hint="Files, pasted rows and sample data work without it.",
+                hint="Unset it, or use a file, pasted rows or sample data.",
             )
         with dataset_errors(name):
             info = self._json(f"/api/datasets/{quote(name)}")[0]
@@ -100,10 +100,10 @@ class HubRows:
         if not parts:
             raise StudioError(
                 "unreadable-file",
-                "The studio finds no rows in this dataset of the Hub.",
+                "This dataset on the Hub has no files that the studio can read.",
                 given=name,
                 valid=SAFE,
-                hint="Choose another dataset, or bring its files by hand.",
+                hint="Choose another dataset, or download its files and import them.",
             )
         return info, parts
 
@@ -228,7 +228,7 @@ def _chosen(requested: str, known: Sequence[str], what: str, field: str, ask: bo
         else f"This dataset has several {what}s: choose one.",
         valid=list(known)[:50],
         hint=(nearest(requested, known) if requested else "")
-        or f"Name one with --{flag}, or as hf:OWNER/NAME:CONFIG:SPLIT.",
+        or f"Choose one with --{flag}, or as hf:OWNER/NAME:CONFIG:SPLIT.",
         field=field,
     )
 
@@ -255,23 +255,28 @@ def dataset_errors(name: str) -> Iterator[None]:
     except errors.GatedRepoError as error:
         raise StudioError(
             "gated-dataset",
-            "The Hub gives this dataset only to people who have accepted its terms.",
+            "You must accept the terms of this dataset on the Hub first.",
             given=name,
-            hint=f"Sign in at https://huggingface.co/datasets/{name}, accept the terms, and add a token in step 1 or "
-            "with: studio token",
+            hint=f"Sign in at https://huggingface.co/datasets/{name}, accept the terms, and add a token on the Model "
+            "tab or with: studio token",
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        hint = "Write it as OWNER/NAME, as in the address of its page. A private one needs a token that may read it."
+        hint = (
+            "Write it as OWNER/NAME, as in the address of its page. A private dataset needs a token with read access."
+        )
         raise StudioError("no-such-dataset", NO_DATASET, given=name, hint=hint) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
             hint = (
-                "Make a token that may read on https://huggingface.co/settings/tokens, and add it in step 1 or with: "
-                "studio token"
+                "Create a token with read access at https://huggingface.co/settings/tokens. Add it on the Model tab or "
+                "with: studio token"
             )
             raise StudioError(
-                "gated-dataset", "The Hub refuses the token that was sent, or asks for one.", given=name, hint=hint
+                "gated-dataset",
+                "The Hub needs a token for this dataset, or does not accept yours.",
+                given=name,
+                hint=hint,
             ) from error
         raise StudioError(
             "no-network", f"The Hub answered with error {status}.", given=name, hint="Try again in a few minutes."
@@ -281,5 +286,5 @@ def dataset_errors(name: str) -> Iterator[None]:
             "no-network",
             "The Hub can't be reached from this machine.",
             given=name,
-            hint="Check the connection. Files, pasted rows and sample data work without it.",
+            hint="Check the internet connection, or use a file, pasted rows or sample data.",
         ) from error

@@ -40,7 +40,7 @@ _WORDS = {
     "pieces": "rows by",
     "hub_config": "config",
     "hub_split": "split",
-    "row_limit": "rows of each split at most",
+    "row_limit": "maximum rows of each split",
 }
 _DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
 
@@ -70,7 +70,10 @@ def import_options(options: Mapping[str, Any]) -> Reading:
     raise_all(
         [
             StudioError(
-                "unknown-setting", f"A file can't be read by {name}.", valid=list(Reading.model_fields), field=name
+                "unknown-setting",
+                f"{name} is not an option for reading files.",
+                valid=list(Reading.model_fields),
+                field=name,
             )
             for name in options
             if name not in Reading.model_fields
@@ -168,7 +171,7 @@ class Ingestion:
         return self._hub().inspect(_hub_name(name, AS_FOUND)[0])
 
     def _hub(self) -> HubRows:
-        self.context.owner_only("A dataset of the Hub")
+        self.context.owner_only("A dataset from the Hub")
         return HubRows(self.context.home.hub_token())
 
     def reread(self, dataset: str, *, progress: ProgressCallback | None = None, **options: Any) -> DatasetRecord:
@@ -194,7 +197,7 @@ class Ingestion:
 
     def _reread(self, record: DatasetRecord, table: Table, how: Reading, notes: Sequence[str] = ()) -> DatasetRecord:
         """The version with other options. Columns that still exist keep their roles."""
-        note = " ".join((f"Read anew: {_in_words(how)}.", *notes, *table.notes))
+        note = " ".join((f"Read again: {_in_words(how)}.", *notes, *table.notes))
         made = self.write(table, record, note, source=Source(record.name, record.source, how, notes=notes))
         kept = record.spec
         if kept is None or not set(kept.roles) <= set(table.columns):
@@ -209,9 +212,9 @@ class Ingestion:
                 return record, dict(zip(names, paths, strict=True))
         raise StudioError(
             "wrong-state",
-            "These rows can't be read another way: the studio has no file that they came from.",
+            "These rows can't be read with other options, because the original file is not saved.",
             given=dataset,
-            hint="Bring the file again, with the choices you want.",
+            hint="Import the file again with the options you want.",
         )
 
     def find(self, name: str) -> DatasetRecord:
@@ -252,7 +255,7 @@ class Ingestion:
                 id=dataset,
                 name=source.name,
                 version=1,
-                note=" ".join(("As it came.", *source.notes, *table.notes)),
+                note=" ".join(("As imported.", *source.notes, *table.notes)),
                 created=now(),
                 bytes=size or (folder / ROWS).stat().st_size,
                 source=source.kind,
@@ -324,7 +327,7 @@ def _hub_name(name: str, how: Reading) -> tuple[str, Reading]:
     if not HUB_NAME.fullmatch(name) or ".." in name:
         raise StudioError(
             "no-such-dataset",
-            "That is no name of a dataset on the Hub.",
+            "This is not a valid name of a dataset on the Hub.",
             given=name,
             hint="Write it as OWNER/NAME, as in the address of its page.",
         )
@@ -347,14 +350,14 @@ def _facts(table: Table, notes: Sequence[str] = ()) -> dict[str, object]:
 
 
 def _in_words(how: Reading) -> str:
-    """Options in words, for example `delimiter semicolon and no line of names`."""
+    """Options in words, for example `delimiter semicolon and no column names in the first line`."""
     words = []
     for name, value in how.chosen.items():
         if name == "header":
-            words.append("the first line holds the names" if value else "no line of names")
+            words.append("the first line has the column names" if value else "no column names in the first line")
         else:
             words.append(f"{_WORDS[name]} {_DELIMITERS.get(value, value)}")
-    return listed(words) or "as found"
+    return listed(words) or "as detected"
 
 
 @lru_cache

@@ -39,9 +39,9 @@ class LabelQuality:
         if result["agrees"] < AGREES:
             raise StudioError(
                 "too-few-rows",
-                f"The small classifier gives only {100 * result['agrees']:.0f} % of the rows their own label: it can't "
-                "tell which of the others are wrong.",
-                hint="More rows for each label would help it, or look at the rows that Evaluate finds worst.",
+                f"The small classifier predicts the given label for only {100 * result['agrees']:.0f}% of the rows. "
+                "That is too few to find wrong labels.",
+                hint="Add rows for each label, or look at the worst rows on the Evaluate tab.",
             )
         suspects = {int(row): Suspect.model_validate(each) for row, each in result["rows"].items()}
         kept = {"roles": spec.roles, "rows": {row: each.model_dump() for row, each in suspects.items()}}
@@ -80,17 +80,17 @@ class LabelQuality:
         if not task_info.has_labels or not {"text", "label"} <= column.keys():
             raise StudioError(
                 "method-unavailable",
-                f"{task_info.title} has no labels: this is answered by a small classifier, in seconds.",
+                f"This works for labels only, because a small classifier does it. {task_info.title} has no labels.",
                 given=spec.task,
                 valid="rows with labels",
-                hint="For replies, train on some of the rows and then on all, and compare the two runs.",
+                hint="For replies, train one run on some of the rows and one on all, and compare them.",
             )
         if "second" in column:
             raise StudioError(
                 "method-unavailable",
-                "The small classifier that answers this reads one text, and these labels are of two.",
+                "The small classifier for this reads one text, but these labels belong to two texts.",
                 given=f"{column['text']} and {column['second']}",
-                hint="Train on some of the rows and then on all, and compare the two runs.",
+                hint="Train one run on some of the rows and one on all, and compare them.",
             )
         rows = usable_rows(
             self.datasets.table(dataset),
@@ -105,15 +105,15 @@ class LabelQuality:
         if len(set(labels.values())) > len(labels) / LEAST_EACH:
             raise StudioError(
                 "too-many-labels",
-                "There are too many different labels: each needs some rows to be learned.",
+                "There are too many different labels. Each label needs several rows.",
                 given=f"{len(set(labels.values())):,} labels in {len(labels):,} rows",
-                valid=f"{LEAST_EACH} rows for a label, or more",
+                valid=f"at least {LEAST_EACH} rows for each label",
             )
         if len(labels) < LEAST_ROWS or len(set(labels.values())) < 2:
             raise StudioError(
                 "too-few-rows",
-                f"{len(labels):,} labelled rows are too few for it.",
-                valid=f"at least {LEAST_ROWS} rows, with two labels or more",
+                f"{len(labels):,} labeled rows are too few for this.",
+                valid=f"at least {LEAST_ROWS} rows, and at least two labels",
             )
         folder = self.datasets.store.labelling_folder(record.id) / EMBEDDING_MODEL
         path = self.datasets.store.rows_path(record.id, record.version)

@@ -289,9 +289,9 @@ class Datasets(Ingestion):
         if not fix:
             raise StudioError(
                 "no-such-row",
-                "There is nothing to fix of that kind.",
+                "There is no problem of this kind to fix.",
                 given=kind,
-                hint="Check the rows again: they may have been fixed already.",
+                hint="Check the rows again. It may be fixed already.",
             )
         new = fix.of(table)
         labels = tuple(labels_of(new, task, spec.roles)) if task.has_labels else ()

@@ -83,7 +83,7 @@ class Cancelled(StudioError):
     """The work was cancelled. Nothing of it is left."""
 
     def __init__(self) -> None:
-        super().__init__("wrong-state", "This was stopped. Nothing was changed.", hint="Begin it again when you like.")
+        super().__init__("wrong-state", "This was canceled. Nothing was changed.", hint="You can start it again.")
 
 
 class DatasetJobs:
@@ -181,17 +181,17 @@ def _run(context: Context, job: str, arguments: Mapping[str, Any], watch: Watch)
     except ProcessTimeout as error:
         raise StudioError(
             "limit-reached",
-            f"This took longer than the {VISITORS_SECONDS / 60:g} minutes that this demo allows.",
-            hint="Bring a part of the rows.",
+            f"This took longer than the limit of {VISITORS_SECONDS / 60:g} minutes in this demo.",
+            hint="Import fewer rows.",
         ) from error
     except ProcessOutOfMemory as error:
         raise StudioError(
             "out-of-memory",
-            "The process that worked on the rows was ended before it was done: too little memory, most likely.",
-            hint="Free memory, or bring a part of the rows.",
+            "The process that read the rows was stopped, most likely because memory ran out.",
+            hint="Close other programs, or import fewer rows.",
         ) from error
     except ProcessCrashed as error:
-        raise StudioError("unexpected", "The rows could not be worked on.", hint=error.hint) from error
+        raise StudioError("unexpected", "The work on the rows failed.", hint=error.hint) from error
 
 
 # --- in the process ---

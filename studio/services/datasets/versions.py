@@ -34,7 +34,7 @@ class Versions:
     def compare(self, dataset: str, before: int, after: int, page: Page = FIRST_PAGE, only: str = "") -> Comparison:
         """How many rows were added, removed and changed, and a page of them."""
         if only and only not in KINDS:
-            raise StudioError("bad-setting", f"No row is {only}.", valid=list(KINDS), field="only")
+            raise StudioError("bad-setting", f"{only} is not a kind of change.", valid=list(KINDS), field="only")
         store = self.datasets.store
         old, new = store.get(dataset, before), store.get(dataset, after)
         paths = [store.rows_path(record.id, record.version) for record in (old, new)]

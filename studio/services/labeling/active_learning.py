@@ -33,7 +33,7 @@ MAX_POOL, MAX_POOL_IN_DEMO, MAX_LABELED = 20_000, 2_000, 5_000
 """Most rows that get a suggestion, and most rows to train on. Of more rows, an even sample is used."""
 MIN_ROWS, MIN_ROWS_PER_LABEL = 12, 2
 """Labeled rows before the first suggestion, and rows that at least two labels need."""
-TWO_TEXTS = "Suggestions are made from one text; these labels are of two."
+TWO_TEXTS = "Suggestions work for one text only. These labels belong to two texts."
 Progress = Callable[[int, int, str], None]
 _log = logging.getLogger("studio.services")
 
@@ -117,7 +117,7 @@ class Suggester:
             try:
                 require_model()
             except StudioError as error:
-                due, reason = False, f"Suggestions need the starter that reads texts. {error.what}"
+                due, reason = False, f"Suggestions need the starter encoder. {error.what}"
         return SuggestState(
             learned_from=learned.labelled if learned else 0,
             seconds=learned.seconds if learned else 0.0,
@@ -144,7 +144,7 @@ class Suggester:
                 status.failure = error.what
             except Exception:
                 _log.exception("suggestions failed")
-                status.failure = "Suggestions can't be made just now; the log of the studio says why."
+                status.failure = "Suggestions failed. The studio's log has the cause."
             status.busy = False
 
         threading.Thread(target=work, name="studio suggesting", daemon=True).start()
@@ -252,11 +252,11 @@ def missing_labels(state: LabelingState) -> str:
     done, needed = len(state.values), max(MIN_ROWS, MIN_ROWS_PER_LABEL * len(state.labels))
     if done < needed:
         return (
-            f"Suggestions come after {needed} labelled rows, with {MIN_ROWS_PER_LABEL} or more of at least two labels: "
+            f"Suggestions start after {needed} labeled rows, with at least {MIN_ROWS_PER_LABEL} rows for two labels: "
             f"{needed - done} to go."
         )
     if sum(rows >= MIN_ROWS_PER_LABEL for rows in state.counts.values()) < 2:
-        return f"Suggestions come once at least two labels have {MIN_ROWS_PER_LABEL} rows or more."
+        return f"Suggestions start when at least two labels have {MIN_ROWS_PER_LABEL} rows or more."
     return ""
 
 

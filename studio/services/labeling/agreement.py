@@ -68,9 +68,9 @@ def trust(facts: Iterable[Fact]) -> Trust:
 
 def _advice(share: float, before: float | None, last: int) -> str:
     if before is None:
-        return "" if last < 10 else f"After {2 * WINDOW} suggestions you will see whether they still get better."
+        return "" if last < 10 else f"After {2 * WINDOW} suggestions the studio can tell whether they still improve."
     if share - before >= RISE:
-        return "Suggestions still get better: more labels help."
+        return "Suggestions still improve, so more labels help."
     if share >= 0.9:
-        return "Suggestions are right nearly always and no longer get better: you can stop, and train."
-    return "Suggestions no longer get better. More labels will help little; train, or look at what is mixed up."
+        return "Suggestions are nearly always right and no longer improve. You can stop labeling and train."
+    return "Suggestions no longer improve, so more labels help little. Train, or check labels that are often confused."

@@ -21,7 +21,7 @@ VALUE_COLUMNS = ("label", "labels", "category", "class", "reply", "choice")
 def export_labels(session: Session, format: str, each: bool) -> str:
     """Return the values as CSV or JSONL, one line for each row. `each`: one line for each person's value."""
     if format not in FORMATS:
-        raise StudioError("unknown-format", "Labels go out as CSV or JSONL.", given=format, valid=FORMATS)
+        raise StudioError("unknown-format", "Labels can be exported as CSV or JSONL only.", given=format, valid=FORMATS)
     lines = list(_lines(session, each))
     if format == "jsonl":
         return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -45,9 +45,9 @@ def import_labels(session: Session, table: Table) -> tuple[list[Fact], Carried]:
     if value_column is None:
         raise StudioError(
             "columns-unclear",
-            f"No column is called {label_task.name}.",
+            f"The file has no column {label_task.name}.",
             given=", ".join(table.columns),
-            valid=f"a column {label_task.name}, and a column row or the text",
+            valid=f"the columns row and {label_task.name}, or the text and {label_task.name}",
         )
     find_row, matched_by = _row_finder(session, table, value_column)
     name_column = _column(table, "labeller")
@@ -84,9 +84,9 @@ def _row_finder(
     if text_column is None:
         raise StudioError(
             "columns-unclear",
-            "Nothing says which row a line is about.",
+            "The file does not say which row each line belongs to.",
             given=", ".join(table.columns),
-            valid="a column row with the number, or the dataset's own column with the text",
+            valid="a column row with row numbers, or the dataset's own text column",
         )
     rows: dict[str, list[int]] = defaultdict(list)
     for row, text in session.texts(range(1, total + 1)).items():

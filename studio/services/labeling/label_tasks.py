@@ -40,7 +40,7 @@ class LabelTask:
     """The value that a row with an empty output cell stands for."""
     refusal: str
     """The message for a value that is not valid."""
-    missing_columns = "There is no column to read."
+    missing_columns = "The dataset has no column to label."
 
     def guess(self, table: Table) -> dict[str, str]:
         """Return the columns that the names and the values of a table suggest."""
@@ -99,8 +99,8 @@ class ClassLabels(LabelTask):
     name = "label"
     title = "Label texts"
     task = "classification"
-    columns = (("text", "Column to read", True), ("label", "Column of the labels", False))
-    refusal = "A label is a short text."
+    columns = (("text", "Column to read", True), ("label", "Column with the labels", False))
+    refusal = "A label must be a short text, up to 200 characters."
 
     def guess(self, table: Table) -> dict[str, str]:
         """Return the text, a second text, and the column of labels if there are such columns."""
@@ -123,14 +123,14 @@ class ClassLabels(LabelTask):
         if ready >= MIN_LABELS and done >= MIN_ROWS:
             return ""
         return (
-            f"To train, at least {MIN_ROWS} rows and {MIN_LABELS} labels with 2 rows each are needed; so far "
+            f"Training needs at least {MIN_ROWS} labeled rows, and {MIN_LABELS} labels with 2 rows each. So far, "
             f"{done} {'row has' if done == 1 else 'rows have'} a label and {ready} "
             f"{'label has' if ready == 1 else 'labels have'} 2 rows or more."
         )
 
     def note(self, rows: int, columns: Columns) -> str:
         """Return the number of labeled rows and the column."""
-        return f"{_rows(rows)} labelled by hand in the column {self.output(columns)}."
+        return f"{_rows(rows)} labeled by hand in the column {self.output(columns)}."
 
     def roles(self, columns: Columns) -> dict[str, str]:
         """Return the roles text, second and label."""
@@ -144,9 +144,9 @@ class WrittenReplies(LabelTask):
     name = "reply"
     title = "Write replies"
     task = "chat"
-    columns = (("prompt", "Column to read", True), ("reply", "Column of the replies", False))
+    columns = (("prompt", "Column to read", True), ("reply", "Column with the replies", False))
     texts = ("prompt", "context")
-    refusal = "A reply is a text, up to 20,000 letters."
+    refusal = "A reply must be a text, up to 20,000 characters."
 
     def guess(self, table: Table) -> dict[str, str]:
         """Return the columns that the chat task would read. A column of conversations is both prompt and reply."""
@@ -188,7 +188,7 @@ class WrittenReplies(LabelTask):
 
     def note(self, rows: int, columns: Columns) -> str:
         """Return the number of rows with a new reply."""
-        return f"{_rows(rows)} given a reply by hand."
+        return f"{_rows(rows)} with a reply written by hand."
 
     def roles(self, columns: Columns) -> dict[str, str]:
         """Return the roles prompt and reply, or messages."""
@@ -214,11 +214,15 @@ class Preferences(LabelTask):
     name = "choice"
     title = "Choose the better reply"
     task = "preference"
-    columns = (("prompt", "Column of the prompts", True), ("first", "One reply", True), ("second", "The other", True))
+    columns = (
+        ("prompt", "Column with the prompts", True),
+        ("first", "First reply", True),
+        ("second", "Second reply", True),
+    )
     texts = ("prompt",)
     unlabeled = "both"
-    refusal = "Say which reply is better."
-    missing_columns = "It needs two columns with a reply each, answer a and answer b say."
+    refusal = "Choose which reply is better."
+    missing_columns = "This needs two columns with replies, for example answer a and answer b."
 
     def guess(self, table: Table) -> dict[str, str]:
         """Return the prompt, and two columns whose names differ in their ends, like `answer a` and `answer b`."""
@@ -264,7 +268,7 @@ class Preferences(LabelTask):
 
     def note(self, rows: int, columns: Columns) -> str:
         """Return the number of compared rows and the column."""
-        return f"{_rows(rows)} compared by hand: the better reply is in the column {CHOSEN}."
+        return f"{_rows(rows)} compared by hand. The better reply is in the column {CHOSEN}."
 
     def roles(self, columns: Columns) -> dict[str, str]:
         """Return the roles prompt, chosen and rejected."""
@@ -327,4 +331,4 @@ def _rows(count: int) -> str:
 
 def _need(value: str, done: int) -> str:
     have = f"{_rows(done)} {'has' if done == 1 else 'have'} one"
-    return f"To train, at least {MIN_ROWS} rows with {value} are needed; so far {have}."
+    return f"Training needs at least {MIN_ROWS} rows with {value}. So far, {have}."

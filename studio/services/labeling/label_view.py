@@ -111,7 +111,7 @@ def _numbers(session: Session, show: str) -> Sequence[int]:
             numbers = sorted(row for row, label in state.values.items() if label == show.removeprefix("label:"))
         case _:
             raise StudioError(
-                "unknown-name", "Rows can't be shown in that way.", given=show, valid=[*SHOWS, "label:NAME"]
+                "unknown-name", "There is no such filter for rows.", given=show, valid=[*SHOWS, "label:NAME"]
             )
     return numbers
 

@@ -103,7 +103,7 @@ class Labels:
     def choose(self, dataset: str, work: str = "", columns: Mapping[str, str] | None = None) -> Labeling:
         """Choose what rows get (labels, replies or preferences), and the columns to read and write."""
         with self._lock:
-            chosen = named(LABEL_TASKS, work, "kind of labelling", field="work") if work else None
+            chosen = named(LABEL_TASKS, work, "kind of labeling", field="work") if work else None
             label_task = chosen or self._open(dataset).label_task
             self._choose_columns(dataset, label_task, columns or {}, label_task.name)
             return self.state(dataset)
@@ -186,7 +186,9 @@ class Labels:
                 raise StudioError("too-few-rows", reason, hint="Label more rows.")
             if not state.changed:
                 raise StudioError(
-                    "wrong-state", "Nothing is new.", hint="Label some rows, or go on with the version that there is."
+                    "wrong-state",
+                    "There are no new labels to save.",
+                    hint="Label some rows, or use the current version.",
                 )
             cells = {row: label_task.cells(session.row(row), columns, state.values[row]) for row in state.changed}
             new = self.datasets.with_values(dataset, cells, label_task.note(len(state.changed), columns))
@@ -224,7 +226,7 @@ class Labels:
             if name in session.state.labels and name != label and not merge:
                 raise StudioError(
                     "bad-setting",
-                    f"There is a label {name} already.",
+                    f"The label {name} already exists.",
                     given=name,
                     hint=f"Merge {label} into {name} if both mean the same.",
                 )
@@ -239,8 +241,8 @@ class Labels:
             if rows := _rows_of_label(session, label):
                 raise StudioError(
                     "wrong-state",
-                    f"The label {label} stands on {rows:,} {'row' if rows == 1 else 'rows'}.",
-                    hint="Merge it into another label, or give those rows another one.",
+                    f"The label {label} is used in {rows:,} {'row' if rows == 1 else 'rows'}.",
+                    hint="Merge it into another label, or change the label of these rows.",
                 )
             self._save(session, session.fact("remove", value=label))
 
@@ -276,10 +278,10 @@ class Labels:
         if not to.parent.is_dir():
             raise StudioError(
                 "unknown-format",
-                "There is no such folder to write to.",
+                "The folder does not exist.",
                 given=to.parent,
                 field="to",
-                hint="Make it first, or name another one.",
+                hint="Create it first, or choose another folder.",
             )
         to.write_text(text, encoding="utf-8", newline="")
         return count_lines(text, format)
@@ -316,7 +318,7 @@ class Labels:
             for row in rows:
                 if not 1 <= row <= session.record.rows:
                     valid = f"1 to {session.record.rows}"
-                    raise StudioError("no-such-row", "There is no such row.", given=row, valid=valid)
+                    raise StudioError("no-such-row", "There is no row with this number.", given=row, valid=valid)
             yield session
 
     def _open(self, dataset: str, labeler: str = "") -> Session:
@@ -354,7 +356,7 @@ class Labels:
         purposes = [purpose for purpose, _, _ in label_task.columns]
         for purpose, column in columns.items():
             if purpose not in purposes:
-                what = "That is nothing that is read or written."
+                what = "This is not a kind of column for this labeling."
                 raise StudioError("unknown-name", what, given=purpose, valid=purposes)
             if column and column not in record.columns:
                 raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
@@ -420,7 +422,7 @@ def _clean(session: Session, value: str) -> str:
 def _for_labels(session: Session) -> Session:
     """Refuse a session in which rows get something else than labels."""
     if session.label_task is not LABELS:
-        raise StudioError("wrong-state", "These rows are not given labels just now.", hint="Choose Label texts.")
+        raise StudioError("wrong-state", "Labels are not the current kind of labeling.", hint='Choose "Label texts".')
     return session
 
 
@@ -431,7 +433,7 @@ def _names(session: Session, labels: Sequence[str]) -> list[str]:
 def _require_few(labels: int) -> None:
     if labels > MAX_LABELS:
         raise StudioError(
-            "too-many-labels", "Nobody can choose among so many labels.", given=labels, valid=f"up to {MAX_LABELS}"
+            "too-many-labels", "There are too many labels to choose from.", given=labels, valid=f"up to {MAX_LABELS}"
         )
 
 

@@ -79,17 +79,19 @@ ORDERS: dict[str, Order] = {
     order.name: order
     for order in (
         Order("file", "As in the file", _all_rows, _is_open),
-        Order("least-sure", "Least sure first", _least_sure_first, _is_open, lambda session: bool(session.suggested)),
+        Order(
+            "least-sure", "Least certain first", _least_sure_first, _is_open, lambda session: bool(session.suggested)
+        ),
         Order(
             "random",
             "Random",
             lambda session: _shuffled(_all_rows(session), f"{session.labeler} {session.state.total}"),
             _is_open,
         ),
-        Order("review", "Every row, done or not", _all_rows, _is_unseen, lambda session: bool(session.state.initial)),
+        Order("review", "All rows, labeled or not", _all_rows, _is_unseen, lambda session: bool(session.state.initial)),
         Order(
             "second",
-            "Second opinion: rows of others",
+            "Second opinion: rows that others labeled",
             _labeled_by_others,
             _needs_second_opinion,
             lambda session: any(name != session.labeler for name in session.state.labelers()),
@@ -97,7 +99,7 @@ ORDERS: dict[str, Order] = {
         ),
         Order(
             "unsure",
-            "Those I was unsure of",
+            "Rows that I marked as unsure",
             _unsure_rows,
             _is_unsure,
             lambda session: bool(_unsure_rows(session)),

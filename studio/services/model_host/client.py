@@ -38,9 +38,9 @@ PROMPT_TIMES = 4
 KINDS = dict.fromkeys(("chat", "classify"), "chat") | {"load": "load"} | dict.fromkeys(LONG, "job")
 """Operation → the limit that it counts towards, for visitors."""
 REFUSED = {
-    "chat": ("Your last message is still being answered.", "Stop it or wait."),
+    "chat": ("Your last message is still being answered.", "Stop the reply, or wait until it ends."),
     "load": ("Your models are being loaded.", "Wait until they are ready."),
-    "job": ("Your last evaluation, export or other long job has not ended yet.", "Wait until it has ended."),
+    "job": ("Your last evaluation, export or other long job is still running.", "Wait until it ends."),
 }
 
 
@@ -262,7 +262,7 @@ def _line(name: str, op: str, fields: dict[str, Any]) -> bytes:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise StudioError(
             "bad-setting",
-            "This is not a valid request to the models.",
+            "The request to the model host is not valid.",
             given=place,
             valid=error.errors()[0]["msg"],
         ) from error

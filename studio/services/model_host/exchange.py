@@ -84,6 +84,6 @@ class Exchange(Iterator[HostResponse]):
 def host_gone() -> StudioError:
     return StudioError(
         "host-gone",
-        "The process that answers has ended, most likely because it needed more memory than there is.",
-        hint="Try again; if it ends once more, close other programs or choose a smaller model.",
+        "The model host has stopped, most likely because memory ran out.",
+        hint="Try again. If it stops again, close other programs or choose a smaller model.",
     )

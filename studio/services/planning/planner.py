@@ -37,7 +37,7 @@ from studio.training.planning.presets import (
 )
 
 USUAL_SPLITS = SplitCounts(
-    train=340, validation=40, test=20, because="No rows were given: reckoned for 400 rows of 128 tokens."
+    train=340, validation=40, test=20, because="Estimated for 400 rows of 128 tokens, because no dataset was given."
 )
 USUAL_ROWS = PlanFacts(
     rows=400, train_rows=340, validation_rows=40, labels=2, token_lengths=(128,), learned_share=0.6, longest=128

@@ -21,8 +21,8 @@ def probe(context: Context, spec: RunSpec) -> Measured:
     if context.home.queue.has_running_run():
         raise StudioError(
             "wrong-state",
-            "A run is at work on this machine, and a probe beside it would measure neither.",
-            hint="Wait for its end, or take the estimate as it is.",
+            "A run is training on this machine. Measuring at the same time would be wrong for both.",
+            hint="Wait until it ends, or use the estimate.",
         )
     require_allowed(context.workspace, spec)
     visitors, kills = context.workspace.is_visitors, oom_kills()
@@ -32,24 +32,24 @@ def probe(context: Context, spec: RunSpec) -> Measured:
     except ProcessTimeout as error:
         raise StudioError(
             "training-failed",
-            f"The probe was not done within {MOST_SECONDS // 60} minutes, and was ended.",
-            hint="A run with these settings would take very long: choose fewer rows at once, or a smaller model.",
+            f"The measurement took longer than {MOST_SECONDS // 60} minutes and was stopped.",
+            hint="A run with these settings would take very long. Choose a smaller batch size or a smaller model.",
         ) from error
     except ProcessError as error:
         if oom_kills() > kills:
             raise StudioError(
                 "out-of-memory",
-                "The system ended the probe, since there was no memory left.",
-                hint="Make it fit finds settings that need less.",
+                "The system stopped the measurement, because there was no memory left.",
+                hint="Make it fit (studio estimate --fit) finds settings that need less memory.",
             ) from error
         killed = error.code == "out-of-memory"
         raise StudioError(
             "training-failed",
-            "The probe was killed." if killed else "The probe could not be done.",
+            "Its process was killed." if killed else "The measurement failed.",
             hint=without_places(error.last_line) if context.demo else error.last_line,
         ) from error
     except StudioError as error:
         safe_error = error.with_texts(without_places) if visitors else error
-        what = f"The probe could not be done. {safe_error.what}"
+        what = f"The measurement failed. {safe_error.what}"
         raise StudioError.from_dict({**safe_error.to_dict(), "what": what}) from error
     return Measured.model_validate(measured)

@@ -62,8 +62,8 @@ def replay_of(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec
         problems.append(
             StudioError(
                 "bad-setting",
-                "It was not said which general rows to mix in.",
-                hint="Name a dataset or a sample with replay_from.",
+                "Replay needs a dataset to take rows from.",
+                hint="Set replay_from to a dataset or a sample.",
                 field="replay_from",
             )
         )
@@ -71,8 +71,8 @@ def replay_of(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec
         problems.append(
             StudioError(
                 "bad-setting",
-                "General rows have other labels, and can't be mixed into these.",
-                hint="Mixing in is for models that write text. For labels, freeze layers or take fewer passes.",
+                "Replay does not work for tasks with labels: replay rows would have other labels.",
+                hint="Against forgetting, freeze layers or train for fewer epochs instead.",
                 field="replay",
             )
         )
@@ -86,9 +86,9 @@ def replay_of(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec
         missing = missing or [role.title for role in task.roles if role.name in needed - given]
         raise StudioError(
             "bad-setting",
-            "The general rows lack what these rows have.",
+            "The replay rows lack a column that your rows have.",
             given=f"no {', '.join(missing).lower()} in {record.name}",
-            hint="Choose general rows for the same task, or map their columns first.",
+            hint="Choose replay rows for the same task, or set the roles of their columns first.",
             field="replay_from",
         )
     return Replay(dataset=record.id, version=record.version, roles=dict(read.roles), left_out=read.left_out)
@@ -110,18 +110,18 @@ def start_from_run(
     earlier = before.config
     problems = []
     if folder.result is None:
-        problems.append(_refused(f"The run {record.name} has left no result to begin with.", given=record.id))
+        problems.append(_refused(f"The run {record.name} has no result to start from.", given=record.id))
     if earlier.model != model:
         problems.append(
-            _refused(
-                f"The result of {record.name} is of another base model.", given=earlier.model, valid=f"one of {model}"
-            )
+            _refused(f"The run {record.name} has another base model.", given=earlier.model, valid=f"a run of {model}")
         )
     learned_by = method_named(earlier.method)
     chosen = METHODS.get(method or earlier.method)
     if chosen is None or chosen.continues != learned_by.continues:
         problems.append(
-            _refused(f"The result of {record.name} is of another kind.", given=method, valid=earlier.method)
+            _refused(
+                f"The run {record.name} was trained with another kind of method.", given=method, valid=earlier.method
+            )
         )
     problems += _head_problems(record.name, before, spec)
     for name in learned_by.shape:
@@ -130,7 +130,7 @@ def start_from_run(
             problems.append(
                 StudioError(
                     "bad-setting",
-                    f"The adapter of {record.name} was made with another {name.replace('_', ' ')}.",
+                    f"The adapter of {record.name} has another {name.replace('_', ' ')}.",
                     given=values[name],
                     valid=earlier_value,
                     field=name,
@@ -153,10 +153,10 @@ def _head_problems(name: str, before: RunSpec, spec: DatasetSpec) -> list[Studio
             return []
         return [
             _refused(
-                f"The result of {name} was learned for another task, which ends in other layers.",
+                f"The run {name} was trained for another task. Its model has other output layers.",
                 given=earlier.title,
-                valid=f"a result for: {now.title}",
-                hint="Choose a run of the same task, or begin with the base model.",
+                valid=f"a run for: {now.title}",
+                hint="Choose a run of the same task, or start from the base model.",
             )
         ]
     earlier_labels, labels = _labels_of(before.data), _labels_of(spec)
@@ -164,10 +164,10 @@ def _head_problems(name: str, before: RunSpec, spec: DatasetSpec) -> list[Studio
         return []
     return [
         _refused(
-            f"The result of {name} tells other labels apart.",
+            f"The run {name} was trained on other labels.",
             given=_in_words(*earlier_labels),
             valid=_in_words(*labels),
-            hint="Choose a run that learned just these labels, or begin with the base model.",
+            hint="Choose a run with exactly these labels, or start from the base model.",
         )
     ]
 

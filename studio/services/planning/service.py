@@ -154,8 +154,8 @@ class Planning:
         raise StudioError(
             "does-not-fit",
             f"Training {info.title} with these settings needs more memory than this machine has.",
-            given=f"about {needed}, of {most}",
-            hint=f"{estimate.short} Make it fit (studio estimate --fit) finds settings that do; or choose a "
+            given=f"about {needed}, and this machine has {most}",
+            hint=f"{estimate.short} Make it fit (studio estimate --fit) finds settings that fit. Or choose a "
             "smaller model.",
             field="batch_size",
         )

@@ -26,7 +26,7 @@ class LocalRunner(Runner):
 
     name = "local"
     title = "This machine"
-    sentence = "One run at a time; the others wait for their turn."
+    sentence = "One run trains at a time. The others wait in the queue."
 
     is_elsewhere = False
 

@@ -14,11 +14,11 @@ from studio.store.quota import Quota
 from studio.training.methods import METHODS, has_rank, method_named
 
 WAYS: dict[str, str] = {
-    "cat": "Side by side: exactly the sum, in a wider adapter.",
-    "svd": "The sum, pressed back into the rank of the widest.",
-    "linear": "Matrix by matrix: small and rough; needs adapters of one rank.",
-    "ties": "Only the largest changes, where the adapters agree.",
-    "dare_linear": "A random half of the changes, made larger.",
+    "cat": "The exact sum. The ranks add up, so the adapter gets larger.",
+    "svd": "The sum, reduced to the highest rank of the adapters.",
+    "linear": "Adds the matrices. Small but inexact. All adapters need the same rank.",
+    "ties": "Keeps the largest changes on which the adapters agree.",
+    "dare_linear": "Keeps a random half of the changes and scales it up.",
 }
 """PEFT's combination types, in plain words."""
 MOST_SECONDS = 600
@@ -75,24 +75,30 @@ def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: lis
     """Raise `StudioError` with all reasons why these runs can't be combined."""
     problems = []
     if len(runs) < 2:
-        problems.append(_refused("It takes two runs or more to combine.", "runs", given=len(runs)))
+        problems.append(_refused("Choose two or more runs to combine.", "runs", given=len(runs)))
     if how not in WAYS:
-        problems.append(_refused("There is no such way to combine.", "how", given=how, valid=list(WAYS)))
+        problems.append(_refused("There is no such combination method.", "how", given=how, valid=list(WAYS)))
     if any(not 0 < abs(weight) <= 10 for weight in weights):
-        problems.append(_refused("A weight can't have this value.", "weight", given=weights, valid="up to 10, not 0"))
+        problems.append(
+            _refused("A weight is not valid.", "weight", given=weights, valid="numbers from -10 to 10, but not 0")
+        )
     for run, spec in zip(runs, specs, strict=True):
         problems += _problems_of_run(context, run, spec, specs[0])
     if all(method_named(spec.config.method).averages for spec in specs) and abs(sum(weights) - 1) > SUM_OFF:
         problems.append(
-            _refused("Factors are no sums: their weights must add up to 1.", "weight", given=f"{sum(weights):g} in all")
+            _refused(
+                "These adapters are averaged, so their weights must add up to 1.",
+                "weight",
+                given=f"{sum(weights):g} in total",
+            )
         )
     ranks = {spec.config.lora_rank for spec in specs if has_rank(spec.config.method)}
     if how in ("linear", "ties", "dare_linear") and len(ranks) > 1:
         problems.append(
             _refused(
-                "The adapters are of different rank.",
+                "The adapters have different ranks.",
                 "how",
-                given=f"{how} of ranks {sorted(ranks)}",
+                given=f"{how} with ranks {sorted(ranks)}",
                 valid="cat or svd",
             )
         )
@@ -104,11 +110,11 @@ def _problems_of_run(context: Context, run: str, spec: RunSpec, first: RunSpec) 
     problems = []
     record = context.workspace.runs.get(run)
     if not (context.workspace.runs.folder(run).adapter / "adapter_config.json").exists():
-        problems.append(_refused(f"The run {record.name} has left no adapter.", "runs", given=run))
+        problems.append(_refused(f"The run {record.name} has no adapter.", "runs", given=run))
     if spec.config.model != first.config.model:
         problems.append(
             _refused(
-                f"The adapter of {record.name} is of another base model.",
+                f"The adapter of {record.name} has another base model.",
                 "runs",
                 given=spec.config.model,
                 valid=first.config.model,
@@ -117,9 +123,9 @@ def _problems_of_run(context: Context, run: str, spec: RunSpec, first: RunSpec) 
     method, first_method = method_named(spec.config.method), method_named(first.config.method)
     more = "a head" if spec.data.label_names else "" if method.combines_as else method.learns_besides
     if more:
-        problems.append(_refused(f"The run {record.name} learned {more}, too, which can't be added.", "runs"))
+        problems.append(_refused(f"The run {record.name} also trained {more}, which can't be combined.", "runs"))
     elif (method.has_rank, method.averages) != (first_method.has_rank, first_method.averages):
-        problems.append(_refused(f"The adapter of {record.name} is of another kind.", "runs"))
+        problems.append(_refused(f"The adapter of {record.name} is of a different kind.", "runs"))
     return problems
 
 
@@ -135,8 +141,8 @@ def _make(context: Context, made: str, runs: Mapping[str, float], how: str) -> N
     except ProcessTimeout as error:
         raise StudioError(
             "unexpected",
-            "Combining was not done within ten minutes, and was ended.",
-            hint="Try it again while no run is at work, or with fewer runs.",
+            "Combining took longer than ten minutes and was stopped.",
+            hint="Try again while no run is training, or with fewer runs.",
         ) from error
     except ProcessError as error:
         raise StudioError(error.code, "The adapters could not be combined.", hint=error.hint) from error

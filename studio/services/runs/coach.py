@@ -25,9 +25,9 @@ class Coach:
         if action.kind == "open":
             raise StudioError(
                 "bad-setting",
-                "This is for a person to look at; nothing can be done by itself.",
+                "This advice needs a person: the studio can't do it automatically.",
                 given=action.label,
-                hint="See the rows in step 2, or with: studio preview",
+                hint="Look at the rows on the Data tab, or with: studio preview",
                 field="choice",
             )
         if action.kind == "stop":
@@ -61,8 +61,8 @@ def action_of(advice_list: Sequence[AdviceEvent], rule: str, choice: int, status
     if action.kind == "stop" and status not in ACTIVE:
         raise StudioError(
             "wrong-state",
-            "The run is no longer at work: there is nothing to stop.",
+            "The run has ended, so it can't be stopped.",
             given=status,
-            hint="Its page, or studio show, tells what came of it.",
+            hint="See its result on the Train tab, or with: studio show",
         )
     return action

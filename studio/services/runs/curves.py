@@ -52,7 +52,7 @@ class Curves:
         if not 2 <= len(set(runs)) <= MOST:
             raise StudioError(
                 "bad-setting",
-                "So many runs can't be compared.",
+                "This number of runs can't be compared.",
                 given=f"{len(set(runs))} runs",
                 valid=f"2 to {MOST} runs",
                 field="runs",
@@ -131,6 +131,6 @@ def differences(configs: Sequence[TrainingConfig]) -> tuple[Difference, ...]:
             info = about(TrainingConfig, name)
             label = info.label if info else name.capitalize()
             differing.append(
-                Difference(name=name, label=label, values=tuple(value_in_words(value, "by itself") for value in values))
+                Difference(name=name, label=label, values=tuple(value_in_words(value, "automatic") for value in values))
             )
     return tuple(differing)

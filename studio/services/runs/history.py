@@ -14,7 +14,7 @@ ORDERS: dict[str, str] = {
     "oldest": "Oldest first",
     "name": "By name",
     "loss": "Lowest loss",
-    "time": "Longest at work",
+    "time": "Longest training time",
     "size": "Largest on disk",
 }
 
@@ -30,16 +30,18 @@ def valid_annotations(name: str | None, note: str | None, tags: Sequence[str] | 
     if name is not None:
         changes["name"] = name.strip()
         if not 0 < len(changes["name"]) <= 120:
-            problems.append(_invalid("A name has 1 to 120 characters.", f"{len(changes['name']):,} characters", "name"))
+            problems.append(
+                _invalid("The name must have 1 to 120 characters.", f"{len(changes['name']):,} characters", "name")
+            )
     if note is not None:
         changes["note"] = note.strip()
         if len(changes["note"]) > LONGEST_NOTE:
             given = f"{len(changes['note']):,} characters"
-            problems.append(_invalid(f"A note has up to {LONGEST_NOTE:,} characters.", given, "note"))
+            problems.append(_invalid(f"The note can have up to {LONGEST_NOTE:,} characters.", given, "note"))
     if tags is not None:
         changes["tags"] = plain_tags(tags)
         if len(changes["tags"]) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in changes["tags"]):
-            what = f"A run has up to {MOST_TAGS} tags of up to {LONGEST_TAG} characters."
+            what = f"A run can have up to {MOST_TAGS} tags of up to {LONGEST_TAG} characters."
             problems.append(_invalid(what, f"{len(changes['tags'])} tags", "tags"))
     raise_all(problems)
     return changes
@@ -69,7 +71,7 @@ def filter_runs(
 def in_order(records: Sequence[RunRecord], order: str, sizes: dict[str, int] | None = None) -> list[RunRecord]:
     """Runs, which come newest first, in another order."""
     if order not in ORDERS:
-        raise StudioError("bad-setting", "Runs are not sorted by that.", given=order, valid=list(ORDERS), field="sort")
+        raise StudioError("bad-setting", "Runs can't be sorted by this.", given=order, valid=list(ORDERS), field="sort")
     if order in ("newest", "oldest"):
         return list(records if order == "newest" else reversed(records))
     keys: dict[str, Callable[[RunRecord], Any]] = {

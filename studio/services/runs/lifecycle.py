@@ -62,15 +62,13 @@ class RunLifecycle:
         Of several requests with the same `once` only the first makes a run; the others get that one.
         """
         if spec.config.mirror != "none":
-            self.context.owner_only("Sending a run's curve to another program")
+            self.context.owner_only("An experiment tracker")
         if spec.runner != LOCAL:
-            self.context.owner_only("Training elsewhere")
+            self.context.owner_only("Training on another machine")
         require_allowed(self.context.workspace, spec)
         runner = named(self.runners, spec.runner, "runner", field="runner")
         if reason := runner.check():
-            raise StudioError(
-                "not-allowed", reason, given=spec.runner, hint="Choose another place to train.", field="runner"
-            )
+            raise StudioError("not-allowed", reason, given=spec.runner, hint="Choose another runner.", field="runner")
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
         self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
@@ -124,29 +122,31 @@ class RunLifecycle:
             if wish == "discard":
                 self.store.discard_output(record.id)
         elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
-            raise wrong_state(record, "is not at work.", "a run that is at work or waits")
+            raise wrong_state(record, "is not running.", "a run that is running or queued")
         return self.store.get(record.id)
 
     def pause(self, run: str) -> RunRecord:
         """Pause a run: one that trains ends after its step with a checkpoint, one that waits leaves the queue."""
         record = self.get(run)
-        words = "Paused while it waited."
+        words = "Paused while queued."
         if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
             self.runner_of(record.id).withdraw(self.handle(record.id))
             return self.store.get(record.id)
         self.store.request_stop(record.id, "pause")
-        if not self.store.set_status(record.id, "stopping", "Pauses.", only_from=("starting", "training")):
+        if not self.store.set_status(record.id, "stopping", "Pausing.", only_from=("starting", "training")):
             self.store.request_stop(record.id, record.stop_wish)
-            raise wrong_state(record, "can't be paused.", "a run that is at work or waits")
+            raise wrong_state(record, "can't be paused.", "a run that is running or queued")
         return self.store.get(record.id)
 
     def move(self, run: str, way: Move) -> RunRecord:
         """Move a waiting run among the runs of this workspace."""
         record = self.get(run)
         if way not in MOVES:
-            raise StudioError("bad-setting", "There is no such move.", given=way, valid=MOVES, field="move")
+            raise StudioError(
+                "bad-setting", "A run can't be moved this way in the queue.", given=way, valid=MOVES, field="move"
+            )
         if record.status != "queued" or not self.queue.move(record.id, way):
-            raise wrong_state(record, "does not wait.", "a run that waits")
+            raise wrong_state(record, "is not queued.", "a run that is queued")
         return record
 
     def queued(self) -> list[RunRecord]:
@@ -165,25 +165,25 @@ class RunLifecycle:
         self._require_time(record)
         _, words = self.resume_point(record.id)
         if not self.queue_again(record, words):
-            raise wrong_state(record, "can't go on.", "a run that is paused, was interrupted, stopped or failed")
+            raise wrong_state(record, "can't be resumed.", "a run that is paused, interrupted, stopped or failed")
         return self.get(record.id)
 
     def finish(self, run: str) -> RunRecord:
         """End an interrupted, paused or failed run with its best checkpoint as the result, without more training."""
         progress = self.progress(run)
         record, step, spec = progress.record, progress.keeps, self.store.spec(progress.record.id)
-        words = f"Ends with what it had learned by step {step or 0:,}."
+        words = f"Finishes with the checkpoint from step {step or 0:,}."
         self.require_rows(spec)
         if step is None or not self.queue_again(record, words, stop_wish="keep"):
-            valid = "a run without a result that has a whole checkpoint, and does not work or wait"
-            raise wrong_state(record, "has no step to be kept, or has a result already.", valid)
+            valid = "a run that has a complete checkpoint but no result, and is not running or queued"
+            raise wrong_state(record, "has no checkpoint to finish with, or has a result already.", valid)
         return self.get(record.id)
 
     def delete(self, run: str) -> None:
         """Delete a run with all its files. A running one is ended first."""
         record = self.get(run)
         if record.status in ACTIVE:
-            raise wrong_state(record, "is at work.", hint="Stop it first, then delete it.")
+            raise wrong_state(record, "is running.", hint="Stop it first, then delete it.")
         self.store.delete(record.id)
 
     def log(self, run: str, most: int = 200_000) -> str:
@@ -279,10 +279,10 @@ class RunLifecycle:
         if minutes and took >= minutes:
             raise StudioError(
                 "limit-reached",
-                f"The run {record.name} has trained for as long as this demo allows.",
+                f"The run {record.name} has used all training time that this demo allows.",
                 given=f"{took:.0f} minutes",
                 valid=f"up to {minutes:g} minutes for one run",
-                hint="Keep its best step, or install the studio to train longer.",
+                hint="Finish it with its best checkpoint, or install the studio to train longer.",
             )
 
     def require_rows(self, spec: RunSpec) -> None:
@@ -293,9 +293,9 @@ class RunLifecycle:
             if not store.rows_path(dataset, version).exists():
                 raise StudioError(
                     "no-such-dataset",
-                    "The rows that the run learns from are no longer on the disk.",
+                    "The rows of this run are no longer on the disk.",
                     given=f"{dataset}, version {version}",
-                    hint="Bring the file again, and begin a new run.",
+                    hint="Import the file again and start a new run.",
                 )
 
     def _seconds_left(self, record: RunRecord) -> float | None:

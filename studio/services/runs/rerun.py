@@ -26,10 +26,10 @@ def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tupl
         if given.get(name, getattr(before, name)) != getattr(before, name):
             raise StudioError(
                 "bad-setting",
-                f"A run that is run again keeps its {word}.",
+                f"Run again can't change the {word}.",
                 given=given[name],
                 valid=getattr(before, name),
-                hint="Begin a new run for another.",
+                hint="Start a new run instead.",
                 field=name,
             )
     method = str(given.pop("method", before.method))
@@ -51,27 +51,26 @@ def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> st
     """What a rerun is based on, and what was changed."""
     changed = [each for each in ("method", *settings_of()) if getattr(before, each) != getattr(after, each)]
     if not changed:
-        return f"Run again as {name} was, with nothing changed."
+        return f"Run again with the settings of {name}, unchanged."
     parts = [
         "{} {} instead of {}".format(
             _label(each), *(value_in_words(getattr(config, each), "none") for config in (after, before))
         )
         for each in changed
     ]
-    return f"Run again as {name} was, with {', '.join(parts)}."
+    return f"Run again with the settings of {name}, but {', '.join(parts)}."
 
 
 def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
     """What an extension continues from, and its schedule."""
-    step = f" by step {record.best_step:,}" if record.best_step is not None else ""
-    passes = "1 pass" if after.epochs == 1 else f"{after.epochs:g} passes"
+    step = f" (step {record.best_step:,})" if record.best_step is not None else ""
+    epochs = "1 more epoch" if after.epochs == 1 else f"{after.epochs:g} more epochs"
     return (
-        f"Goes on from what {record.name} had learned{step}, for {passes} more over the same rows. That run's schedule "
-        f"has come to its end, so this one has its own: the rate begins anew at {after.learning_rate:g}, and so does "
-        "the optimizer."
+        f"Continues from the result of {record.name}{step} for {epochs} on the same rows. It has its own schedule: the "
+        f"learning rate starts again at {after.learning_rate:g}, with a new optimizer."
     )
 
 
 def _label(name: str) -> str:
     info = about(TrainingConfig, name) if name != "method" else None
-    return (info.label if info else name).lower()
+    return info.phrase if info else name

@@ -37,7 +37,7 @@ class RunManagement:
             changes["name"] = self.store.unique_name(changes["name"], except_run=record.id)
         if archived is not None:
             if archived and record.status in ACTIVE:
-                raise wrong_state(record, "is at work.", hint="Archive it when it has ended.")
+                raise wrong_state(record, "is running.", hint="Archive it after it ends.")
             changes["archived"] = int(archived)
         return self.store.change(record.id, **changes) if changes else record
 
@@ -47,7 +47,7 @@ class RunManagement:
             self.runs.context.owner_only("Writing to a file")
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise wrong_state(record, "is at work.", hint="Wait for its end, or pause it.")
+            raise wrong_state(record, "is running.", hint="Wait until it ends, or pause it.")
         folder = self.store.folder(record.id)
         taken = self._rows(record.id) if rows else {}
         self.store.describe(record.id)
@@ -60,9 +60,11 @@ class RunManagement:
 
     def import_archive(self, file: Path) -> RunRecord:
         """Import a run from a file that `export_archive` wrote. Nothing in it is trusted. A taken id is replaced."""
-        self.runs.context.owner_only("Taking in a run")
+        self.runs.context.owner_only("Importing a run")
         if not file.is_file():
-            raise StudioError("unreadable-file", "There is no such file.", given=file, hint="Check its name and place.")
+            raise StudioError(
+                "unreadable-file", "There is no such file.", given=file, hint="Check its name and its folder."
+            )
         self.store.sweep()
         staging = self.store.root / f".import-{secrets.token_hex(6)}"
         unpack(file, staging)
@@ -90,7 +92,7 @@ class RunManagement:
         """Remove the checkpoints, which only resuming needs."""
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise wrong_state(record, "is at work.", hint="Wait for its end.")
+            raise wrong_state(record, "is running.", hint="Wait until it ends.")
         shutil.rmtree(self.store.folder(record.id).checkpoints, ignore_errors=True)
         return record
 
@@ -98,7 +100,7 @@ class RunManagement:
         """Bytes on disk of a run: the result, checkpoints, exports and the rest."""
         folder = self.store.folder(self.runs.store.get(run).id)
         parts = {
-            "tuned model": folder_size(folder.adapter) + folder_size(folder.model),
+            "fine-tuned model": folder_size(folder.adapter) + folder_size(folder.model),
             "checkpoints": folder_size(folder.checkpoints),
             "exports": folder_size(folder.exports),
         }

@@ -12,10 +12,11 @@ def wrong_state(record: RunRecord, what: str, valid: str | None = None, hint: st
 def stopped_message(record: RunRecord, step: int | None, wish: StopWish) -> str:
     """The reason of a run that was stopped while it waited or was paused. `step`: the last resumable step, if any."""
     if wish == "discard":
-        return "Stopped on request; nothing was kept."
+        return "Stopped on request. Its progress was discarded."
     if step is None:
-        return "Taken out of the queue."
-    return f"Stopped while it {'was paused' if record.status == 'paused' else 'waited'}; step {step:,} is safe."
+        return "Removed from the queue."
+    state = "paused" if record.status == "paused" else "queued"
+    return f"Stopped while {state}. All progress up to step {step:,} is saved."
 
 
 def resume_message(step: int | None, saved: bool) -> str:
@@ -26,10 +27,10 @@ def resume_message(step: int | None, saved: bool) -> str:
         saved: whether a checkpoint exists, even an incomplete one.
     """
     if step is not None:
-        return f"Goes on from step {step:,}."
+        return f"Resumes from step {step:,}."
     if saved:
-        return "Of its checkpoints a file is missing or cut, so it starts again."
-    return "Nothing was saved, so it starts again."
+        return "A file of its checkpoints is missing or incomplete, so it starts again."
+    return "No checkpoint was saved, so it starts again."
 
 
 def state_message(record: RunRecord, position: int | None, short: tuple[int, int] | None = None) -> str:
@@ -46,7 +47,7 @@ def state_message(record: RunRecord, position: int | None, short: tuple[int, int
     if record.status in ("starting", "training"):
         return PHASE_WORDS.get(record.phase, "Preparing")
     if record.status == "stopping":
-        if record.reason:  # it hangs
+        if record.reason:  # the worker does not respond
             return record.reason
         return "Pausing after this step" if record.stop_wish == "pause" else "Stopping after this step"
     return record.reason or {"finished": "Finished", "stopped": "Stopped"}.get(
@@ -57,6 +58,6 @@ def state_message(record: RunRecord, position: int | None, short: tuple[int, int
 def _waiting_message(position: int | None, short: tuple[int, int] | None) -> str:
     if short:
         needed, free = (f"{size / 2**30:.1f} GB" for size in short)
-        return f"Waiting for memory: it needs about {needed}, and {free} are free."
-    before = "Its turn is next" if not position else f"{position} {'run' if position == 1 else 'runs'} before it"
+        return f"Waiting for memory: it needs about {needed}, and {free} is free."
+    before = "next in the queue" if not position else f"{position} {'run' if position == 1 else 'runs'} ahead of it"
     return f"Waiting: {before}."

@@ -38,9 +38,9 @@ def budget_problems(trials: int | None, minutes: float) -> list[StudioError]:
     return [
         StudioError(
             "bad-setting",
-            "A search can't have this budget.",
+            "The budget of the search is not valid.",
             given=f"{'any' if trials is None else trials} trials, {minutes:g} minutes",
-            valid=f"1 to {MOST_TRIALS} trials, 0 minutes or more",
+            valid=f"1 to {MOST_TRIALS} trials, and 0 minutes or more",
             field="minutes" if fits else "trials",
         )
     ]
@@ -55,17 +55,17 @@ def search_problems(
         problems.append(
             StudioError(
                 "unknown-setting",
-                "test_prompts is not a setting of a search.",
+                "A search can't use test_prompts.",
                 field="test_prompts",
-                hint="Leave it out: the trials of a search answer no prompts.",
+                hint="Leave it out, because trials don't answer prompts.",
             )
         )
     if not validation_rows:
         problems.append(
             StudioError(
                 "too-few-rows",
-                "A search needs validation rows to tell which settings do best.",
-                hint="Keep some rows for validation.",
+                "A search needs validation rows to compare settings.",
+                hint="Set a validation split, for example validation_share=0.1.",
                 field="validation_share",
             )
         )
@@ -73,9 +73,9 @@ def search_problems(
         problems.append(
             StudioError(
                 "bad-setting",
-                "All that a search would vary is set by hand.",
+                "You have set all settings that a search would vary.",
                 field="learning_rate",
-                hint="Leave some of these settings to the studio, the rate first.",
+                hint="Remove some of these settings, the learning rate first.",
             )
         )
     return problems
@@ -143,7 +143,9 @@ class SearchEngine:
         """The settings of the best trial, and those that were set by hand."""
         view = self.advance(search)
         if view.best is None:
-            raise StudioError("wrong-state", "No trial of this search has ended well yet.", hint="Wait for one.")
+            raise StudioError(
+                "wrong-state", "No trial of this search has finished yet.", hint="Wait until a trial finishes."
+            )
         best_trial = next(trial for trial in view.trials if trial.number == view.best)
         return {**view.spec.settings, **best_trial.settings}
 
@@ -337,14 +339,13 @@ def _suggested(trial: Any, config: TrainingConfig, rows: int, fixed: set[str]) -
 def _sentence(spec: SearchSpec, trials: tuple[Trial, ...], best: Trial | None) -> str:
     done = sum(trial.state != "running" for trial in trials)
     sentence = f"{done} of {spec.trials} trials done" if spec.trials else f"Trials done: {done}"
-    sentence += f"; it ends after {spec.minutes:g} minutes of training." if spec.minutes else "."
+    sentence += f". The search ends after {spec.minutes:g} minutes of training." if spec.minutes else "."
     if len(trials) >= MOST_FAILED and all(trial.state == "failed" for trial in trials[-MOST_FAILED:]):
-        sentence += f" The last {MOST_FAILED} have failed, so no other begins."
+        sentence += f" The last {MOST_FAILED} have failed, so the search has ended."
     if best is None:
         return sentence
     first = next((trial.value for trial in trials if trial.number == 0), None)
     if first is None or best.number == 0 or best.value is None:
-        return f"{sentence} The preset does best so far."
-    return (
-        f"{sentence} Trial {best.number + 1} does best: validation loss {best.value:.4f}, the preset's is {first:.4f}."
-    )
+        return f"{sentence} The preset has the best result so far."
+    losses = f"validation loss {best.value:.4f} (preset: {first:.4f})"
+    return f"{sentence} Trial {best.number + 1} has the best result so far: {losses}."

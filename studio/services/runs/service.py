@@ -81,9 +81,9 @@ class Runs(RunLifecycle):
         """Start a run that continues from the result of another one for more epochs, with its own schedule."""
         record = self.get(run)
         if not record.has_result or record.status in ACTIVE:
-            valid = "a run that has finished, or was stopped and kept"
-            hint = "A run that has not ended goes on with Resume."
-            raise wrong_state(record, "has left no result to go on from.", valid, hint)
+            valid = "a run that has finished, or was stopped with its best checkpoint"
+            hint = "Resume continues a run that has not finished."
+            raise wrong_state(record, "has no result to continue from.", valid, hint)
         changes = {"start_from": record.id, "epochs": epochs, "max_steps": 0}
         return self._rerun(record, changes, name or record.name, lambda _, after: extension_reason(record, after))
 

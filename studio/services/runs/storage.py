@@ -18,7 +18,7 @@ def _undeletable_reason(status: str) -> str:
     """Why a run can't be deleted now."""
     if status not in ACTIVE:
         return ""
-    return "it waits" if status == "queued" else "it is at work"
+    return "it is queued" if status == "queued" else "it is running"
 
 
 class Storage:
@@ -49,15 +49,19 @@ class Storage:
         if name in STARTERS or folder is None:
             raise StudioError(
                 "no-such-model",
-                f"{name} is not among the models that can be deleted here.",
+                f"{name} is not a model that can be deleted here.",
                 given=name,
-                valid=", ".join(info.name for info in cached_models()) or "no model; none was brought from the Hub",
-                hint="Starters are shared by all homes, and a folder of your own is not the studio's to delete.",
+                valid=", ".join(info.name for info in cached_models())
+                or "no model, because none was downloaded from the Hub",
+                hint="Starters are shared by all data folders. The studio never deletes your own folders.",
             )
         at_work = [run.name for run in self.runs.all() if run.status in ACTIVE and run.model == name]
         if at_work:
             raise StudioError(
-                "wrong-state", f"{name} is in use.", given=f"the run {at_work[0]}", hint="Wait for its end, or stop it."
+                "wrong-state",
+                f"{name} is in use.",
+                given=f"the run {at_work[0]}",
+                hint="Wait until it ends, or stop it.",
             )
         size = folder_size(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,7 +81,7 @@ class Storage:
                 id=record.id,
                 name=record.name,
                 bytes=self.runs.size(record.id),
-                lost="its tuned model, curve, log and checkpoints"
+                lost="its fine-tuned model, curve, log and checkpoints"
                 if record.has_result
                 else "its curve, log and checkpoints",
                 kept_by=_undeletable_reason(record.status),
@@ -93,8 +97,8 @@ class Storage:
                 id=record.id,
                 name=record.name,
                 bytes=folder_size(store.root / record.id),
-                lost="its rows in all versions, and what was labelled"
-                + ("; runs that learned from it can't be resumed or evaluated" if record.id in used else ""),
+                lost="all versions of its rows, and their labels"
+                + (". Runs that were trained on it can't be resumed or evaluated" if record.id in used else ""),
             )
             for record in store.all()
         ]
@@ -104,9 +108,9 @@ class Storage:
         kept = Stored(
             kind="tokens",
             id="tokens",
-            name="Rows read before, kept as tokens",
+            name="Cached tokens of rows",
             bytes=taken,
-            lost="nothing but the time to read them again",
+            lost="nothing, but the next run has to tokenize the rows again",
         )
         return [kept] if taken else []
 
@@ -119,7 +123,7 @@ class Storage:
                 id=name,
                 name=starter.title,
                 bytes=folder_size(starter_folder(name)),
-                kept_by="a starter, shared by all homes",
+                kept_by="it is a starter, shared by all data folders",
             )
             for name, starter in STARTERS.items()
             if starter_folder(name).exists()
@@ -130,8 +134,8 @@ class Storage:
                 id=info.name,
                 name=info.name,
                 bytes=folder_size(cached_folder(info.name) or Path("-")),
-                lost="its weights, for the studio and for every other program of yours that uses the Hub's cache"
-                + ("; runs that were tuned from it need it to chat" if info.name in used else ""),
+                lost="its weights, also for other programs that use the Hub's cache"
+                + (". Runs with this base model need it to chat" if info.name in used else ""),
             )
             for info in cached_models()
         ]

@@ -200,4 +200,4 @@ def _bold(words: str, is_bold: bool) -> Html | str:
 
 def _words(config: TrainingConfig, name: str) -> str:
     info = about(TrainingConfig, name)
-    return f"{(info.label if info else name).lower()} {plain_value(getattr(config, name), 'None')}"
+    return f"{info.phrase if info else name} {plain_value(getattr(config, name), 'None')}"

@@ -62,7 +62,7 @@ def _group(view: SettingsView, title: str, known: Mapping[str, About]) -> Html:
     values = {name: plain_value(getattr(view.config, name), "automatic", ("on", "off"), ",") for name in basic[:3]}
     summary = html(
         "{words}{changed}{bad}",
-        words=join([f"{known[name].label.lower()} {value}" for name, value in values.items() if value], " · "),
+        words=join([f"{known[name].phrase} {value}" for name, value in values.items() if value], " · "),
         changed=bool(changed) and html(" {t}", t=tag(f"{changed} changed by you", "acc")),
         bad=bool(bad) and html(" {t}", t=tag(f"{bad} to correct", "error")),
     )

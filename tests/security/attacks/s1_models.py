@@ -220,7 +220,7 @@ def acts_of_the_owner(stage: Stage, act: str) -> Seen:
     root = who.served.home
     changed = (root / "hub-token").exists() or (root / "trusted-models.json").exists()
     used = draft.get("model") == str(private(stage))
-    return seen(changed or used or "not offered in a public demo" not in shown, shown[:200])
+    return seen(changed or used or "not available in a public demo" not in shown, shown[:200])
 
 
 def draft_of(who: Visitor) -> dict[str, object]:

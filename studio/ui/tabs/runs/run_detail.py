@@ -76,7 +76,7 @@ def _rerun_form(visit: Visit, record: RunRecord) -> Html:
         *((name, each.label) for name, each in available.items() if name not in names),
     ]
     changes = [
-        f"{available[name].label.lower()} {kept['changes'][name]} instead of {plain_value(getattr(config, name))}"
+        f"{available[name].phrase} {kept['changes'][name]} instead of {plain_value(getattr(config, name))}"
         for name in names
         if name in kept["changes"]
     ]
