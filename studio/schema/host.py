@@ -23,7 +23,7 @@ class RowsRef(FrozenModel):
 
 
 class RunRef(FrozenModel):
-    """A run with everything resolved, so that the model host has nothing to look up."""
+    """A run with all that the model host needs."""
 
     info: ModelInfo
     """The base model."""
@@ -34,13 +34,13 @@ class RunRef(FrozenModel):
     trusted: bool = False
     """The owner of the machine allowed code or pickled weights for this model."""
     quantized: bool = False
-    """The run learned on a quantized copy of the base model."""
+    """The run was trained on a quantized base model."""
     learned_from: RowsRef | None = None
-    """Rows that the run was trained on; among some of them a classifier's base guess looks for neighbours."""
+    """Rows that the run was trained on; among some of them a classifier's base guess looks for neighbors."""
 
 
 class CardFacts(FrozenModel):
-    """What a model card states that is not in the run's spec."""
+    """Facts for the model card that are not in the run's spec."""
 
     run: str
     """Id of the run."""
@@ -102,7 +102,7 @@ class Request(FrozenModel):
     workspace: str = ""
     """The workspace that asks. Requests of different workspaces take turns."""
     visitor: bool = False
-    """A visitor of a demo asks: the tuned model shares the weights of its base model with those of other visitors."""
+    """A visitor of a demo asks: the fine-tuned models of visitors share the base model's weights."""
     seconds: float = 0
     """Time after which long work is ended; 0: no limit."""
 
@@ -384,7 +384,7 @@ class Done(FrozenModel):
     id: str
     """Id of the request."""
     stopped: bool = False
-    """It was cancelled."""
+    """It was canceled."""
     result: dict[str, Any] = Field(default_factory=dict)
     """The result, by name."""
 

@@ -16,15 +16,15 @@ class ModelInfo(FrozenModel):
     name: str
     """How it is asked for: `starter-chat`, `owner/name`, or a folder's path."""
     title: str
-    """A short name for people, `SmolLM2 135M` say."""
+    """A short name for people, for example `SmolLM2 135M`."""
     source: ModelSource
     """Where the model is from."""
     kind: ModelKind
     """What it does: generates (`causal`), encodes, or both (`seq2seq`)."""
     architecture: str = ""
-    """Class name in config.json, `LlamaForCausalLM` say."""
+    """Class name in config.json, for example `LlamaForCausalLM`."""
     path: str | None = None
-    """Folder with the weights; None while it is not here."""
+    """Folder with the weights. None while they are not on this machine."""
     origin: str = ""
     """Where the weights are from: Hub id and revision, or the name of the package that carried them."""
     hub_id: str | None = None
@@ -60,13 +60,13 @@ class ModelInfo(FrozenModel):
     tasks: tuple[str, ...] = ()
     """Tasks that it can do, by name."""
     needs_trust: str = ""
-    """Why loading it would run code or unpickle (empty: it would not)."""
+    """Why loading it would run code or read pickled weights. Empty when it would not."""
     fingerprint: str = ""
-    """What that code and those pickles are known by: the revision on the Hub, or a sum of the files."""
+    """Fingerprint of this code and these weights: the revision on the Hub, or a hash of the files."""
     quantised: str = ""
-    """What has put its weights into fewer bits already, `bitsandbytes` or `gptq` say; empty: nothing has."""
+    """The library that has quantized its weights, for example `bitsandbytes` or `gptq`. Empty: not quantized."""
     note: str = ""
-    """A sentence that a person should know, the starter's differing weights, say."""
+    """A note for people, for example that the starter's weights differ from the original."""
 
 
 class Measured(FrozenModel):
@@ -129,12 +129,12 @@ class Estimate(FrozenModel):
     per_process: tuple[ProcessMemory, ...] = ()
     """Memory by process and stage of ZeRO."""
     beside_bytes: int = 0
-    """Of the machine's own memory, what is held there in place of the GPUs'."""
+    """Memory of the machine that offloading uses."""
     beside_available_bytes: int = 0
-    """The machine's own memory."""
+    """Memory of the machine."""
     disk_bytes: int = 0
-    """What its checkpoints and its result take on the disk at most."""
+    """Maximum disk space of its checkpoints and its result."""
     short: str = ""
-    """Which memory is short, the GPU's or the machine's or both; empty when it fits."""
+    """Which memory is too small: that of the GPU, of the machine, or both. Empty when it fits."""
     because: tuple[str, ...] = ()
-    """One sentence for each setting that was chosen: what, and why."""
+    """A sentence for each setting that was chosen: what, and why."""

@@ -1,4 +1,4 @@
-"""What a model gets to see of the rows: how long they are, which are longest, and the first batch of a run."""
+"""Rows as the model gets them: their lengths, the longest ones, and the first batch of a run."""
 
 from pydantic import Field
 
@@ -17,11 +17,11 @@ class LengthStats(FrozenModel):
     bins: tuple[tuple[int, int], ...] = ()
     """(upper end in tokens, rows)."""
     limit: int = 0
-    """Longest row in tokens that training would read: as set, else as planned."""
+    """Maximum length in tokens: as set, otherwise as planned."""
     most: int = 0
     """The longest limit that the model can read."""
     by_length: tuple[tuple[int, int], ...] = ()
-    """(tokens, rows of that length): what tells how many rows another limit would cut."""
+    """(tokens, rows of that length), to count the rows that another limit would truncate."""
     longest_rows: tuple[tuple[int, int], ...] = ()
     """(row, tokens), the longest first."""
     sampled: bool = False
@@ -32,12 +32,12 @@ class BatchRow(FrozenModel):
     """One line of a batch."""
 
     row: int | None
-    """Its number; None where several rows share a line."""
+    """Its number. None for packed rows."""
     tokens: tuple[TokenView, ...]
     padding: int
-    """Places filled up to the longest of the batch."""
+    """Padding tokens."""
     label: str = ""
-    """What is to be learned, when it is a label and not tokens."""
+    """The label to learn, for tasks with labels."""
 
 
 class Batch(FrozenModel):

@@ -6,7 +6,8 @@ from studio.schema.base import FrozenModel
 
 
 class Metric(FrozenModel):
-    """One metric of base and tuned on the same rows; `low` and `high` are of the tuned value, 95 % intervals all."""
+    """One metric of both models on the same rows, with 95% intervals. `low` and `high` belong to the fine-tuned
+    model."""
 
     base: float | None
     """Value of the base model. None: it has none."""
@@ -23,20 +24,20 @@ class Metric(FrozenModel):
     gain_low: float | None = None
     """Lower end of the interval of the gain."""
     gain_high: float | None = None
-    """Ends of the interval of tuned less base, the same rows drawn for both."""
+    """Upper end. The gain is the fine-tuned value minus the base value, on the same rows."""
     higher_is_better: bool = True
     """Higher values are better."""
     title: str = ""
     """Name for people."""
     as_share: bool | None = None
-    """Shown as a percentage; None in reports from before this was kept."""
+    """Shown as a percentage. None in reports of older versions."""
 
 
 class JudgedRow(FrozenModel):
-    """A row with what was expected and what both said.
+    """A row with the correct output and the output of both models.
 
-    `score` is what the rows were ranked by: for texts the tuned model's loss, for labels its probability of the right
-    one, and for changed rows by how much the tuned is ahead of the base.
+    `score` ranks the rows. For texts it is the fine-tuned model's loss, for labels its probability of the correct
+    label. For changed rows it is the lead of the fine-tuned model over the base model.
     """
 
     row: int
@@ -54,7 +55,7 @@ class JudgedRow(FrozenModel):
 
 
 class Report(FrozenModel):
-    """Base and tuned on rows that training never learned from."""
+    """Results of the base model and the fine-tuned model on held-out rows."""
 
     rows: int
     """Number of evaluated rows."""
@@ -73,11 +74,11 @@ class Report(FrozenModel):
     worst_rows: tuple[JudgedRow, ...] = ()
     """Rows with the worst scores."""
     changed_rows: tuple[JudgedRow, ...] = ()
-    """Rows on which base and tuned differ most."""
+    """Rows on which the models differ most."""
     forgetting: dict[str, float] | None = None
-    """Name → value of what was measured on general text."""
+    """Name → value, measured on general text."""
     robustness: dict[str, float] | None = None
-    """Name → value of what was measured on changed inputs."""
+    """Name → value, measured on changed inputs."""
     note: str = ""
     """What to know about the numbers."""
 
@@ -92,7 +93,7 @@ class LabelScore(FrozenModel):
 
 
 class Answer(FrozenModel):
-    """What one of the two models says: a text, or labels."""
+    """The output of one of the two models: a text, or labels."""
 
     text: str = ""
     """The reply, or the likeliest label."""
@@ -103,22 +104,22 @@ class Answer(FrozenModel):
     labels: tuple[LabelScore, ...] = ()
     """Labels, likeliest first. Empty for replies."""
     how: str = ""
-    """How the answer came about, when it needs a word."""
+    """A note on how the answer was made, if needed."""
 
 
 class ChatSettings(FrozenModel):
-    """The same for both panes."""
+    """Settings of a chat, the same for both models."""
 
     system: str = ""
     """The system prompt."""
     temperature: float = Field(default=0.0, ge=0, le=2)
-    """Variety: 0 takes the likeliest word each time."""
+    """Temperature. 0 always takes the most likely token. Raise it for more varied replies."""
     top_p: float = Field(default=0.9, gt=0, le=1)
-    """Word pool: only the likeliest words that together reach this share."""
+    """Top-p. Only the most likely tokens that together reach this probability are used. Lower it for safer replies."""
     max_new_tokens: int = Field(default=160, ge=1, le=4096)
-    """Length: the most tokens in a reply."""
+    """Maximum number of tokens in a reply."""
     seed: int = Field(default=42, ge=0, le=2**31 - 1)
-    """The same seed gives the same words again."""
+    """The same seed gives the same reply again."""
 
 
 class TokenView(FrozenModel):
@@ -129,34 +130,34 @@ class TokenView(FrozenModel):
     id: int
     """Its id in the vocabulary."""
     learned: bool
-    """It counts for the loss."""
+    """It counts in the loss."""
 
 
 class Preview(FrozenModel):
-    """What the model sees of one row."""
+    """One row as the model gets it."""
 
     text: str
     """The input as one text."""
     tokens: tuple[TokenView, ...]
     """Its tokens."""
     truncated: bool
-    """Tokens were cut off."""
+    """Tokens were truncated."""
     template: str
-    """What stands around a row's texts, with the roles' names in place of their values."""
+    """The template of a row, with the names of roles in place of their values."""
     templated: bool = False
     """It is a chat template."""
     full_length: int = 0
-    """Tokens before anything was cut."""
+    """Tokens before truncation."""
     row: int = 1
     """Row number, from 1."""
     label: str = ""
-    """What is to be learned, when it is a label and not tokens."""
+    """The label to learn, for tasks with labels."""
     worse: tuple[TokenView, ...] = ()
-    """Of a pair: the tokens of the worse reply, after the same prompt."""
+    """For preference pairs: the tokens of the rejected reply, after the same prompt."""
     limit: int = 0
-    """Longest row in tokens: as set, else as planned."""
+    """Maximum length in tokens."""
     beyond: tuple[TokenView, ...] = ()
-    """Tokens that are cut off, the first of them."""
+    """The first truncated tokens."""
 
 
 class ExportResult(FrozenModel):
@@ -177,15 +178,15 @@ class ExportResult(FrozenModel):
 
 
 class MachineCheck(FrozenModel):
-    """One line of the doctor of this machine."""
+    """One check of `studio doctor`."""
 
     name: str
     """What is checked."""
     ok: bool
-    """It is as needed."""
+    """The check passed."""
     detail: str
     """What was found."""
     fix: str = ""
-    """What to do. Empty when it is as needed."""
+    """What to do. Empty when the check passed."""
     needed: bool = True
-    """Optional parts do not make the machine unfit."""
+    """Whether the studio needs this. False for optional parts."""

@@ -8,7 +8,7 @@ from studio.schema.base import FrozenModel
 
 
 class RunRequest(FrozenModel):
-    """A run as a person asks for it. What is left out is planned from the rows, the model and the machine.
+    """The request of a run. Missing values are chosen from the rows, the model and the machine.
 
     `dataset` and `model` may be missing where a plan or a list of problems is asked for, but not to start a run.
     """
@@ -18,17 +18,17 @@ class RunRequest(FrozenModel):
     model: str | None = None
     """A starter, a model of the Hub (OWNER/NAME) or a folder."""
     task: str | None = None
-    """What the model should do; inferred from the columns without it."""
+    """The task. By default it is inferred from the columns."""
     method: str | None = None
-    """How the model learns, for example `lora`; chosen for task and model without it."""
+    """The method, for example `lora`. The default depends on task and model."""
     preset: str = "balanced"
-    """How thoroughly the model learns: `quick`, `balanced` or `thorough`."""
+    """How long the model trains: `quick`, `balanced` or `thorough`."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Fields of `TrainingConfig` that are set by hand; dashes or underscores."""
+    """Fields of `TrainingConfig` that the user set. Names may have dashes or underscores."""
     roles: dict[str, str] | None = None
     """Column → role; None: as saved with the dataset, or inferred."""
     splits: dict[str, Any] = Field(default_factory=dict)
-    """Fields of `SplitSpec` that are set by hand. The same fields in `settings` take precedence."""
+    """Fields of `SplitSpec` that the user set. The same fields in `settings` take precedence."""
     leave_out: tuple[str, ...] = ()
     """Kinds of data problems whose rows are left out, for example `duplicate`."""
     validation: str | None = None
@@ -36,9 +36,9 @@ class RunRequest(FrozenModel):
     prompts: tuple[str, ...] = ()
     """Test prompts, answered before, during and after training."""
     name: str = ""
-    """Name of the run; the file's name without one."""
+    """Name of the run. The default is the file's name."""
     runner: str = "local"
-    """Where to train."""
+    """The runner: where to train."""
 
     @field_validator("settings", "splits", mode="before")
     @classmethod
@@ -57,6 +57,6 @@ class SearchRequest(FrozenModel):
     run: RunRequest
     """What all trials have in common."""
     trials: int | None = None
-    """Most trials; None: no limit."""
+    """Maximum number of trials. None: no limit."""
     minutes: float = 0.0
     """Minutes of training over all trials; 0: no limit."""

@@ -1,4 +1,4 @@
-"""A run: what was asked, where it stands, what came of it."""
+"""A run: its request, its state and its result."""
 
 from typing import Literal
 
@@ -12,13 +12,13 @@ RunStatus = Literal[
     "queued", "paused", "starting", "training", "stopping", "finished", "stopped", "interrupted", "failed"
 ]
 ACTIVE: frozenset[RunStatus] = frozenset({"queued", "starting", "training", "stopping"})
-"""States in which a worker is, or should be, at work or waiting."""
+"""States in which a worker is running or queued, or should be."""
 StopWish = Literal["keep", "discard", "pause"]
-"""End after this step and keep the best so far, or nothing; or give the turn away and go on later as if nothing was."""
+"""Stop after this step and keep the best checkpoint, discard everything, or pause so that other runs can start."""
 GOES_ON: frozenset[str] = frozenset({"paused", "interrupted", "stopped", "failed"})
-"""States from which a run can go on."""
+"""States from which a run can be resumed."""
 PHASES = ("preparing", "loading", "reading", "training", "saving")
-"""In the order in which a run goes through them."""
+"""The phases of a run, in order."""
 PHASE_WORDS: dict[str, str] = {
     "preparing": "Preparing",
     "loading": "Loading the model",
@@ -29,7 +29,7 @@ PHASE_WORDS: dict[str, str] = {
 
 
 class RunRecord(FrozenModel):
-    """One run as the store keeps it."""
+    """A saved run."""
 
     id: str
     name: str
@@ -42,38 +42,38 @@ class RunRecord(FrozenModel):
     started: str | None = None
     ended: str | None = None
     seconds: float | None = None
-    """Time at work, in seconds."""
+    """Training time in seconds."""
     dataset: str = ""
     dataset_version: int = 1
     reason: str = ""
-    """Why it ended as it did, in plain words, with what to do next; empty when all went well."""
+    """Why it ended or waits, and what to do next. Empty when there is nothing to say."""
     stop_wish: StopWish | None = None
     phase: str = ""
     step: int = 0
     steps: int = 0
     best_step: int | None = None
     has_result: bool = False
-    """There is an adapter or a model on disk that can be chatted with."""
+    """It has a fine-tuned model (an adapter or all weights) on disk."""
     metrics: dict[str, float] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()
     note: str = ""
-    """A person's own words on it."""
+    """A note that the user wrote."""
     archived: bool = False
-    """Put aside: not listed unless asked for."""
+    """Archived runs are listed only on request."""
 
 
 class Replay(FrozenModel):
-    """General rows that are mixed into what a run learns from."""
+    """Rows of another dataset that are mixed into the training rows."""
 
     dataset: str
     version: int
     roles: dict[str, str]
-    """Its own columns and what they are."""
+    """Column → role, of this dataset."""
     left_out: tuple[str, ...] = ()
 
 
 class RunSpec(FrozenModel):
-    """All that a worker needs to know: the settings and which rows, read how. Kept as the run's config.yaml."""
+    """The settings of a run, its rows and how they are read. Saved as the run's config.yaml."""
 
     config: TrainingConfig
     dataset: str
@@ -82,13 +82,13 @@ class RunSpec(FrozenModel):
     data: DatasetSpec
     splits: SplitSpec
     validation_dataset: str | None = None
-    """A dataset that serves as validation whole, when one was given."""
+    """A dataset that is used whole for validation, if one was chosen."""
     validation_version: int = 1
     replay: Replay | None = None
     runner: str = "local"
     """Where it trains; see services/runners."""
     because: tuple[str, ...] = ()
-    """Why the settings are what they are."""
+    """The reasons for the settings."""
     memory_bytes: int = 0
     """Estimated peak memory; 0 when unknown."""
     disk_bytes: int = 0
@@ -96,13 +96,13 @@ class RunSpec(FrozenModel):
     seconds: float = 0.0
     """Estimated duration; 0 when unknown."""
     tried_again: bool = False
-    """It ran out of memory, and is tried once more with fewer rows at once."""
+    """It ran out of memory and was started again with a smaller batch size."""
 
 
 class WorkerState(FrozenModel):
-    """Who is at work on a run."""
+    """The worker of a run."""
 
     pid: int | None = None
     identity: str = ""
-    """The process's start, so that a pid used again is not taken for it."""
+    """The start time of the process, because pids are reused."""
     heartbeat: str | None = None

@@ -26,21 +26,21 @@ class SearchSpec(FrozenModel):
     preset: str = "balanced"
     """Name of the preset."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Set by hand, the same in every trial."""
+    """Settings that the user set, the same in all trials."""
     roles: dict[str, str] | None = None
     """Column → role; None: as saved or inferred."""
     leave_out: tuple[str, ...] = ()
     """Kinds of data problems whose rows are left out."""
     trials: int = 10
-    """0 sets no limit: the minutes do."""
+    """Maximum number of trials. 0: no limit, only that of the minutes."""
     minutes: float = 0.0
-    """It ends after so many minutes of training, the trial at work with its best kept; 0 sets no limit."""
+    """Limit of training time over all trials, in minutes. The running trial keeps its best checkpoint. 0: no limit."""
     first: dict[str, Any] = Field(default_factory=dict)
-    """What the preset would take: the first trial."""
+    """The preset's values, which the first trial uses."""
     data: DatasetSpec | None = None
-    """How the rows are read, in all trials: losses on other rows could not be compared."""
+    """How all trials read the rows, so that their losses can be compared."""
     dataset_version: int = 1
-    """Which rows these are; counts with `data`."""
+    """The version of the rows, used with `data`."""
     seed: int = 42
     """Seed of the proposals."""
 
@@ -70,6 +70,6 @@ class SearchView(FrozenModel):
     trials: tuple[Trial, ...] = ()
     """All trials, in order."""
     best: int | None = None
-    """Number of the trial that did best."""
+    """Number of the best trial."""
     sentence: str = ""
     """The progress in a sentence."""

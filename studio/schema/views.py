@@ -65,7 +65,7 @@ class TaskView(FrozenModel):
     prompt_noun: str = "texts"
     """What the test prompts are called."""
     chat_hint: str = ""
-    """What a person should know before they ask both models something."""
+    """What to know before you chat with both models."""
     unavailable_reason: str = ""
     """Why it can't be chosen. Empty when it can."""
     roles: tuple[RoleView, ...] = ()
@@ -191,9 +191,9 @@ class FitView(FrozenModel):
     method: str
     """Name of the method."""
     settings: dict[str, Any]
-    """What is set by hand from now on."""
+    """The settings that were changed."""
     changes: tuple[str, ...]
-    """A sentence for each change, least harm first; empty when it fitted as it was."""
+    """A sentence for each change, the least harmful first. Empty when it already fits."""
 
 
 class Progress(FrozenModel):
@@ -208,17 +208,18 @@ class Progress(FrozenModel):
     position: int | None = None
     """Runs before it in the queue."""
     short: bool = False
-    """It waits for memory; the sentence says how much."""
+    """It waits for memory. The sentence says how much."""
     sentence: str = ""
     """The state in a sentence."""
     saved: int | None = None
-    """The step from which it can go on; None when it would start again, or is at work, or has finished."""
+    """The step from which it can resume. None when it would start again, is running, or has finished."""
     way_on: str = ""
-    """From where it goes on, in words; empty when it is at work or has finished."""
+    """From which step it resumes, in a sentence. Empty when it is running or has finished."""
     keeps: int | None = None
-    """The step with which it could be ended as it is; None when it is at work, has a result, or saved none."""
+    """The step of the checkpoint with which it can be finished now. None when it is running, has a result, or has no
+    checkpoint."""
     bytes: int = 0
-    """What its folder takes on the disk; 0 when it is at work or has finished."""
+    """Size of its folder in bytes. 0 when it is running or has finished."""
 
 
 class ChatChunk(FrozenModel):
@@ -276,7 +277,7 @@ class Comparison(FrozenModel):
     after: int
     """The later version."""
     note: str
-    """What the later version says of itself."""
+    """The note of the later version."""
     added: int
     """Number of added rows."""
     removed: int
@@ -363,7 +364,7 @@ class CurvesView(FrozenModel):
     differs: tuple[Difference, ...]
     """Settings in which they differ."""
     same_rows: bool
-    """All learned from the same version of the same rows, so that their losses can be compared."""
+    """All were trained on the same version of a dataset, so their losses can be compared."""
 
 
 class Stored(FrozenModel):
@@ -378,7 +379,7 @@ class Stored(FrozenModel):
     bytes: int
     """Size in bytes."""
     lost: str = ""
-    """What goes with it when it is deleted."""
+    """What is deleted with it."""
     kept_by: str = ""
     """Why it can't be deleted here; empty when it can."""
 
