@@ -43,7 +43,7 @@ def combine(base: Any, info: ModelInfo, adapters: Mapping[Path, float], how: str
     except ValueError as error:
         raise StudioError(
             "bad-setting",
-            "These adapters can't be combined in this way.",
+            "These adapters can't be combined with this method.",
             given=how,
             hint=str(error).splitlines()[0],
             field="how",

@@ -65,7 +65,7 @@ def test_a_run_whose_best_checkpoint_is_harmed_meanwhile_ends_with_its_last_step
     assert 0 < best[0] < outcome.steps == outcome.best_step == 40
     assert outcome.path is not None and same(outcome.path, checkpoints.path(40))
     (told,) = of_lost(said)
-    assert f"checkpoint of step {best[0]} a file is missing or cut" in told.message and "step 40" in told.message
+    assert f"checkpoint of step {best[0]} is incomplete" in told.message and "step 40" in told.message
     last = [event for event in said if isinstance(event, EvaluationEvent)][-1]
     assert outcome.metrics["eval_loss"] == last.eval_loss
 
@@ -109,7 +109,7 @@ def test_a_run_that_ran_away_keeps_the_newest_whole_checkpoint_when_the_best_is_
     newest = checkpoints.loadable()[-1]
     assert same(tmp_path / "model", checkpoints.path(newest))
     (told,) = of_lost(said)
-    assert f"The result is that of step {newest}." in told.message
+    assert f"The result is the checkpoint of step {newest}." in told.message
 
 
 def test_a_result_that_a_kill_left_beside_its_place_is_taken_in_when_the_run_begins_again(

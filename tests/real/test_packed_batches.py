@@ -69,7 +69,7 @@ def test_texts_share_no_row_with_a_model_that_would_read_them_as_one(tmp_path: P
     tokenizer.save_pretrained(tmp_path / "opt")
     _, said = run(text_job(tmp_path / "a", inspect_folder(tmp_path / "opt", title="Tiny OPT")))
     assert [event.learned for event in said if isinstance(event, ReadEvent)] == [12]
-    assert [event.title for event in said if isinstance(event, AdviceEvent)] == ["Texts do not share rows"]
+    assert [event.title for event in said if isinstance(event, AdviceEvent)] == ["Packing is not possible"]
     _, said = run(text_job(tmp_path / "b", tiny_model("llama", tmp_path / "llama")))
     assert [event.learned < 12 for event in said if isinstance(event, ReadEvent)] == [True]
     assert not [event for event in said if isinstance(event, AdviceEvent)]

@@ -144,7 +144,7 @@ def test_what_went_wrong_while_nobody_asked_is_tried_again_and_told_then(tmp_pat
     job = chat_job(tmp_path / "run", info, max_length=16)  # of no row is a reply left
     ready = PreparedRun(job)
     wait_for(ready._outcome.done)
-    with pytest.raises(StudioError, match="Nothing is left to learn from"):
+    with pytest.raises(StudioError, match="No training row is left"):
         let_go(ready, job)
 
 

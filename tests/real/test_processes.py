@@ -416,7 +416,7 @@ def test_what_fails_in_a_process_is_told_as_it_would_be_in_the_worker(
     run_ = add_run(home, data, str(llama.path), **{**LONG, "max_length": 16, "system_prompt": told})
     assert start_worker(home, run_).wait(90) == 1
     record = record_of(home, run_)
-    assert record.status == "failed" and record.reason.startswith("Nothing is left to learn from")
+    assert record.status == "failed" and record.reason.startswith("No training row is left")
 
 
 def test_a_build_that_was_killed_long_ago_is_forgotten_and_a_fresh_one_is_waited_for(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_classifier_s_prompts_are_answered_with_labels(tmp_path: Path, bert: M
     asked = ("Where is my parcel?", "You are great!")
     _, said = run(label_job(tmp_path, bert, epochs=1, test_prompts=asked, watch_share=0.0))
     base, _, tuned, _ = of(ReplyEvent, said)
-    assert base.who == "base" and "a guess by its nearest neighbours" in base.text
+    assert base.who == "base" and "a guess from similar rows" in base.text
     assert tuned.who == "tuned" and tuned.text.split(" (")[0] in LABELS and tuned.text.endswith("%)")
 
 
@@ -180,7 +180,7 @@ def test_weights_that_run_away_end_the_run_with_a_plain_error(tmp_path: Path, ll
     weights = load_file(broken / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(StudioError, match="stopped being a number") as refused:
+    with pytest.raises(StudioError, match="not a number") as refused:
         run(chat_job(tmp_path / "run", llama.model_copy(update={"path": str(broken)}), held=0))
     assert refused.value.field == "learning_rate"
     assert not list((tmp_path / "run" / "checkpoints").glob("checkpoint-*"))
@@ -199,7 +199,7 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(
         if isinstance(event, CheckpointEvent):
             monkeypatch.setattr(checkpoints, "ROOM_LEFT", 2**60)  # from now on no disk has enough room
 
-    with pytest.raises(StudioError, match="not enough room") as refused:
+    with pytest.raises(StudioError, match="not enough free disk space") as refused:
         train(chat_job(tmp_path, llama, eval_steps=3), emit, lambda: None)
     assert refused.value.code == "disk-full"
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-3"]
@@ -209,7 +209,7 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_saved(
 
 
 def test_rows_whose_reply_lies_beyond_the_limit_are_refused_in_plain_words(tmp_path: Path, llama: ModelInfo) -> None:
-    with pytest.raises(StudioError, match="Nothing is left to learn from") as refused:
+    with pytest.raises(StudioError, match="No training row is left") as refused:
         run(chat_job(tmp_path, llama, max_length=16, system_prompt="You are a kind helper in a shop. " * 8))
     assert refused.value.field == "max_length"
 

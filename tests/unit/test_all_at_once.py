@@ -25,11 +25,11 @@ COUNTED = PlanFacts(400, 340, 40, 0, [], 0.6, 0)
 WRONG: dict[str, tuple[Any, str]] = {
     "lerning_rat": (1, "There is no setting lerning_rat."),
     "learning_rate": (0, "The setting learning rate can't have this value."),
-    "virtual_tokens": (4000, "The virtual tokens leave no room"),
-    "zero": (1, "ZeRO shares a run out among several processes, and there is only one."),
-    "batch_size": (512, "There are fewer rows to learn from than are read at once."),
-    "eval_steps": (50_000, "The check would never happen"),
-    "threads": (1000, "There are fewer cores than that"),
+    "virtual_tokens": (4000, "The virtual tokens leave too little"),
+    "zero": (1, "ZeRO shards a run over several processes, but this run has only one."),
+    "batch_size": (512, "The batch size is larger than the number of training rows."),
+    "eval_steps": (50_000, "There would be no validation"),
+    "threads": (1000, "This machine has fewer cores"),
 }
 """Setting → a value that can't be, and what is said of it."""
 

@@ -102,7 +102,7 @@ class Bad:
 
 FILES = {
     "empty file": Bad("empty.csv", b"", "empty-data", ("empty.csv is empty", "at least 8 rows")),
-    "a header and no row": Bad("head.csv", "question,answer\n", "empty-data", ("head.csv holds no row",)),
+    "a header and no row": Bad("head.csv", "question,answer\n", "empty-data", ("head.csv has no rows",)),
     "empty workbook": Bad("empty.xlsx", [[]], "empty-data", ("empty.xlsx",)),
     "empty jsonl": Bad("empty.jsonl", "\n\n\n", "empty-data", ("empty.jsonl",)),
     "wrong columns": Bad(
@@ -158,7 +158,7 @@ FILES = {
         "formulas.xlsx",
         [["question", "answer"], *([f"How is {n}?", f'="It is "&{n}'] for n in range(30))],
         "too-few-rows",
-        ("0 rows can be used", "formula without its result"),
+        ("0 rows can be used", "formula without a stored result"),
     ),
     "10,000 labels": Bad(
         "labels.csv",
@@ -230,7 +230,7 @@ def test_two_columns_of_one_name_are_both_there_and_it_is_said(call: Callable[..
     said = call("check", path, "--json")
     assert said.status == 0
     assert json.loads(said.out)["columns"] == {"question": "prompt", "question (2)": None, "answer": "reply"}
-    note = "There are two columns question: the later one is called question (2)."
+    note = "Two columns are called question. The later one is now called question (2)."
     assert note in said.err and json.loads(said.out)["notes"] == [note]
 
 
@@ -240,7 +240,11 @@ SETTINGS = {
     "learning rate 0": ({"learning_rate": 0}, "learning rate", "above 0, at most 0.1"),
     "learning rate 1e9": ({"learning_rate": 1e9}, "learning rate", "above 0, at most 0.1"),
     "learning rate not a number": ({"learning_rate": float("nan")}, "learning rate", "above 0"),
-    "max length beyond the model's": ({"max_length": 100_000}, "longer than the model can read", "up to 512 tokens"),
+    "max length beyond the model's": (
+        {"max_length": 100_000},
+        "exceeds the model's context length",
+        "up to 512 tokens",
+    ),
     "no epochs": ({"epochs": 0}, "epochs", "above 0"),
     "no rows at once": ({"batch_size": 0}, "batch size", "at least 1"),
     "nearly all rows kept back": (
@@ -410,7 +414,7 @@ def test_a_visitor_of_a_demo_has_so_much_disk_space_for_all_and_gets_it_back(stu
                 made.append(guest.datasets.add_text(text))
         assert made and caught.value.code == "limit-reached" and "Storage, under Runs" in caught.value.message
         assert "up to 1 MB" in str(caught.value.valid)
-        with pytest.raises(StudioError, match="more disk space than this demo gives"):
+        with pytest.raises(StudioError, match="more disk space than a visitor has"):
             for number in range(20):
                 guest.editing.edit(made[0].id, 1, {"text": f"another {number}"})
         assert studio.datasets.add_text(text), "the owner has no such limit"

@@ -49,14 +49,14 @@ def test_rows_at_once_go_first_since_the_same_is_learned() -> None:
     method, settings, changes = fit(place, "lora", {"batch_size": 32, "gradient_accumulation": 1})
     assert method == "lora"
     assert settings["batch_size"] * settings["gradient_accumulation"] == 32 and settings["batch_size"] < 32
-    assert "rows at once instead of 32" in changes[0].sentence or "row at once" in changes[0].sentence
+    assert "instead of 32, with gradient accumulation" in changes[0].sentence
     plan = make_plan(place, method, settings)
     assert memory_of(plan.config, place.info, place.facts, place.machine) <= memory_budget(place.machine)
 
 
 def test_the_less_memory_the_more_harm_and_always_in_this_order() -> None:
     """Full training of a billion weights, in less and less memory."""
-    words = ("at once", "computed twice", "Adafactor", "LoRA instead", "4 bits", "Rows of up to")
+    words = ("Batch size", "Gradient checkpointing", "Adafactor", "LoRA instead", "4 bits", "Maximum length")
     seen: list[list[str]] = []
     for free in (30, 14, 8, 5.5, 2.6):
         _, _, changes = fit(asked(free), "full", {"batch_size": 8})
@@ -117,13 +117,13 @@ def test_what_is_held_beside_gpus_must_fit_the_machine_s_own_memory_and_the_shor
 
     both, machine, gpu, none = told(60, 40), told(10, 40), told(60, 1), told(10, 1)
     assert both.fits and not both.short and both.beside_bytes > 10 * GB
-    assert not machine.fits and machine.short.startswith("The machine's own memory is short")
+    assert not machine.fits and machine.short.startswith("The machine's memory is too small for the data")
     assert "10.0 GB are free" in machine.short
-    assert not gpu.fits and gpu.short.startswith("The GPU's memory is short") and "own memory" not in gpu.short
-    assert not none.fits and "GPU's memory is short" in none.short and "own memory is short" in none.short
+    assert not gpu.fits and gpu.short.startswith("The GPU's memory is too small") and "machine's" not in gpu.short
+    assert not none.fits and "GPU's memory is too small" in none.short and "machine's memory is too small" in none.short
     assert fit(on(60, 40), "full", shared)[1]["offload"] == "cpu"
     _, settings, changes = fit(on(10, 40), "full", shared)
-    assert settings["offload"] == "none" and "no room for it" in changes[0].sentence
+    assert settings["offload"] == "none" and "too small for it" in changes[0].sentence
 
 
 def test_a_rate_set_for_all_weights_is_not_kept_for_an_adapter() -> None:
@@ -136,14 +136,14 @@ def test_rows_are_cut_last_and_it_is_said_how_many() -> None:
     place = asked(2.7, longest=8000)
     _, settings, changes = fit(place, "lora", {"max_length": 8000})
     assert settings["max_length"] < 8000
-    assert "of the rows are cut" in changes[-1].sentence
+    assert "of the rows are truncated" in changes[-1].sentence
 
 
 def test_a_model_that_never_fits_is_refused_with_what_it_needs_at_the_least() -> None:
     huge = LARGE.model_copy(update={"parameters": 70 * 10**9, "layers": 80, "hidden": 8192})
-    with pytest.raises(StudioError, match="whatever the settings") as refused:
+    with pytest.raises(StudioError, match="with any settings") as refused:
         fit(asked(6, info=huge), "lora", {})
-    assert refused.value.code == "does-not-fit" and "at the least" in refused.value.message
+    assert refused.value.code == "does-not-fit" and "at least" in refused.value.message
 
 
 def spec(**values: Any) -> RunSpec:

@@ -15,7 +15,8 @@ from studio.schema.errors import StudioError
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
 from studio.tasks import TASKS, task_named
-from studio.training.methods import METHODS, Method, method_named
+from studio.training.methods import METHODS, method_named
+from studio.training.methods.base import Method
 from studio.training.planning.presets import PlanFacts, PlanRequest, make_plan
 from studio.training.planning.setting_checks import check_settings
 from tests.model_facts import GB, LAPTOP, SMALL
@@ -59,7 +60,7 @@ def test_the_flag_names_every_method() -> None:
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_each_says_how_it_learns_and_is_planned_for_the_starter(method: Method) -> None:
     found = METHODS[method.name]
-    assert found.sentence.endswith(".") and "Pick it " in found.sentence, "how it learns, and when to pick it"
+    assert found.sentence.endswith(".") and "Choose it " in found.sentence, "how it trains, and when to choose it"
     assert found.term and found.result in ("adapter", "model")
     assert found.unavailable_reason(SMALL, CHAT, LAPTOP) == ""
     rows = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
@@ -73,11 +74,11 @@ def test_each_says_how_it_learns_and_is_planned_for_the_starter(method: Method) 
     ("name", "info", "task", "word"),
     [
         ("prompt-tuning", ENCODER, "classification", "models that write text"),
-        ("prefix-tuning", SMALL, "classification", "LoRA is as light"),
-        ("prompt-tuning", T5, "chat", "continue a text"),
-        ("prompt-tuning", SMALL, "preference", "not to prefer one of two"),
-        ("last-layers", T5, "chat", "two stacks"),
-        ("qlora", MOE, "chat", "experts are held in one block"),
+        ("prefix-tuning", SMALL, "classification", "models that write text"),
+        ("prompt-tuning", T5, "chat", "decoder models"),
+        ("prompt-tuning", SMALL, "preference", "not preferences"),
+        ("last-layers", T5, "chat", "no single stack"),
+        ("qlora", MOE, "chat", "experts are stored in one tensor"),
     ],
 )
 def test_a_method_says_why_it_cannot_be_used(name: str, info: ModelInfo, task: str, word: str) -> None:
@@ -133,7 +134,7 @@ def test_a_setting_at_odds_with_the_method_is_refused_at_its_field(
 
 def test_more_virtual_tokens_than_the_model_can_read_are_refused() -> None:
     short = SMALL.model_copy(update={"context": 256})
-    with pytest.raises(StudioError, match="no room for the text") as refused:
+    with pytest.raises(StudioError, match="too little of the context length for the text") as refused:
         check_settings(short, LAPTOP, {"task": "chat", "model": "m", "method": "prompt-tuning", "virtual_tokens": 300})
     assert refused.value.field == "virtual_tokens"
 

@@ -71,12 +71,12 @@ CASES: list[Case] = [
 REASONS = {
     "epochs": "because there are",
     "learning_rate": "Learning rate ",
-    "max_length": "Rows of up to",
-    "batch_size": "at once",
-    "precision": "Computed in",
-    "eval_steps": "Checked every",
-    "warmup_share": "rises over",
-    "eval_rows": "Checked on",
+    "max_length": "Maximum length ",
+    "batch_size": "Batch size ",
+    "precision": "Precision ",
+    "eval_steps": "Validation every",
+    "warmup_share": "rises during",
+    "eval_rows": "Validation uses",
 }
 """Words of the sentence that says why."""
 
@@ -91,13 +91,13 @@ def plan(info: ModelInfo, method: str, preset: str, rows: int, machine: MachineF
 @pytest.mark.parametrize(
     ("rows", "labels", "passes", "why"),
     [
-        (480, 2, 6, "480 rows to learn from."),
-        (480, 24, 12, "480 rows to learn from, about 20 of each label."),
-        (480, 40, 20, "480 rows to learn from, about 12 of each label."),
-        (300, 300, 20, "300 rows to learn from, about 1 of each label."),
-        (15_000, 150, 3, "15,000 rows to learn from, about 100 of each label."),
-        (15_000, 4, 2, "15,000 rows to learn from."),
-        (50, 3, 15, "50 rows to learn from."),
+        (480, 2, 6, "480 training rows."),
+        (480, 24, 12, "480 training rows, about 20 per label."),
+        (480, 40, 20, "480 training rows, about 12 per label."),
+        (300, 300, 20, "300 training rows, about 1 per label."),
+        (15_000, 150, 3, "15,000 training rows, about 100 per label."),
+        (15_000, 4, 2, "15,000 training rows."),
+        (50, 3, 15, "50 training rows."),
     ],
 )
 def test_where_there_are_few_rows_of_each_label_there_are_more_passes(
@@ -106,7 +106,7 @@ def test_where_there_are_few_rows_of_each_label_there_are_more_passes(
     facts = PlanFacts(rows + 60, rows, 60, labels, [30] * 100, 1.0, 30)
     made = make_plan(PlanRequest(task_named("classification"), ENCODER, "balanced", facts, LAPTOP), "full", {})
     assert made.config.epochs == passes
-    assert f"{passes} passes, because there are {why}" in made.because
+    assert f"{passes} epochs, because there are {why}" in made.because
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_what_was_set_by_hand_needs_no_reason(name: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "held", "words"),
     [
-        (4000, 60, "Checked every 200 steps: 10 checks in the run show which step is the best."),
-        (400, 60, "Checked every 30 steps: 10 checks in the run show which step is the best."),
-        (40, 60, "Checked every 18 steps: more often would take too much of the run's time."),
+        (4000, 60, "Validation every 200 steps: 10 validations in the run show which checkpoint is the best."),
+        (400, 60, "Validation every 30 steps: 10 validations in the run show which checkpoint is the best."),
+        (40, 60, "Validation every 18 steps: more often would take too much of the run's time."),
     ],
 )
 def test_how_often_a_run_is_checked_is_said_with_the_reason(rows: int, held: int, words: str) -> None:
@@ -161,8 +161,8 @@ def test_how_often_a_run_is_checked_is_said_with_the_reason(rows: int, held: int
 
 def test_that_the_best_step_is_kept_is_not_said_where_it_is_not() -> None:
     assert (
-        "Checked on 32 rows that are not learned from; the best step is kept."
+        "Validation uses 32 rows that are not trained on, and the best checkpoint is kept."
         in plan(SMALL, "lora", "balanced", 400, LAPTOP).because
     )
     last = plan(SMALL, "lora", "balanced", 400, LAPTOP, keep_best=False).because
-    assert "Checked on 32 rows that are not learned from." in last
+    assert "Validation uses 32 rows that are not trained on." in last

@@ -42,8 +42,8 @@ def test_rows_whose_answers_stand_nowhere_are_not_taken_for_rows_that_were_cut_o
 @pytest.mark.parametrize(
     ("task", "said", "field"),
     [
-        ("chat", "in every row the reply lies beyond the longest row", "max_length"),
-        ("question-answering", "no row's answer stands in its passage", ""),
+        ("chat", "in every row, the reply begins beyond the maximum length", "max_length"),
+        ("question-answering", "learns only from answers that are in the passage", ""),
     ],
 )
 def test_why_nothing_is_left_to_learn_is_told_as_the_task_has_it(task: str, said: str, field: str) -> None:

@@ -367,7 +367,7 @@ def test_a_run_that_the_system_ended_for_want_of_memory_is_tried_once_more_at_ha
     assert reconciled(runs, before.id).status == "queued"
     again = runs.store.spec(before.id)
     assert (again.config.batch_size, again.config.gradient_accumulation) == (size // 2, 2 * goes)
-    assert again.because[-1].startswith(f"There was not enough memory for {size} rows at once")
+    assert again.because[-1].startswith(f"There was not enough memory for batch size {size},")
     assert runs.processes.started == [("default", before.id)] * 2 and runs.queue.position(before.id) == 0
     (advice,) = [each.event for each in runs.events(before.id, kinds=("advice",))]
     assert advice.title == "Not enough memory: tried once more"

@@ -107,7 +107,7 @@ def test_a_setting_that_is_not_shown_for_a_task_leaves_its_rows_as_they_are(task
         told = about(TrainingConfig, name)
         if told and name not in TASKS[task].settings:
             assert tokens(task, kind, **{name: value}) == usual, name
-            assert said(task, info_of(kind), **{name: value})[0].startswith(f"{told.label} makes no difference"), name
+            assert said(task, info_of(kind), **{name: value})[0].startswith(f"{told.label} has no effect"), name
 
 
 @pytest.mark.parametrize(("task", "kind"), KINDS)
@@ -128,53 +128,65 @@ def test_a_row_becomes_other_tokens_exactly_where_nothing_is_said_against_it(tas
             "chat",
             info_of("causal", "LlamaForCausalLM"),
             {},
-            "Model dropout makes no difference: this model has no layers for it.",
+            "Model dropout has no effect: this model has no dropout layers.",
         ),
-        ({"stride": 64}, "question-answering", info_of("causal"), {}, "Window overlap makes no difference"),
-        ({"stride": 64}, "question-answering", info_of("seq2seq"), {}, "Window overlap makes no difference"),
-        ({"instruction": "Say:"}, "question-answering", info_of("encoder"), {}, "Instruction makes no difference"),
-        ({"system_prompt": "Say:"}, "question-answering", info_of("encoder"), {}, "System prompt makes no difference"),
-        ({"system_prompt": "Say:"}, "summarization", info_of("seq2seq"), {}, "System prompt makes no difference"),
+        ({"stride": 64}, "question-answering", info_of("causal"), {}, "Window overlap has no effect"),
+        ({"stride": 64}, "question-answering", info_of("seq2seq"), {}, "Window overlap has no effect"),
+        ({"instruction": "Say:"}, "question-answering", info_of("encoder"), {}, "Instruction has no effect"),
+        ({"system_prompt": "Say:"}, "question-answering", info_of("encoder"), {}, "System prompt has no effect"),
+        ({"system_prompt": "Say:"}, "summarization", info_of("seq2seq"), {}, "System prompt has no effect"),
         (
             {"answer_length": 64},
             "question-answering",
             info_of("encoder"),
             {},
-            "Maximum answer length makes no difference",
+            "Maximum answer length has no effect",
         ),
         (
             {"answer_length": 64},
             "summarization",
             info_of("causal"),
             {},
-            "Maximum answer length cuts nothing that is learned",
+            "Maximum answer length truncates nothing during training",
         ),
-        ({"balance_labels": True}, "classification", info_of("encoder"), {}, "More weight on rare labels makes no"),
-        ({"label_smoothing": 0.1}, "classification", info_of("encoder"), {}, "Label smoothing makes no difference"),
-        ({"eval_steps": 10}, "chat", info_of("causal"), {"held": 0}, "Validation interval checks nothing"),
-        ({"eval_rows": 10}, "chat", info_of("causal"), {"held": 0}, "Rows per validation makes no difference"),
-        ({"keep_best": True}, "chat", info_of("causal"), {"held": 0}, "Keep the best checkpoint makes no difference"),
-        ({"early_stopping_patience": 2}, "chat", info_of("causal"), {"held": 0}, "Early stopping patience makes no"),
+        (
+            {"balance_labels": True},
+            "classification",
+            info_of("encoder"),
+            {},
+            "More weight on rare labels has no effect",
+        ),
+        ({"label_smoothing": 0.1}, "classification", info_of("encoder"), {}, "Label smoothing has no effect"),
+        ({"eval_steps": 10}, "chat", info_of("causal"), {"held": 0}, "Validation interval causes no validation"),
+        ({"eval_rows": 10}, "chat", info_of("causal"), {"held": 0}, "Rows per validation has no effect"),
+        ({"keep_best": True}, "chat", info_of("causal"), {"held": 0}, "Keep the best checkpoint has no effect"),
+        (
+            {"early_stopping_patience": 2},
+            "chat",
+            info_of("causal"),
+            {"held": 0},
+            "Early stopping patience has no effect",
+        ),
         (
             {"offload": "cpu", "zero": 2, "processes": 2},
             "chat",
             info_of("causal"),
             {},
-            "Offloading makes no difference: without a GPU",
+            "Offloading has no effect: without a GPU",
         ),
         (
             {"packing": True, "method": "prompt-tuning"},
             "completion",
             info_of("causal"),
             {},
-            "Packing makes no difference",
+            "Packing has no effect",
         ),
         (
             {"head_first": 0.2, "method": "full"},
             "question-answering",
             info_of("causal"),
             {},
-            "Head-only training makes no difference",
+            "Head-only training has no effect",
         ),
     ],
 )

@@ -112,19 +112,19 @@ def test_steps_are_counted_as_they_are_taken() -> None:
 def test_what_is_at_odds_is_told_all_at_once_each_at_its_field() -> None:
     found = wrong(zero=2, offload="nvme", processes=9, learning_rate=7)
     assert set(found) == {"offload", "processes", "learning_rate"}
-    assert "Each process needs a core of its own" in found["processes"] and "up to 4" in found["processes"]
+    assert "Each process needs its own core" in found["processes"] and "up to 4" in found["processes"]
     assert "Only ZeRO-3" in found["offload"]
 
 
 def test_zero_with_one_process_is_refused_with_what_would_be_right() -> None:
     assert wrong(zero=3)["zero"] == (
-        "ZeRO shares a run out among several processes, and there is only one. Given: ZeRO-3 with 1 process. "
+        "ZeRO shards a run over several processes, but this run has only one. Given: ZeRO-3 with 1 process. "
         "Expected: 2 processes or more, or zero 0."
     )
 
 
 def test_what_no_zero_shares_out_can_t_be_held_elsewhere() -> None:
-    assert "Only what ZeRO shares out" in wrong(processes=2, offload="cpu")["offload"]
+    assert "Only data that ZeRO shards" in wrong(processes=2, offload="cpu")["offload"]
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_methods_and_optimizers_that_zero_can_t_take_are_told() -> None:
         assert "precision float32, or zero 0" in wrong(processes=2, zero=2, method=method)["zero"]
         check_settings(MODEL, MACHINE, settings(processes=2, zero=2, method=method, precision="float32"))
         check_settings(MODEL, MACHINE, settings(processes=2, method=method))
-    assert "not made for" in wrong(processes=2, zero=1, optimizer="adafactor", precision="float32")["optimizer"]
+    assert "does not support" in wrong(processes=2, zero=1, optimizer="adafactor", precision="float32")["optimizer"]
     check_settings(MODEL, MACHINE, settings(processes=2, optimizer="adafactor", precision="float32"))
 
 
@@ -201,7 +201,7 @@ def test_without_a_compiler_zero_says_what_is_missing(monkeypatch: pytest.Monkey
 
 def test_with_gpus_each_process_needs_one_of_them() -> None:
     one = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
-    with pytest.raises(StudioError, match="needs a GPU of its own, and there is one"):
+    with pytest.raises(StudioError, match="needs its own GPU, and this machine has only one"):
         check_settings(MODEL, one, settings(processes=2))
 
 
@@ -209,7 +209,7 @@ def test_fewer_rows_than_are_read_at_once_are_refused_at_the_processes() -> None
     config = TrainingConfig(task="chat", model="m", batch_size=2, processes=4)
     few = replace(FACTS, rows=8, train_rows=7)
     problem = next(each for each in row_problems(config, few, {}) if each.field == "processes")
-    assert "4 processes with 2 rows each, of 7" in problem.message
+    assert "4 processes with 2 rows each, 7 training rows" in problem.message
     assert not [each for each in row_problems(config, FACTS, {}) if each.field == "processes"]
 
 
@@ -224,27 +224,27 @@ def test_numbers_may_be_typed_and_others_are_refused() -> None:
 
 def test_fsdp_is_for_several_gpus_and_says_so_elsewhere() -> None:
     one = replace(MACHINE, gpus=(Gpu("G", 2**34, 2**34),))
-    assert "there is one" in wrong(one, fsdp=True, processes=1)["fsdp"]
-    assert "have one memory" in wrong(fsdp=True, processes=2)["fsdp"]
+    assert "This machine has one GPU" in wrong(one, fsdp=True, processes=1)["fsdp"]
+    assert "share one memory" in wrong(fsdp=True, processes=2)["fsdp"]
     assert (
-        "have one memory" in parallelism.unavailable_fsdp(MACHINE)["True"] and parallelism.unavailable_fsdp(GPUS) == {}
+        "share one memory" in parallelism.unavailable_fsdp(MACHINE)["True"] and parallelism.unavailable_fsdp(GPUS) == {}
     )
     check_settings(MODEL, GPUS, settings(fsdp=True, processes=4))
 
 
 def test_what_fsdp_can_t_take_is_told_all_at_once_each_at_its_field() -> None:
-    assert "there is only one" in wrong(GPUS, fsdp=True)["fsdp"]
+    assert "has only one" in wrong(GPUS, fsdp=True)["fsdp"]
     found = wrong(GPUS, fsdp=True, processes=4, zero=2, precision="float16", method="full", optimizer="adafactor")
-    assert "two ways to share out" in found["fsdp"] and "bfloat16 or float32" in found["precision"]
+    assert "both shard the weights" in found["fsdp"] and "bfloat16 or float32" in found["precision"]
     assert "a part of every weight" in found["optimizer"] and "adamw, sgd, rmsprop, adagrad" in found["optimizer"]
-    assert "held in few bits" in wrong(GPUS, fsdp=True, processes=4, method="qlora")["fsdp"]
-    assert "Only what ZeRO shares out" in wrong(GPUS, fsdp=True, processes=4, offload="cpu")["offload"]
+    assert "quantized base model" in wrong(GPUS, fsdp=True, processes=4, method="qlora")["fsdp"]
+    assert "Only data that ZeRO shards" in wrong(GPUS, fsdp=True, processes=4, offload="cpu")["offload"]
 
 
 def test_an_adapter_under_fsdp_takes_what_zero_can_t() -> None:
     for changes in ({"method": "dora"}, {"method": "ia3"}, {"optimizer": "adafactor", "precision": "float32"}):
         told = " ".join(wrong(GPUS, processes=4, zero=2, **changes).values())
-        assert "fsdp in its place" in told or why_no_deepspeed()
+        assert "fsdp instead" in told or why_no_deepspeed()
         check_settings(MODEL, GPUS, settings(processes=4, fsdp=True, **changes))
     assert "fsdp" not in wrong(processes=2, zero=2, method="dora")["zero"], "not on a processor"
 
@@ -253,7 +253,7 @@ def test_without_deepspeed_several_gpus_are_told_of_fsdp_and_make_it_fit_takes_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(parallelism, "why_no_deepspeed", lambda: "DeepSpeed is not installed. Install it so.")
-    assert "or fsdp in its place" in wrong(GPUS, processes=2, zero=2)["zero"]
+    assert "or fsdp instead" in wrong(GPUS, processes=2, zero=2)["zero"]
     config = TrainingConfig(task="chat", model="m", method="full", precision="float32", processes=4, batch_size=1)
     alone, *_, shared = per_process(config, MODEL, FACTS, GPUS)
     small = replace(MACHINE, gpus=(Gpu("G", 2 * shared.process_bytes, 2 * shared.process_bytes),) * 4)
@@ -376,7 +376,7 @@ def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_
     config = TrainingConfig(task="chat", model="m")
     off = parallelism.unavailable_fsdp(MACHINE)
     box = settings_panel(SettingsView(config, off={"fsdp": off})).split('id="f-fsdp"')[1].split("</div>")[0]
-    assert " disabled" in box and "have one memory" in box
+    assert " disabled" in box and "share one memory" in box
     box = settings_panel(SettingsView(config, off={"fsdp": {}})).split('id="f-fsdp"')[1].split("</div>")[0]
     assert " disabled" not in box and "Not on offer" not in box
     ticked = config.model_copy(update={"fsdp": True})

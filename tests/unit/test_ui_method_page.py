@@ -95,7 +95,7 @@ def test_what_a_plan_refuses_stands_at_the_fields_that_were_set_by_hand(visit: V
     visit().choose(settings={"max_length": 100_000, "batch_size": 5000})
     method_tab.compute_plan(visit())
     body, _ = method_tab.drawn(visit())
-    for name, words in {"max_length": "longer than the model can read", "batch_size": "5"}.items():
+    for name, words in {"max_length": "exceeds the model", "batch_size": "5"}.items():
         at_field = re.search(rf'id="e-{name}"[^>]*>(.*?)<', str(body))
         assert at_field and words in at_field[1], name
     assert "to correct" in str(body)

@@ -40,8 +40,8 @@ def test_an_estimate_can_be_measured_and_then_says_that_it_was() -> None:
 
 def test_what_was_changed_to_fit_is_told_and_nothing_when_nothing_was() -> None:
     assert fitted_panel([]) == ""
-    told = fitted_panel(["2 rows at once instead of 4", "<script>"])
-    assert "Changed to fit the memory" in told and "2 rows at once" in told and "<script>" not in told
+    told = fitted_panel(["Batch size 2 instead of 4", "<script>"])
+    assert "Changed to fit the memory" in told and "Batch size 2 instead" in told and "<script>" not in told
 
 
 def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
@@ -60,7 +60,7 @@ def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
 
 def test_each_optimizer_says_when_to_pick_it_where_it_is_chosen(studio: Studio) -> None:
     said = studio.catalog.value_help()["optimizer"]
-    assert list(said) == list(choices_of("optimizer")) and all("Pick it " in words for words in said.values())
+    assert list(said) == list(choices_of("optimizer")) and all("Choose it " in words for words in said.values())
     made = settings_panel(
         SettingsView(TrainingConfig(task="chat", model="m"), value_help={"optimizer": {"sgd": "Slow & <plain>."}})
     )

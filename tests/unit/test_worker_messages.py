@@ -33,7 +33,7 @@ def test_errors_of_libraries_become_plain_sentences(error: Exception, code: str)
 
 
 def test_a_refusal_is_passed_on_as_it_is() -> None:
-    refusal = StudioError("too-few-rows", "Nothing is left to learn from.")
+    refusal = StudioError("too-few-rows", "No training row is left.")
     assert to_studio_error(refusal) is refusal
 
 

@@ -238,8 +238,8 @@ def diverged(step: int, rate: float) -> Diverged:
     """The error for a loss that became infinite or NaN."""
     return Diverged(
         "training-failed",
-        f"The loss stopped being a number in step {step:,}: the model's weights have run away.",
+        f"Training diverged: the loss became infinite or not a number (NaN) at step {step:,}.",
         given=f"a learning rate of {rate:g}",
-        hint="What was saved before is safe. Start again with a learning rate a tenth of that.",
+        hint="Checkpoints that were saved before are safe. Run again with a tenth of the learning rate.",
         field="learning_rate",
     )

@@ -183,7 +183,7 @@ class Checkpoints:
         if left + gain < expected_bytes:
             raise QuotaExceeded(
                 "limit-reached",
-                "Your disk space in this demo has no room for the model.",
+                "The model does not fit into your disk space in this demo.",
                 given=f"{max(0, left) / 1e6:,.0f} MB left, {expected_bytes / 1e6:,.0f} MB needed",
                 hint="Delete runs or datasets that you no longer need, then resume the run.",
             )
@@ -220,9 +220,9 @@ def disk_full(folder: Path, expected_bytes: int = 0) -> StudioError:
     needed = f", {(expected_bytes + ROOM_LEFT) / 1e6:,.0f} MB needed" if expected_bytes else ""
     return StudioError(
         "disk-full",
-        "There is not enough room on the disk to save the model.",
+        "There is not enough free disk space to save the model.",
         given=f"{free / 1e6:,.0f} MB free{needed}",
-        hint="Everything up to the last checkpoint is safe. Free some room, then resume the run.",
+        hint="The last checkpoint is safe. Free some disk space, then resume the run.",
     )
 
 

@@ -138,12 +138,12 @@ def load_adapter_weights(model: Any, folder: Path) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise _adapter_mismatch(str(error).splitlines()[0]) from error
     if result.unexpected_keys:
-        raise _adapter_mismatch(f"{len(result.unexpected_keys)} of its weights have no place here")
+        raise _adapter_mismatch(f"{len(result.unexpected_keys)} of its weights do not exist in this model")
 
 
 def _adapter_mismatch(given: str) -> StudioError:
-    what = "The adapter that this run should begin with does not fit its base model."
-    return bad_setting("start_from", what, given, "an adapter of the same base, method and shape")
+    what = "The adapter that this run starts from does not fit its base model."
+    return bad_setting("start_from", what, given, "an adapter of the same base model, method and shape")
 
 
 def encode_rows(
@@ -165,20 +165,20 @@ def require_examples(examples: Sequence[Example], rows: Sequence[Row], config: T
     """
     if examples:
         return
-    description = f"{len(rows):,} rows, the longest row set to {config.max_length} tokens"
+    description = f"{len(rows):,} rows, a maximum length of {config.max_length} tokens"
     if hasattr(task_named(config.task), "answer_not_in_passage"):
         raise StudioError(
             "too-few-rows",
-            "Nothing is left to learn from: no row's answer stands in its passage, where a model that reads would "
-            "point at it; or, for a model that writes, each lies beyond the longest row.",
+            "No training row is left. An encoder learns only from answers that are in the passage. "
+            "A generative model learns only from answers within the maximum length.",
             given=description,
-            valid="answers in the words of their passages, or a model that writes and rows long enough for it",
-            hint="The check names such rows: answer-not-found.",
+            valid="answers in the words of their passages, within the maximum length",
+            hint="Look at the rows that the data check answer-not-found lists.",
         )
     raise StudioError(
         "too-few-rows",
-        "Nothing is left to learn from: in every row the reply lies beyond the longest row.",
+        "No training row is left: in every row, the reply begins beyond the maximum length.",
         given=description,
-        hint="Allow longer rows.",
+        hint="Raise the maximum length.",
         field="max_length",
     )

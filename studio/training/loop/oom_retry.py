@@ -22,6 +22,6 @@ def with_half_batch(spec: RunSpec) -> RunSpec | None:
 def retry_message(before: int) -> str:
     """What was changed and why, for the run's reasons, events and log."""
     return (
-        f"There was not enough memory for {before} rows at once, so it was tried once more with {before // 2} in twice "
-        "as many goes: it learns the same, a little slower."
+        f"There was not enough memory for batch size {before}, so it was tried once more with {before // 2} and "
+        "twice the gradient accumulation. The result is the same, and training is slightly slower."
     )

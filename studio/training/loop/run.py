@@ -227,8 +227,8 @@ class _Run:
         return None
 
     def _report_lost_checkpoint(self, best: int, kept: int) -> None:
-        message = f"Of the checkpoint of step {best:,} a file is missing or cut. The result is that of step {kept:,}."
-        self.emit(AdviceEvent(step=self.progress.step, title="The best step is lost", message=message))
+        message = f"The checkpoint of step {best:,} is incomplete. The result is the checkpoint of step {kept:,}."
+        self.emit(AdviceEvent(step=self.progress.step, title="The best checkpoint is damaged", message=message))
 
     def _step_in_memory(self) -> int | None:
         """The step of the weights in memory."""
@@ -262,8 +262,8 @@ class _Run:
         """Whether short texts share a row, as planned. If the model does not support it, advice is emitted."""
         if broadcast_from_main(supports_packing(model)):
             return True
-        message = "This model would read texts that share a row as one text, so each has a row of its own: more steps."
-        self.emit(AdviceEvent(step=self.progress.step, title="Texts do not share rows", message=message))
+        message = "This model would read packed texts as one text, so they are not packed. The run has more steps."
+        self.emit(AdviceEvent(step=self.progress.step, title="Packing is not possible", message=message))
         return False
 
     def _on_validation(self, step: int) -> None:

@@ -25,7 +25,7 @@ MAX_TOKENS, MAX_TOKENS_DURING = 96, 64
 _BASE_REPLIES: dict[Hashable, tuple[list[str], float]] = {}
 """Replies of base models in this process, and the seconds they took. If a run is prepared again after a change of
 settings, they are reused. Training draws no random numbers from it."""
-NEIGHBOR_NOTE = "a guess by its nearest neighbours"
+NEIGHBOR_NOTE = "a guess from similar rows"
 SAMPLE = 200
 """Number of rows that are searched for similar ones."""
 
@@ -91,7 +91,7 @@ class PromptAnswerer:
     def _extracted(self, model: Any, prompt: str, who: str) -> str:
         """The most likely answer. A base model is not trained to extract answers."""
         if who == "base":
-            return "The base has not learned to point at answers."
+            return "The base model is not trained to extract answers."
         question, context = self.task.model_input(prompt, self.encoding)
         pieces = windows(question, context, self.encoding)
         predictions = logits(model, self.encoding, pieces)

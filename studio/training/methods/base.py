@@ -115,7 +115,7 @@ class MethodDefaults:
     mergeable = False
     combines_as = ""
     averages = False
-    learns_besides = "more than an adapter holds"
+    learns_besides = "the model's own weights"
     quantised = False
     has_rank = False
     learns_virtual_tokens = False
@@ -162,16 +162,16 @@ def frozen_layer_problems(model: ModelInfo, config: TrainingConfig) -> list[Stud
     """A problem when no trainable layer is left."""
     frozen = config.frozen_layers
     if frozen and shares_layers(model):
-        what = "All layers of this model are one and the same: with the lowest all would be frozen."
+        what = "All layers of this model share their weights, so freezing one would freeze all."
         return [bad_setting("frozen_layers", what, f"{frozen:,} layers frozen", "0")]
     if not model.layers or frozen < model.layers:
         return []
     given, valid = f"{frozen:,} of {model.layers:,} layers frozen", f"up to {model.layers - 1:,}"
-    return [bad_setting("frozen_layers", "No layer would be left to learn.", given, valid)]
+    return [bad_setting("frozen_layers", "No trainable layer would be left.", given, valid)]
 
 
 ALREADY_QUANTIZED = (
-    "This model is held in few bits already, and such weights can't learn themselves. LoRA learns beside them."
+    "This model is quantized, and quantized weights can't be trained. Use LoRA, which trains an adapter beside them."
 )
 """Why the weights of a quantized model can't be trained themselves."""
 

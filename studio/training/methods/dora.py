@@ -15,12 +15,12 @@ class DoRA(LoRA):
     name = "dora"
     title = "DoRA"
     sentence = (
-        "As LoRA, but length and direction of the weights learn apart: often a little better at small ranks, for half "
-        "more time. Pick it when LoRA comes close and you can wait."
+        "Like LoRA, but trains the length and the direction of the weights separately. Often slightly better at low "
+        "ranks, but takes half as much time again. Choose it when LoRA comes close to your goal."
     )
     term = "weight-decomposed low-rank adaptation"
     combines_as = ""
-    learns_besides = "lengths"
+    learns_besides = "weight magnitudes"
     lighter = "lora"
     exact: Sequence[str] = ("lora_magnitude_vector",)
     keeps = 1.75

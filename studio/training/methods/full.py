@@ -32,8 +32,8 @@ class Full(MethodDefaults):
     name = "full"
     title = "Full"
     sentence = (
-        "Every weight of the model learns, which takes much memory. Pick it for small models, and for a large one only "
-        "where an adapter falls short."
+        "Trains all weights of the model, which needs much memory. Choose it for small models, and for a large model "
+        "only when an adapter is not good enough."
     )
     term = "full fine-tuning"
     result = "model"
@@ -44,8 +44,8 @@ class Full(MethodDefaults):
     lighter = "lora"
     cost = 1.3
     rates: Rates = (
-        (500_000_000, 5e-5, "all weights of a small model learn"),
-        (NO_LIMIT, 2e-5, "all weights of a model learn"),
+        (500_000_000, 5e-5, "usual for all weights of a small model"),
+        (NO_LIMIT, 2e-5, "usual for all weights of a model"),
     )
 
     def is_usual_for(self, model: ModelInfo) -> bool:
@@ -57,8 +57,8 @@ class Full(MethodDefaults):
         if not has_labels or model.parameters >= SMALL_ENCODER:
             return super().learning_rate(model, has_labels, rows)
         if rows > MANY_ROWS:
-            return 1e-4, "a small encoder, and many rows to learn from"
-        return 2e-4, "small encoders stand a higher rate than large ones"
+            return 1e-4, "usual for a small encoder with many rows"
+        return 2e-4, "small encoders allow a higher rate than large ones"
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Unavailable for quantized models, and when the memory does not suffice with any sharding and any
@@ -66,7 +66,7 @@ class Full(MethodDefaults):
         if model.quantised:
             return ALREADY_QUANTIZED
         shortage = minimum_shortage(model.parameters, machine)
-        return f"Full training of this model needs at least {shortage}. LoRA needs far less." if shortage else ""
+        return f"Full fine-tuning of this model needs at least {shortage}. LoRA needs far less." if shortage else ""
 
     def problems(self, model: ModelInfo, config: TrainingConfig) -> list[StudioError]:
         """A problem when all layers are frozen."""

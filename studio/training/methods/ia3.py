@@ -20,8 +20,8 @@ class IA3(AdapterMethod):
     name = "ia3"
     title = "IA³"
     sentence = (
-        "Only learns by how much to scale what flows through the model: a file of kilobytes and the least to learn by "
-        "heart. Pick it for few rows and a change of tone, or for many small variants of one model."
+        "Trains only factors that scale the model's activations: a file of kilobytes and little risk of overfitting. "
+        "Choose it for few rows and a change of style, or for many small variants of one model."
     )
     term = "infused adapter by inhibiting and amplifying inner activations"
     combines_as = "ia3"
@@ -30,8 +30,8 @@ class IA3(AdapterMethod):
     cost = 0.75
     epoch_factor = 1.5
     rates: Rates = (
-        (2_000_000_000, 1e-2, "there are only factors near 1 to learn, and each must move far"),
-        (NO_LIMIT, 5e-3, "there are only factors near 1 to learn, and each must move far"),
+        (2_000_000_000, 1e-2, "IA³ trains few parameters, which need a high rate"),
+        (NO_LIMIT, 5e-3, "IA³ trains few parameters, which need a high rate"),
     )
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:

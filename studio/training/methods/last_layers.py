@@ -27,8 +27,8 @@ class LastLayers(MethodDefaults):
     name = "last-layers"
     title = "Last layers"
     sentence = (
-        "Only the last layers learn, and whole: twice as quick as LoRA, and what the model knows below stays. Pick it "
-        "for sorting texts, or when time is short. It leaves a whole model, as large as the base."
+        "Trains all weights of the last layers only. Twice as fast as LoRA, and the lower layers stay unchanged. "
+        "Choose it for classification, or when time is short. The result is a full model, as large as the base model."
     )
     term = "partial fine-tuning of the last layers"
     result = "model"
@@ -38,29 +38,31 @@ class LastLayers(MethodDefaults):
     lighter = "lora"
     cost = 0.55
     rates: Rates = (
-        (500_000_000, 2e-4, "only the last layers learn, which stand more than all"),
-        (NO_LIMIT, 5e-5, "only the last layers learn, which stand more than all"),
+        (500_000_000, 2e-4, "the last layers alone allow a higher rate than all layers"),
+        (NO_LIMIT, 5e-5, "the last layers alone allow a higher rate than all layers"),
     )
 
     def learning_rate(self, model: ModelInfo, has_labels: bool, rows: int) -> tuple[float, str]:
         """Higher for small encoders with labels."""
         if has_labels and model.parameters < SMALL_ENCODER:
-            return 5e-4, "a small encoder of which only the last layers learn"
+            return 5e-4, "usual for the last layers of a small encoder"
         return super().learning_rate(model, has_labels, rows)
 
     def choose_size(self, draft: Draft) -> None:
         """A quarter of the layers, or half in a thorough run."""
         layers = max(1, round(draft.info.layers * (0.5 if draft.preset.epoch_factor > 1 else 0.25)))
-        draft.put("last_layers", layers, f"The last {layers} of {draft.info.layers} layers learn.")
+        draft.put("last_layers", layers, f"The last {layers} of {draft.info.layers} layers are trained.")
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Available for models with one stack of layers, if the last layer fits into memory."""
         if model.quantised:
             return ALREADY_QUANTIZED
         if shares_layers(model):
-            return "All layers of this model are one and the same, and no last ones learn alone. LoRA or full do."
+            return "All layers of this model share their weights, so the last ones can't be trained alone. Use LoRA."
         if model.kind == "seq2seq":
-            return "This model has two stacks of layers, and no last ones of the whole. LoRA or full training do."
+            return (
+                "This model is an encoder–decoder, which has no single stack of layers. Use LoRA or full fine-tuning."
+            )
         shortage = minimum_shortage(
             model.parameters - frozen_parameters(model, max(model.layers - 1, 0), and_output=True), machine
         )
@@ -70,7 +72,7 @@ class LastLayers(MethodDefaults):
         """A problem when more layers are requested than exist."""
         if not model.layers or config.last_layers <= model.layers:
             return []
-        what = "The model has fewer layers than are to learn."
+        what = "The model has fewer layers than you want to train."
         return [bad_setting("last_layers", what, f"{config.last_layers:,} layers", f"up to {model.layers:,}")]
 
     def learned(self, model: ModelInfo, config: TrainingConfig, labels: int) -> int:

@@ -17,8 +17,8 @@ class LoRA(AdapterMethod):
     name = "lora"
     title = "LoRA"
     sentence = (
-        "A small adapter learns beside the frozen model. Quick, light, and hard to do harm with. Pick it first, "
-        "whatever the rows are."
+        "Trains a small adapter beside the frozen model. Fast, needs little memory, and rarely harms the model. Choose "
+        "it first, for any data."
     )
     term = "low-rank adaptation"
     settings: Sequence[str] = (
@@ -34,8 +34,8 @@ class LoRA(AdapterMethod):
     has_rank = True
     lighter = "qlora"
     rates: Rates = (
-        (500_000_000, 5e-4, "the adapter of a small model stands a high rate"),
-        (2_000_000_000, 3e-4, "an adapter of a model of this size"),
+        (500_000_000, 5e-4, "adapters of small models allow a high rate"),
+        (2_000_000_000, 3e-4, "usual for the adapter of a model of this size"),
         (NO_LIMIT, 2e-4, "usual for the adapter of a large model"),
     )
     rank_factor = 1
@@ -50,7 +50,7 @@ class LoRA(AdapterMethod):
         widest = max((min(shape) for shape in shapes), default=model.hidden)
         if widest and config.lora_rank > widest:
             what = (
-                "The adapter would be wider than the layers beside which it stands: full training learns more for less."
+                "The rank is larger than the layers are wide. Full fine-tuning then learns more with fewer parameters."
             )
             given, valid = f"a rank of {config.lora_rank:,}", f"up to {widest:,}; 8 to 64 is usual"
             problems.append(bad_setting("lora_rank", what, given, valid))
@@ -70,7 +70,7 @@ class LoRA(AdapterMethod):
         widest = min((min(shape) for shape in linear_shapes(draft.info, False, False)), default=1024)
         rank = max(1, min(draft.preset.rank * self.rank_factor, widest))
         if has_experts(draft.info):
-            draft.because.append("The experts of this model stay as they are: the adapter stands beside all else.")
+            draft.because.append("The experts of this model stay frozen. The adapter changes all other linear layers.")
         reason = self.rank_reason or f"enough for {draft.preset.rank_purpose}"
         draft.put("lora_rank", rank, f"Rank {rank}: {reason}.")
         draft.put("lora_alpha", self.usual_alpha(int(draft.values["lora_rank"])))

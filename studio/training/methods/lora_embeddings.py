@@ -14,12 +14,12 @@ class LoRAEmbeddings(LoRA):
     name = "lora-embeddings"
     title = "LoRA with embeddings"
     sentence = (
-        "As LoRA, and what each word means to the model learns too. Pick it for a language or a trade whose words the "
-        "model hardly knows; the file is much larger."
+        "Like LoRA, and trains the word embeddings too. Choose it for a language or a field whose words the model "
+        "hardly knows. The file is much larger."
     )
     term = "low-rank adaptation with trained embeddings (modules_to_save)"
     combines_as = ""
-    learns_besides = "words"
+    learns_besides = "embeddings"
     lighter = "lora"
     cost = 1.1
 

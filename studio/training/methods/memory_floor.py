@@ -31,4 +31,5 @@ def minimum_shortage(trainable: int, machine: MachineFacts) -> str:
             available += machine.memory_total  # ZeRO may fill that, too
         if trainable * bytes_per_weight <= available:
             return ""
-    return f"{trainable * bytes_per_weight / 1e9:.1f} GB of memory for what learns; {holder} {available / 1e9:.1f} GB"
+    needed = trainable * bytes_per_weight
+    return f"{needed / 1e9:.1f} GB of memory for the trainable parameters, and {holder} {available / 1e9:.1f} GB"

@@ -15,8 +15,8 @@ class PrefixTuning(VirtualTokens):
     name = "prefix-tuning"
     title = "Prefix tuning"
     sentence = (
-        "As prompt tuning, in every layer: stronger, still tiny, and the model stays as it is. It starts worse than "
-        "the base and needs many passes to catch up. Pick it for large models whose weights must not change."
+        "Like prompt tuning, but in every layer: stronger and still tiny. It starts worse than the base model and "
+        "needs many epochs to catch up. Choose it for large models whose weights must not change."
     )
     term = "prefix tuning"
     supports_checkpointing = False

@@ -14,8 +14,8 @@ class PromptTuning(VirtualTokens):
     name = "prompt-tuning"
     title = "Prompt tuning"
     sentence = (
-        "A few made-up words before every text learn; the model itself stays as it is. The smallest file of all and "
-        "the least it can learn. Pick it for large models and one simple task; it needs many passes."
+        "Trains a few virtual tokens before every text, and leaves the model unchanged. The file is the smallest, and "
+        "it learns the least. Choose it for large models and one simple task. It needs many epochs."
     )
     term = "prompt tuning (soft prompts)"
     cost = 0.8

@@ -20,10 +20,10 @@ class QLoRA(LoRA):
     name = "qlora"
     title = "QLoRA"
     sentence = (
-        "As LoRA, with the model held in 4 or 8 bits while it learns: a third or half of the memory. Pick it for "
-        "models that would not fit otherwise. Afterwards it chats and exports on the full-size model."
+        "Like LoRA, with the model quantized to 4 or 8 bits during training: a third or half of the memory. Choose it "
+        "for models that would not fit otherwise. Chat and export use the model without quantization."
     )
-    term = "low-rank adaptation on a base quantised to 4-bit NF4 or 8-bit integers"
+    term = "low-rank adaptation on a base model quantized to 4-bit NF4 or 8-bit integers"
     settings: Sequence[str] = (*LoRA.settings, "quantisation")
     continues = "lora"
     combines_as = "qlora"
@@ -34,13 +34,13 @@ class QLoRA(LoRA):
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Needs bitsandbytes and a model that it can quantize."""
         if find_spec("bitsandbytes") is None:
-            return "The library bitsandbytes is not installed; it holds models in 4 or 8 bits."
+            return "The library bitsandbytes, which quantizes models, is not installed."
         if model.quantised:
-            return "This model is held in few bits already: LoRA on it is what QLoRA is on others."
+            return "This model is already quantized. LoRA on it does the same as QLoRA on other models."
         if model.kind == "encoder":
-            return "QLoRA is for models that write text. This one is small: LoRA and full training need little memory."
+            return "QLoRA is for models that write text. For this model, LoRA and full fine-tuning need little memory."
         if any(part in model.architecture.lower() for part in FUSED_EXPERTS):
-            return "bitsandbytes can't shorten this model: its experts are held in one block. LoRA can."
+            return "bitsandbytes can't quantize this model: its experts are stored in one tensor. Use LoRA."
         if model.hidden % BLOCK_SIZE:
-            return f"This model can't be held in 4 bits: its width, {model.hidden}, is no multiple of {BLOCK_SIZE}."
+            return f"This model can't be quantized to 4 bits: its width {model.hidden} is no multiple of {BLOCK_SIZE}."
         return ""

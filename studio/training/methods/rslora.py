@@ -13,12 +13,12 @@ class RsLoRA(LoRA):
     name = "rslora"
     title = "rsLoRA"
     sentence = (
-        "As LoRA, scaled so that a wide adapter learns at full strength. Pick it for many rows with much that is new, "
-        "with a rank of 32 or more."
+        "Like LoRA, scaled so that an adapter with a high rank trains at full strength. Choose it for many rows with "
+        "much new content, with a rank of 32 or more."
     )
-    term = "rank-stabilised low-rank adaptation"
+    term = "rank-stabilized low-rank adaptation"
     rank_factor = 4
-    rank_reason = "wide adapters are what rsLoRA is for"
+    rank_reason = "rsLoRA is made for high ranks"
 
     def usual_alpha(self, rank: int) -> int:
         """The square root of the rank, twice."""

@@ -37,13 +37,13 @@ class Optimizer:
         """Why it can't run on this machine. Empty when it can."""
         if self.package and find_spec(MODULES[self.package]) is None:
             return (
-                f"The optimizer {self.name} is of the library {self.package}, which is not installed. "
+                f"The optimizer {self.name} needs the library {self.package}, which is not installed. "
                 f"Install it with: pip install {self.package}"
             )
         if self.paged and not machine.gpus:
             return (
-                f"The optimizer {self.name} moves its state between a GPU and the machine's memory, and here is no "
-                f"GPU. On a processor {self.name.removeprefix('paged-')} is the same."
+                f"The optimizer {self.name} moves its state between a GPU and the machine's memory, but this machine "
+                f"has no GPU. On a CPU, {self.name.removeprefix('paged-')} is the same."
             )
         return ""
 
@@ -70,7 +70,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "adamw",
             "adamw_torch",
             "studio.training.optimizers.master_weights.MasterAdamW",
-            "The usual one, exact in every number format. Pick it first.",
+            "The usual choice, exact in every number format. Choose it first.",
             8,
             masters=True,
         ),
@@ -78,7 +78,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "adafactor",
             "adafactor",
             "transformers.optimization.Adafactor",
-            "Hardly any memory. Pick it for whole models that would not fit.",
+            "Needs hardly any memory. Choose it for full fine-tuning that would not fit otherwise.",
             0.5,
             {"scale_parameter": False, "relative_step": False},
         ),
@@ -86,17 +86,21 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "adamw-8bit",
             "adamw_8bit",
             "AdamW8bit",
-            "A quarter of AdamW's memory, five times slower on a processor. Pick it for whole models on a small GPU.",
+            "A quarter of AdamW's memory, but five times slower on a CPU. Choose it for large models on a small GPU.",
             2,
         ),
         _bitsandbytes(
-            "lion", "lion_32bit", "Lion32bit", "Steps by sign, half the memory. Pick it with a third of the rate.", 4
+            "lion",
+            "lion_32bit",
+            "Lion32bit",
+            "Uses only the sign of gradients, half the memory. Choose it with a third of the learning rate.",
+            4,
         ),
         _bitsandbytes(
             "lion-8bit",
             "lion_8bit",
             "Lion8bit",
-            "Steps by sign, an eighth of the memory. Pick it with a third of the rate.",
+            "Like lion, with an eighth of AdamW's memory. Choose it with a third of the learning rate.",
             1,
         ),
         # not AdEMAMix32bit, which allocates one average where its steps need two
@@ -104,23 +108,22 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "ademamix",
             "ademamix",
             "AdEMAMix",
-            "AdamW that also remembers gradients of long ago, half as "
-            "much memory again. Pick it for runs of many thousand steps.",
+            "AdamW with a longer memory of gradients, which takes half as much space again. Choose it for runs of "
+            "many thousand steps.",
             12,
         ),
         _bitsandbytes(
             "ademamix-8bit",
             "ademamix_8bit",
             "AdEMAMix8bit",
-            "The same in less than half of AdamW's memory, "
-            "slower on a processor. Pick it for long runs on a small GPU.",
+            "The same with less than half of AdamW's memory, but slower on a CPU. Choose it for long runs on a GPU.",
             3,
         ),
         Optimizer(
             "rmsprop",
             "rmsprop",
             "torch.optim.RMSprop",
-            "AdamW without its memory of directions, half the memory. Pick it to repeat a recipe that names it.",
+            "AdamW without momentum, half the memory. Choose it to repeat a recipe that uses it.",
             4,
             NO_FOREACH,
         ),
@@ -128,8 +131,8 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "adagrad",
             "adagrad",
             "torch.optim.Adagrad",
-            "Weights that have moved much move ever less, half the "
-            "memory. Pick it for short runs, with fifty times the rate.",
+            "Weights that have changed much change less and less, half the memory. Choose it for short runs, with "
+            "fifty times the learning rate.",
             4,
             NO_FOREACH,
         ),
@@ -137,7 +140,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "sgd",
             "sgd",
             "torch.optim.SGD",
-            "Plain steps with momentum, slow to learn. Pick it for comparison.",
+            "Plain gradient steps with momentum, slow to learn. Choose it for comparison.",
             4,
             {"momentum": 0.9},
         ),
@@ -145,7 +148,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "stable-adamw",
             "stable_adamw",
             "optimi.StableAdamW",
-            "AdamW that steps less where a gradient is suddenly large. Pick it when the loss jumps.",
+            "AdamW with smaller steps when a gradient is suddenly large. Choose it when the loss jumps.",
             8,
             package="torch-optimi",
         ),
@@ -153,9 +156,8 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "schedule-free",
             "schedule_free_adamw",
             "studio.training.optimizers.master_weights.schedule_free",
-            "AdamW whose "
-            "weights are an average over the run, so that the rate need not fall. Pick it with a constant rate, "
-            "when you can't say how long to train.",
+            "AdamW that averages the weights over the run, so the learning rate need not fall. Choose it with a "
+            "constant schedule, when you don't know how long to train.",
             8,
             NO_FOREACH,
             package="schedulefree",
@@ -164,42 +166,42 @@ OPTIMIZERS: dict[str, Optimizer] = {
             "paged-adamw",
             "paged_adamw_32bit",
             "PagedAdamW32bit",
-            "AdamW whose state moves off the GPU when that is full. Pick it where a run just does not fit.",
+            "AdamW whose state moves off the GPU when it is full. Choose it when a run almost fits.",
             8,
         ),
         _bitsandbytes(
             "paged-adamw-8bit",
             "paged_adamw_8bit",
             "PagedAdamW8bit",
-            "The same with a quarter of the state. Pick it where even that does not fit.",
+            "The same with a quarter of the state. Choose it when even that does not fit.",
             2,
         ),
         _bitsandbytes(
             "paged-lion",
             "paged_lion_32bit",
             "PagedLion32bit",
-            "Lion whose state moves off the GPU when that is full. Pick it where lion just does not fit.",
+            "Lion whose state moves off the GPU when it is full. Choose it when lion almost fits.",
             4,
         ),
         _bitsandbytes(
             "paged-lion-8bit",
             "paged_lion_8bit",
             "PagedLion8bit",
-            "The same with a quarter of the state. Pick it where even that does not fit.",
+            "The same with a quarter of the state. Choose it when even that does not fit.",
             1,
         ),
         _bitsandbytes(
             "paged-ademamix",
             "paged_ademamix_32bit",
             "PagedAdEMAMix",
-            "AdEMAMix whose state moves off the GPU when that is full. Pick it where ademamix just does not fit.",
+            "AdEMAMix whose state moves off the GPU when it is full. Choose it when ademamix almost fits.",
             12,
         ),
         _bitsandbytes(
             "paged-ademamix-8bit",
             "paged_ademamix_8bit",
             "PagedAdEMAMix8bit",
-            "The same with a quarter of the state. Pick it where even that does not fit.",
+            "The same with a quarter of the state. Choose it when even that does not fit.",
             3,
         ),
     )

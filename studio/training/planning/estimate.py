@@ -71,11 +71,13 @@ def memory_shortage(memory: int, available: int, host_memory: int, machine: Mach
     sentences = []
     if memory > available:
         owner = "GPU's" if machine.gpus else "machine's"
-        sentences.append(f"The {owner} memory is short: {_gb(memory)} are needed, and {_gb(available)} are free.")
+        sentences.append(
+            f"The {owner} memory is too small: the run needs {_gb(memory)}, and {_gb(available)} are free."
+        )
     if host_memory > machine.memory_available:
         sentences.append(
-            f"The machine's own memory is short for what is held there in place of the GPUs': {_gb(host_memory)} are "
-            f"needed, and {_gb(machine.memory_available)} are free."
+            f"The machine's memory is too small for the data that the GPUs offload: the run needs {_gb(host_memory)}, "
+            f"and {_gb(machine.memory_available)} are free."
         )
     return " ".join(sentences)
 

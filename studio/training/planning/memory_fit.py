@@ -73,8 +73,8 @@ def fit(request: PlanRequest, method: str, settings: dict[str, Any]) -> tuple[st
     available = memory_budget(request.machine)
     raise StudioError(
         "does-not-fit",
-        f"{request.info.title} does not fit this machine's memory, whatever the settings.",
-        given=f"at the least {needed / 2**30:.1f} GB needed, and {available / 2**30:.1f} GB to be had",
+        f"{request.info.title} does not fit into this machine's memory with any settings.",
+        given=f"at least {needed / 2**30:.1f} GB needed, {available / 2**30:.1f} GB available",
         hint="Choose a smaller model, or close other programs.",
         field="model",
     )
@@ -89,7 +89,7 @@ def _keep_on_gpu(config: TrainingConfig, request: PlanRequest) -> Change | None:
     if _offload_fits(config, request):
         return None
     return Change(
-        "What the GPUs share out is held in their own memory: this machine's has no room for it. It learns the same.",
+        "Sharded data stays on the GPUs, because this machine's memory is too small for it. The result is the same.",
         {"offload": "none"},
     )
 
@@ -98,16 +98,16 @@ def _single_process(config: TrainingConfig, request: PlanRequest) -> Change | No
     if config.processes == 1 or request.machine.gpus:
         return None
     alone = {"processes": 1, "zero": 0, "fsdp": False, "offload": "none", "batch_size": config.together}
-    return Change(f"One process instead of {config.processes}: it learns the same, and holds all but once.", alone)
+    return Change(f"One process instead of {config.processes}, which needs less memory. The result is the same.", alone)
 
 
 def _halve_batch_size(config: TrainingConfig, request: PlanRequest) -> Change | None:
     size, accumulation = config.batch_size // 2, config.gradient_accumulation * 2
     if not size or accumulation > 1024:
         return None
-    rows = f"{size} {'row' if size == 1 else 'rows'} at once instead of {config.batch_size}"
     return Change(
-        f"{rows}, in {accumulation} goes a step: it learns the same, a little slower.",
+        f"Batch size {size} instead of {config.batch_size}, with gradient accumulation {accumulation}. "
+        "The result is the same, and training is slightly slower.",
         {"batch_size": size, "gradient_accumulation": accumulation},
     )
 
@@ -120,7 +120,7 @@ def _checkpoint_activations(config: TrainingConfig, request: PlanRequest) -> Cha
     ):
         return None
     return Change(
-        "Activations are computed twice instead of kept: it learns the same, a third slower.",
+        "Gradient checkpointing computes activations twice. The result is the same, and training is a third slower.",
         {"gradient_checkpointing": True},
     )
 
@@ -134,8 +134,8 @@ def _shard_more(config: TrainingConfig, request: PlanRequest) -> Change | None:
         return None
     benefit = strategy.sentence.rstrip(".")
     return Change(
-        f"{strategy.title} instead of {strategy_of(config).title}: {benefit[0].lower()}{benefit[1:]}, and it learns "
-        "the same.",
+        f"{strategy.title} instead of {strategy_of(config).title}: {benefit[0].lower()}{benefit[1:]}. "
+        "The result is the same.",
         strategy.settings,
     )
 
@@ -147,8 +147,7 @@ def _offload_to_cpu(config: TrainingConfig, request: PlanRequest) -> Change | No
     if not _offload_fits(offloading, request):
         return None
     return Change(
-        "What the GPUs share out is held in the machine's memory instead of theirs: it learns the same, and slower, "
-        "since it goes to and fro.",
+        "Sharded data is offloaded to the machine's memory (CPU). The result is the same, and training is slower.",
         {"offload": "cpu"},
     )
 
@@ -158,9 +157,9 @@ def _use_bfloat16(config: TrainingConfig, request: PlanRequest) -> Change | None
     exact = method.always_exact or (method.trains_base_weights and not OPTIMIZERS[config.optimizer].masters)
     if config.precision != "float32" or exact:
         return None
-    slow = "" if request.machine.gpus or request.machine.bfloat16_fast else ", and slower on this processor"
+    slow = "" if request.machine.gpus or request.machine.bfloat16_fast else ", and slower on this CPU"
     return Change(
-        f"Held in bfloat16 instead of float32: half the memory, a little less exact{slow}.", {"precision": "bfloat16"}
+        f"Precision bfloat16 instead of float32: half the memory, slightly less exact{slow}.", {"precision": "bfloat16"}
     )
 
 
@@ -168,7 +167,7 @@ def _lighter_optimizer(config: TrainingConfig, request: PlanRequest) -> Change |
     if not trains_base_weights(config.method) or config.optimizer == "adafactor":
         return None
     return Change(
-        "Adafactor instead of AdamW: hardly any memory for the optimizer; it may learn a little worse.",
+        "Adafactor instead of AdamW: the optimizer needs hardly any memory. The result may be slightly worse.",
         {"optimizer": "adafactor", "precision": "float32"},
     )
 
@@ -179,7 +178,7 @@ def _use_adapter(config: TrainingConfig, request: PlanRequest) -> Change | None:
         return None
     title = METHODS[config.method].title
     return Change(
-        f"{lighter.title} instead of {title}: a small adapter learns beside the frozen model, at a rate of its own.",
+        f"{lighter.title} instead of {title}: only a small adapter is trained, with its own learning rate.",
         {"optimizer": None, "precision": None, "learning_rate": None},
         lighter.name,
     )
@@ -191,7 +190,7 @@ def _quantize_base(config: TrainingConfig, request: PlanRequest) -> Change | Non
         return None
     if lighter.unavailable_reason(request.info, request.task, request.machine):
         return None
-    text = f"{lighter.title}: the model is held in 4 bits while it learns, and knows a little less."
+    text = f"{lighter.title}: the model is quantized to 4 bits during training. The result may be slightly worse."
     return Change(text, {}, lighter.name)
 
 
@@ -207,9 +206,8 @@ def _shorten_rows(config: TrainingConfig, request: PlanRequest) -> Change | None
     lengths = request.facts.token_lengths
     cut = sum(length > new_length for length in lengths) / max(1, len(lengths))
     return Change(
-        f"Rows of up to {new_length:,} tokens instead of {longest:,}: {cut:.0%} of the rows are cut, and their ends "
-        "are "
-        "not learned.",
+        f"Maximum length {new_length:,} tokens instead of {longest:,}: {cut:.0%} of the rows are truncated, and the "
+        "model does not learn their ends.",
         {"max_length": new_length},
     )
 

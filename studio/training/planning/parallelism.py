@@ -39,12 +39,14 @@ class ShardingStrategy:
         return {"zero": self.zero, "fsdp": self.fsdp}
 
 
-FSDP = ShardingStrategy(0, "FSDP", "As ZeRO-3, by PyTorch itself, without DeepSpeed.", 2.2, fsdp=True)
+FSDP = ShardingStrategy(0, "FSDP", "Like ZeRO-3, with PyTorch instead of DeepSpeed.", 2.2, fsdp=True)
 STRATEGIES: tuple[ShardingStrategy, ...] = (
-    ShardingStrategy(0, "Data parallel", "Each process holds all of it.", 1.3),
-    ShardingStrategy(1, "ZeRO-1", "Each holds a part of the optimizer’s numbers.", 1.0),
-    ShardingStrategy(2, "ZeRO-2", "A part of the gradients, too.", 1.0),
-    ShardingStrategy(3, "ZeRO-3", "A part of the weights, too, brought together layer by layer.", 2.7),
+    ShardingStrategy(0, "Data parallel", "Each process holds everything.", 1.3),
+    ShardingStrategy(1, "ZeRO-1", "Each process holds a part of the optimizer state.", 1.0),
+    ShardingStrategy(2, "ZeRO-2", "Each process holds a part of the optimizer state and the gradients.", 1.0),
+    ShardingStrategy(
+        3, "ZeRO-3", "Each process holds a part of everything, and gathers the weights layer by layer.", 2.7
+    ),
     FSDP,
 )
 
@@ -99,7 +101,7 @@ def _start_disk_check() -> None:
 def _why_no_zero(machine: MachineFacts) -> str:
     most, each = process_slots(machine)
     if most < 2:
-        return f"ZeRO shares a run out among processes with a {each} of their own, and there is one {each}."
+        return f"ZeRO shards a run over several processes, each with its own {each}. This machine has one {each}."
     return why_no_deepspeed()
 
 
@@ -108,8 +110,8 @@ def why_no_fsdp(machine: MachineFacts) -> str:
     if len(machine.gpus) > 1:
         return ""
     if machine.gpus:
-        return "FSDP shares weights out among several GPUs, and there is one."
-    return "FSDP is for several GPUs: processes on one processor have one memory, in which one process holds as little."
+        return "FSDP shards weights over several GPUs. This machine has one GPU."
+    return "FSDP needs several GPUs. On a CPU, all processes share one memory, so sharding saves nothing."
 
 
 def process_slots(machine: MachineFacts) -> tuple[int, str]:
@@ -133,17 +135,17 @@ def problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]
 
 
 def _or_fsdp(machine: MachineFacts) -> str:
-    return "" if why_no_fsdp(machine) else ", or fsdp in its place"
+    return "" if why_no_fsdp(machine) else ", or fsdp instead"
 
 
 def _zero_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
     if not config.zero:
         return None
     if config.processes == 1:
-        what = "ZeRO shares a run out among several processes, and there is only one."
+        what = "ZeRO shards a run over several processes, but this run has only one."
         return bad_setting("zero", what, f"ZeRO-{config.zero} with 1 process", "2 processes or more, or zero 0")
     if why := why_no_deepspeed():
-        return bad_setting("zero", why, f"ZeRO-{config.zero}", f"0, which is plain data parallel{_or_fsdp(machine)}")
+        return bad_setting("zero", why, f"ZeRO-{config.zero}", f"0 (data parallel){_or_fsdp(machine)}")
     return None
 
 
@@ -151,10 +153,10 @@ def _offload_problem(config: TrainingConfig) -> StudioError | None:
     if config.offload == "none":
         return None
     if not config.zero:
-        what = "Only what ZeRO shares out can be held elsewhere."
+        what = "Only data that ZeRO shards can be offloaded."
         return bad_setting("offload", what, f"{config.offload} without ZeRO", "none, or zero 1, 2 or 3")
     if config.offload == "nvme" and config.zero != 3:
-        return bad_setting("offload", "Only ZeRO-3 can hold a part of a run on the disk.", "nvme", "cpu, or zero 3")
+        return bad_setting("offload", "Only ZeRO-3 can offload to the disk.", "nvme", "cpu, or zero 3")
     if config.offload == "nvme" and (why := why_no_nvme()):
         return bad_setting("offload", why, "nvme", "cpu or none")
     return None
@@ -164,16 +166,16 @@ def _slot_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError 
     most, each = process_slots(machine)
     if config.processes <= max(most, 1):
         return None
-    what = f"Each process needs a {each} of its own, and there are not so many."
+    what = f"Each process needs its own {each}, and this machine has fewer."
     if most == 1:
-        what = f"Each process needs a {each} of its own, and there is one."
+        what = f"Each process needs its own {each}, and this machine has only one."
     return bad_setting("processes", what, config.processes, f"up to {most}")
 
 
 def _head_problem(config: TrainingConfig) -> StudioError | None:
     if config.processes == 1 or not config.head_first:
         return None
-    what = "Several processes settle at the first step which weights learn, so the head can't learn alone before."
+    what = "With several processes, trainable weights can't change after the first step, so the head can't train alone."
     return bad_setting(
         "head_first", what, f"{config.head_first:g} with {config.processes} processes", "0, or 1 process"
     )
@@ -183,23 +185,25 @@ def _fsdp_problems(config: TrainingConfig, machine: MachineFacts) -> list[Studio
     """Problems of FSDP. It can't shard quantized weights, and the loss scale of float16 would differ between shards."""
     problems = []
     if why := why_no_fsdp(machine):
-        problems.append(bad_setting("fsdp", why, "on", "off; zero 3 shares out the same where DeepSpeed is"))
+        problems.append(bad_setting("fsdp", why, "on", "off, or zero 3 if DeepSpeed is installed"))
     elif config.processes == 1:
-        what = "FSDP shares a run out among several processes, and there is only one."
+        what = "FSDP shards a run over several processes, but this run has only one."
         problems.append(bad_setting("fsdp", what, "on with 1 process", "2 processes or more, or off"))
     if config.zero:
-        what = "ZeRO and FSDP are two ways to share out the same weights."
+        what = "ZeRO and FSDP both shard the weights, so only one of them can be on."
         problems.append(bad_setting("fsdp", what, f"both, with ZeRO-{config.zero}", "fsdp on with zero 0, or off"))
     method = METHODS.get(config.method)
     if method is not None and method.quantised:
-        what = "FSDP can't share out a base that is held in few bits: each process would hold all of it."
+        what = "FSDP can't shard a quantized base model: each process would hold all of it."
         problems.append(bad_setting("fsdp", what, f"on with {method.title}", "zero 3, or the method lora"))
     if config.precision == "float16":
         problems.append(
             bad_setting("precision", "FSDP trains in bfloat16 or float32.", "float16", "bfloat16 or float32")
         )
     if trains_base_weights(config.method) and config.optimizer not in SHARDABLE_OPTIMIZERS:
-        what = f"FSDP gives each process a part of every weight, and the optimizer {config.optimizer} needs it whole."
+        what = (
+            f"FSDP gives each process a part of every weight, but the optimizer {config.optimizer} needs whole weights."
+        )
         problems.append(bad_setting("optimizer", what, config.optimizer, ", ".join(SHARDABLE_OPTIMIZERS)))
     return problems
 
@@ -208,7 +212,7 @@ def _precision_problem(config: TrainingConfig, machine: MachineFacts) -> StudioE
     method = METHODS.get(config.method)
     if config.precision == "float32" or method is None or not getattr(method, "exact", ()):
         return None
-    what = f"{method.title} holds some weights in float32, and DeepSpeed holds all in one format."
+    what = f"{method.title} keeps some weights in float32, but DeepSpeed keeps all weights in one precision."
     valid = f"precision float32, or zero 0{_or_fsdp(machine)}"
     return bad_setting("zero", what, f"ZeRO-{config.zero} in {config.precision}", valid)
 
@@ -217,5 +221,5 @@ def _optimizer_problem(config: TrainingConfig, machine: MachineFacts) -> StudioE
     if config.optimizer in ZERO_OPTIMIZERS:
         return None
     valid = ", ".join(ZERO_OPTIMIZERS) + ("" if trains_base_weights(config.method) else _or_fsdp(machine))
-    what = f"ZeRO lays all weights in one row, which the optimizer {config.optimizer} is not made for."
+    what = f"ZeRO stores all weights in one vector, which the optimizer {config.optimizer} does not support."
     return bad_setting("optimizer", what, config.optimizer, valid)

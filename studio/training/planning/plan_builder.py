@@ -34,19 +34,31 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
-            "quick", "Quick try", "A third of the passes. Shows soon whether the data is right.", 1 / 3, 8, "a look", 2
+            "quick",
+            "Quick try",
+            "A third of the epochs. Shows quickly whether the data works.",
+            1 / 3,
+            8,
+            "a first test",
+            2,
         ),
         Preset(
             "balanced",
             "Balanced",
-            "As many passes as your rows need. Right for most data.",
+            "As many epochs as your rows need. A good choice for most data.",
             1,
             8,
-            "a tone, a form, a few hundred facts",
+            "a style, a format or a few hundred facts",
             3,
         ),
         Preset(
-            "thorough", "Thorough", "Twice the passes, a wider adapter. For lasting use.", 2, 16, "much that is new", 5
+            "thorough",
+            "Thorough",
+            "Twice the epochs and a larger adapter. For a model that you will keep.",
+            2,
+            16,
+            "much new content",
+            5,
         ),
     )
 }

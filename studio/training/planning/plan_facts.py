@@ -126,7 +126,7 @@ def per_process(
     no_sharding = {"zero": 0, "fsdp": False, "offload": "none"}
     single = config.model_copy(update={**no_sharding, "processes": 1, "batch_size": config.together})
     size = max(1, config.together // count)
-    candidates = [(single, "One process", "All of it in one.")]
+    candidates = [(single, "One process", "One process holds everything.")]
     for strategy in STRATEGIES:
         offload = config.offload if strategy.zero else "none"
         parallel = config.model_copy(

@@ -15,7 +15,7 @@ def over_limits(by_hand: Mapping[str, Any], limits: Limits) -> list[StudioError]
     return [
         StudioError(
             "limit-reached",
-            f"A run in this demo may take {limit:,.10g} {unit} at most.",
+            f"A run in this demo can take at most {limit:,.10g} {unit}.",
             given=f"{by_hand[name]:,.10g}",
             valid=f"up to {limit:,.10g}",
             hint="Install the studio to train longer.",
@@ -34,7 +34,7 @@ def too_many_steps(draft: PlanDraft) -> list[StudioError]:
     return [
         StudioError(
             "limit-reached",
-            f"A run in this demo may take {draft.limits.run_steps:,} steps at most.",
+            f"A run in this demo can take at most {draft.limits.run_steps:,} steps.",
             given=f"{draft.values['epochs']:g} epochs are {steps:,} steps",
             valid=f"up to {draft.limits.run_steps:,} steps",
             hint="Choose fewer epochs or a larger batch size.",
@@ -49,12 +49,12 @@ def within_limits(draft: PlanDraft) -> None:
     if limits.run_minutes and not draft.values.get("max_minutes"):
         draft.values["max_minutes"] = limits.run_minutes
         draft.because.append(
-            f"Training stops after {limits.run_minutes:g} minutes, the limit of this demo, and keeps the best step."
+            f"Training stops after {limits.run_minutes:g} minutes (limit of this demo) and keeps the best checkpoint."
         )
     if facts.sampled_from:
         draft.because.append(
-            f"Trained on {facts.train_rows:,} of {facts.sampled_from:,} training rows, a random sample: the limit of "
-            "this demo."
+            f"Trained on {facts.train_rows:,} of {facts.sampled_from:,} training rows, a random sample, because of the "
+            "limit of this demo."
         )
     steps = total_steps(draft.learned.train_rows, draft.config())
     if limits.over("run_steps", steps) and "epochs" not in draft.fixed:

@@ -159,13 +159,12 @@ def _set_epochs(draft: PlanDraft) -> None:
     for_labels = min(MAX_EPOCHS_FOR_LABELS, math.ceil(VIEWS_PER_LABEL / max(each, 1))) if draft.task.has_labels else 0
     slow = draft.method.epoch_factor
     epochs = max(1, round(max(usual, for_labels) * draft.preset.epoch_factor * slow))
-    more = "" if slow == 1 else f" {draft.method.title} learns slowly, and needs {slow:g} times the passes of LoRA."
-    label_note = f", about {each:,.0f} of each label" if for_labels > usual else ""
+    more = "" if slow == 1 else f" {draft.method.title} learns slowly and needs {slow:g} times the epochs of LoRA."
+    label_note = f", about {each:,.0f} per label" if for_labels > usual else ""
     draft.put(
         "epochs",
         epochs,
-        f"{epochs} {'pass' if epochs == 1 else 'passes'}, because there are {rows:,} rows to learn "
-        f"from{label_note}.{more}",
+        f"{epochs} {'epoch' if epochs == 1 else 'epochs'}, because there are {rows:,} training rows{label_note}.{more}",
     )
 
 
@@ -180,11 +179,13 @@ def _set_learning_rate(draft: PlanDraft) -> None:
     if draft.values["scheduler"] == CONSTANT_SCHEDULE:
         draft.put("warmup_share", 0.0)
     else:
-        reason = f"The rate rises over the first {share:.0%} of the steps, so that none upsets it."
+        reason = (
+            f"The learning rate rises during the first {share:.0%} of the steps (warm-up), which keeps training stable."
+        )
         draft.put("warmup_share", share, reason)
     draft.put("weight_decay", 0.01 if draft.method.trains_base_weights else 0.0)
     if draft.facts.labels:  # scores have none
-        draft.put("label_smoothing", 0.1, "Labels are learned with a little doubt (0.1), as some are always wrong.")
+        draft.put("label_smoothing", 0.1, "Label smoothing 0.1, because some labels are usually wrong.")
 
 
 def _set_max_length(draft: PlanDraft) -> None:
@@ -194,13 +195,15 @@ def _set_max_length(draft: PlanDraft) -> None:
     needed_length = facts.longest if facts.longest <= most else facts.percentile(0.99)
     length = min(max(64, math.ceil(needed_length / 32) * 32), most)
     length = max(16, min(length, context))
-    reason = f"Rows of up to {length:,} tokens: none is cut."
+    reason = f"Maximum length {length:,} tokens: no row is truncated."
     if facts.longest > length and splits_long_rows(draft.task, draft.info.kind):
-        reason = f"Up to {length:,} tokens at once: longer texts are learned in pieces, and none is cut."
+        reason = f"Maximum length {length:,} tokens: longer texts are split into pieces, and none is truncated."
     elif facts.longest > length:
         cut = sum(tokens > length for tokens in facts.token_lengths)
         share = cut / max(1, len(facts.token_lengths))
-        reason = f"Rows of up to {length:,} tokens: {max(share, 0.001):.1%} of the rows are longer and will be cut."
+        reason = (
+            f"Maximum length {length:,} tokens: {max(share, 0.001):.1%} of the rows are longer and will be truncated."
+        )
     draft.put("max_length", length, reason)
 
 
@@ -208,14 +211,14 @@ def _set_precision(draft: PlanDraft) -> None:
     machine = draft.machine
     chosen = OPTIMIZERS[draft.config().optimizer]
     if draft.info.kind == "encoder":
-        draft.put("precision", "float32", "Computed in float32: the model is small, and it is the most exact.")
+        draft.put("precision", "float32", "Precision float32: it is the most exact, and the model is small.")
     elif draft.method.trains_base_weights and not chosen.masters:
-        draft.put("precision", "float32", f"Computed in float32: {chosen.name} keeps no exact copies of the weights.")
+        draft.put("precision", "float32", f"Precision float32: {chosen.name} keeps no float32 copies of the weights.")
     elif machine.gpus or machine.bfloat16_fast:
-        where = "the GPU" if machine.gpus else "this processor"
-        draft.put("precision", "bfloat16", f"Computed in bfloat16, which {where} does fast.")
+        where = "the GPU" if machine.gpus else "this CPU"
+        draft.put("precision", "bfloat16", f"Precision bfloat16, which {where} computes fast.")
     else:
-        draft.put("precision", "float32", "Computed in float32: this processor is slow at shorter formats.")
+        draft.put("precision", "float32", "Precision float32: this CPU is slow with shorter formats.")
 
 
 def _fit_memory(draft: PlanDraft) -> None:
@@ -228,7 +231,11 @@ def _fit_memory(draft: PlanDraft) -> None:
             draft.put("gradient_accumulation", 2 * draft.values.get("gradient_accumulation", 1))
             halved += 1
         elif draft.can_checkpoint:
-            draft.put("gradient_checkpointing", True, "Activations are computed twice, or it would not fit the memory.")
+            draft.put(
+                "gradient_checkpointing",
+                True,
+                "Gradient checkpointing, because the run would not fit into memory otherwise.",
+            )
         else:
             break
     _explain_batch_size(draft, halved > 0)
@@ -236,21 +243,21 @@ def _fit_memory(draft: PlanDraft) -> None:
 
 def _explain_batch_size(draft: PlanDraft, halved: bool) -> None:
     size = draft.values["batch_size"]
-    text = f"{size} {'row' if size == 1 else 'rows'} at once"
+    text = f"Batch size {size}"
     if (count := draft.config().processes) > 1:
         text += f" in each of {count} processes"
     if halved:
         accumulation = draft.values["gradient_accumulation"]
-        draft.because.append(f"{text} in {accumulation} goes a step, or it would not fit the memory.")
+        draft.because.append(f"{text}, with gradient accumulation {accumulation}: more would not fit into memory.")
     elif "batch_size" not in draft.fixed:
         few = size == max(1, draft.learned.train_rows // 4)
-        short = "labels are learned from short texts, many at once"
+        short = "classification works well with larger batches"
         why = (
             "there are few rows"
             if few
             else short
             if draft.task.has_labels
-            else ("a GPU computes many together" if draft.machine.gpus else "a processor gains nothing by more")
+            else ("a GPU computes many rows together" if draft.machine.gpus else "a larger one is no faster on a CPU")
         )
         draft.because.append(f"{text}: {why}.")
 
@@ -258,23 +265,27 @@ def _explain_batch_size(draft: PlanDraft, halved: bool) -> None:
 def _set_validation(draft: PlanDraft) -> None:
     facts = draft.learned
     if not facts.validation_rows:
-        draft.put("keep_best", False, "The last step is kept: no rows are set aside to tell which step is the best.")
+        draft.put(
+            "keep_best",
+            False,
+            "The last checkpoint is the result: there are no validation rows to select the best one.",
+        )
         draft.put("early_stopping_patience", 0)
         return
     draft.put("early_stopping_patience", draft.preset.patience)
     rows = 512 if draft.task.has_labels else 32
-    kept = "; the best step is kept" if draft.config().keep_best else ""
+    kept = ", and the best checkpoint is kept" if draft.config().keep_best else ""
     checked = min(draft.facts.validation_rows, rows)
-    draft.put("eval_rows", rows, f"Checked on {checked:,} rows that are not learned from{kept}.")
+    draft.put("eval_rows", rows, f"Validation uses {checked:,} rows that are not trained on{kept}.")
     config = draft.config()
     every, steps = eval_interval(facts.train_rows, facts.validation_rows, config), total_steps(facts.train_rows, config)
     when = "every step" if every == 1 else f"every {every:,} steps"
-    why = f"{math.ceil(steps / every)} checks in the run show which step is the best"
+    why = f"{math.ceil(steps / every)} validations in the run show which checkpoint is the best"
     if every > math.ceil(steps / USUAL_VALIDATIONS):
         why = "more often would take too much of the run's time"
     elif steps == 1:
-        why = "the run has no more than one"
-    draft.put("eval_steps", every, f"Checked {when}: {why}.")
+        why = "the run has only one step"
+    draft.put("eval_steps", every, f"Validation {when}: {why}.")
 
 
 def _suggest_for_little_data(draft: PlanDraft) -> None:
@@ -285,11 +296,11 @@ def _suggest_for_little_data(draft: PlanDraft) -> None:
     if not usable or rows > LITTLE_DATA or remedies & draft.fixed:
         return
     has_head = "head_first" in draft.task.settings
-    head = "the head learn alone at first (only the head learns for: 0.2)" if has_head else ""
-    slower = "lower layers move less (rate of each layer below: 0.9)"
+    head = "to set head-only training to 0.2" if has_head else ""
+    slower = "to set the layer-wise learning-rate decay to 0.9"
     draft.because.append(
-        f"Little data: with {rows:,} rows it may help to let {' or '.join(filter(None, [head, slower]))}, or to leave "
-        "more out at random (dropout in the model: 0.2). None of these is set: try one, and compare."
+        f"Little data: with {rows:,} rows it may help {', '.join(filter(None, [head, slower]))} or to raise the model "
+        "dropout to 0.2. None of these is set. Try one, and compare."
     )
 
 

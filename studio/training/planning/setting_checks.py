@@ -54,11 +54,11 @@ def setting_problems(
     """
     problems = []
     if info and "max_length" in values and info.context and config.max_length > info.context:
-        what, given = "The longest row is longer than the model can read.", f"{config.max_length:,} tokens"
+        what, given = "The maximum length exceeds the model's context length.", f"{config.max_length:,} tokens"
         problems.append(bad_setting("max_length", what, given, f"up to {info.context:,} tokens"))
     if info and config.gradient_checkpointing and not supports_checkpointing(info):
-        what = "Activations can't be computed twice with this model: its own code does not know how."
-        hint = "Leave it off; fewer rows at once or shorter rows need less memory, too."
+        what = "This model's code does not support gradient checkpointing."
+        hint = "Turn it off. A smaller batch size or maximum length also saves memory."
         problems.append(bad_setting("gradient_checkpointing", what, "gradient_checkpointing", hint=hint))
     if why := unavailable_precisions(machine).get(config.precision, ""):
         problems.append(bad_setting("precision", why, config.precision, "bfloat16 or float32"))
@@ -67,15 +67,13 @@ def setting_problems(
         runnable = [name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(machine)]
         problems.append(bad_setting("optimizer", why, chosen.name, ", ".join(runnable)))
     elif not chosen.masters and trains_base_weights(config.method) and values.get("precision") not in (None, "float32"):
-        what = f"The optimizer {chosen.name} keeps no exact copies of the weights, so these must be exact themselves."
+        what = f"The optimizer {chosen.name} keeps no float32 copies of the weights, so the precision must be float32."
         problems.append(bad_setting("precision", what, config.precision, "float32, or the optimizer adamw"))
     if config.mirror != "none" and (why := TRACKERS[config.mirror].unavailable_reason()):
         problems.append(bad_setting("mirror", why, config.mirror, "none"))
     if config.threads > machine.cores:
-        what = "There are fewer cores than that; threads that fight over a core lose most of their speed."
-        problems.append(
-            bad_setting("threads", what, config.threads, f"up to {machine.cores}, or 0 for all that are free")
-        )
+        what = "This machine has fewer cores. Threads that share a core are much slower."
+        problems.append(bad_setting("threads", what, config.threads, f"up to {machine.cores}, or 0 for all free cores"))
     problems += parallelism.problems(config, machine)
     if info and config.method in METHODS:  # an unknown method is reported elsewhere
         problems += [each for each in METHODS[config.method].problems(info, config) if each.field in values]
@@ -89,9 +87,9 @@ def settings_without_effect(request: PlanRequest, config: TrainingConfig, by_han
     for name in by_hand:
         field_info = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
         if field_info and not applies(name, method.name):
-            sentences.append(f"{field_info.label} makes no difference with {method.title}.")
+            sentences.append(f"{field_info.label} has no effect with {method.title}.")
         elif field_info and not applies(name, method.name, request.task.name):
-            sentences.append(f"{field_info.label} makes no difference for this task.")
+            sentences.append(f"{field_info.label} has no effect for this task.")
         elif field_info and name in idle and getattr(config, name):  # a setting that is off needs no sentence
             sentences.append(f"{field_info.label} {idle[name]}.")
     return sentences
@@ -99,45 +97,53 @@ def settings_without_effect(request: PlanRequest, config: TrainingConfig, by_han
 
 def _idle_reasons(request: PlanRequest, config: TrainingConfig) -> dict[str, str]:
     """Setting → why another setting, the model, the rows or the machine make it ineffective."""
-    prefix, kind, task = "makes no difference: ", request.info.kind, request.task
+    prefix, kind, task = "has no effect: ", request.info.kind, request.task
     scores = task.has_labels and not request.facts.labels
-    points = "this model points at answers in a text"
+    points = "this model extracts answers"
     cases = (
         (
             "warmup_share",
             config.scheduler == CONSTANT_SCHEDULE,
-            f"{prefix}a constant rate has no rise; constant_with_warmup has",
+            f"{prefix}the schedule is constant. Use constant_with_warmup for a warm-up",
         ),
         (
             "dropout",
             request.info.architecture.partition("For")[0] in WITHOUT_DROPOUT,
-            f"{prefix}this model has no layers for it",
+            f"{prefix}this model has no dropout layers",
         ),
-        ("packing", learns_virtual_tokens(config.method), f"{prefix}with virtual tokens before it, a row is one text"),
-        ("head_first", kind != "encoder" and not task.has_labels, f"{prefix}a model that writes gets no new layers"),
-        ("label_smoothing", scores, f"{prefix}scores have no labels beside the right one"),
-        ("balance_labels", scores, f"{prefix}scores are no labels of which some could be rare"),
-        ("system_prompt", kind == "encoder", f"{prefix}{points}, and is told nothing before"),
-        ("system_prompt", kind == "seq2seq", f"{prefix}this model reads a text, and no conversation"),
-        ("instruction", kind == "encoder", f"{prefix}{points}, and is told nothing before"),
-        ("answer_length", kind == "encoder", f"{prefix}{points}, and writes none"),
-        ("answer_length", kind == "causal", "cuts nothing that is learned: with this model the longest row does"),
-        ("stride", kind != "encoder", f"{prefix}a model that writes reads no pieces, and a long passage is cut"),
+        (
+            "packing",
+            learns_virtual_tokens(config.method),
+            f"{prefix}virtual tokens come before each text, so texts can't share a row",
+        ),
+        ("head_first", kind != "encoder" and not task.has_labels, f"{prefix}the model gets no new head for this task"),
+        ("label_smoothing", scores, f"{prefix}scores have no other labels"),
+        ("balance_labels", scores, f"{prefix}scores have no rare labels"),
+        ("system_prompt", kind == "encoder", f"{prefix}{points} and gets no instruction"),
+        ("system_prompt", kind == "seq2seq", f"{prefix}this model reads a text and not a conversation"),
+        ("instruction", kind == "encoder", f"{prefix}{points} and gets no instruction"),
+        ("answer_length", kind == "encoder", f"{prefix}{points} and does not write them"),
+        (
+            "answer_length",
+            kind == "causal",
+            "truncates nothing during training: with this model, the maximum length does",
+        ),
+        ("stride", kind != "encoder", f"{prefix}with this model, long passages are truncated and not split"),
         (
             "offload",
             config.offload == "cpu" and not request.machine.gpus,
-            f"{prefix}without a GPU all is held there anyway",
+            f"{prefix}without a GPU, all data is in the machine's memory anyway",
         ),
     )
     reasons = {name: reason for name, applies, reason in cases if applies}
     if request.facts.validation_rows:
         return reasons
-    no_validation = "no rows are set aside"
+    no_validation = "there are no validation rows"
     return reasons | {
-        "early_stopping_patience": f"{prefix}{no_validation} to see a rise",
-        "eval_rows": f"{prefix}{no_validation} to check",
-        "keep_best": f"{prefix}{no_validation} to tell which step is the best, and the last is kept",
-        "eval_steps": f"checks nothing: {no_validation}. It only says at which steps the run may be saved",
+        "early_stopping_patience": f"{prefix}{no_validation}",
+        "eval_rows": f"{prefix}{no_validation}",
+        "keep_best": f"{prefix}{no_validation}, so the last checkpoint is kept",
+        "eval_steps": f"causes no validation: {no_validation}. It only sets when checkpoints may be saved",
     }
 
 
@@ -158,17 +164,17 @@ def row_problems(
     facts = as_trained(facts, config)
     problems, rows = [], facts.train_rows
     if "batch_size" in by_hand and config.batch_size > rows:
-        what = "There are fewer rows to learn from than are read at once."
-        given = f"{config.batch_size:,} rows at once, of {rows:,}"
+        what = "The batch size is larger than the number of training rows."
+        given = f"batch size {config.batch_size:,}, {rows:,} training rows"
         problems.append(bad_setting("batch_size", what, given, f"up to {rows:,}"))
     if config.processes > 1 and config.together > rows and "batch_size" not in unknown:
         each = "row" if config.batch_size == 1 else "rows"
-        what = "There are fewer rows to learn from than the processes read at once."
-        given = f"{config.processes} processes with {config.batch_size:,} {each} each, of {rows:,}"
+        what = "The batches of all processes together are larger than the number of training rows."
+        given = f"{config.processes} processes with {config.batch_size:,} {each} each, {rows:,} training rows"
         problems.append(bad_setting("processes", what, given, f"up to {rows:,} in all"))
     steps = total_steps(rows, config)
     if config.eval_steps > steps and facts.validation_rows and not set(STEP_COUNT_SETTINGS) & set(unknown):
-        what = "The check would never happen: the run is over before."
+        what = "There would be no validation: the run ends before the first one."
         given = f"every {config.eval_steps:,} steps, in a run of {steps:,}"
-        problems.append(bad_setting("eval_steps", what, given, f"up to {steps:,}, or 0 to have it worked out"))
+        problems.append(bad_setting("eval_steps", what, given, f"up to {steps:,}, or 0 for automatic"))
     return problems

@@ -82,7 +82,11 @@ class ReferenceModelMixin(FastPathMixin, StudioTrainer):
                 ]
                 self.reference_log_probs(self._prepare_inputs(self.data_collator(rows)))
                 done += len(rows)
-                self.emit(PhaseEvent(phase="reading", message="Asking the base", done=done, total=total, unit="rows"))
+                self.emit(
+                    PhaseEvent(
+                        phase="reading", message="Evaluating the base model", done=done, total=total, unit="rows"
+                    )
+                )
         if place != device:
             self.model.to(place)
 

@@ -58,7 +58,7 @@ class QueryLoRA(LoRA):
 
     name = "query-lora"
     title = "LoRA on queries"
-    sentence = "Only the queries of attention get an adapter. Pick it to see how little is enough."
+    sentence = "Only the queries of attention get an adapter. Choose it to see how little is enough."
     term = "low-rank adaptation of the query projections"
     settings = ("lora_rank", "lora_alpha", "lora_dropout")
     shape = ("lora_rank", "lora_alpha")
