@@ -134,6 +134,9 @@ def _command(name: str, each: Any) -> list[str]:
     lines.append("")
     if len(own) < len(options):
         lines.append("Every [setting](settings.md) is also a flag.\n")
+    examples = [line.strip(" `") for line in (each.epilog or "").splitlines() if line.strip(" `").startswith("studio ")]
+    if examples:
+        lines += ["```sh", *examples, "```\n"]
     return lines
 
 
