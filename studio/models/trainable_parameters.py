@@ -1,10 +1,12 @@
 """The number of trainable parameters, from the shapes of a model's weights. Nothing is loaded."""
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 
-from studio.models.weights import read_weights
+from studio.models.weights import read_weights, weight_files
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 
@@ -24,6 +26,14 @@ STATES = ("Mamba", "FalconMamba", "FalconH1", "NemotronH")
 
 def linear_shapes(info: ModelInfo, only_attention: bool, classify: bool, frozen: int = 0) -> list[tuple[int, int]]:
     """Return (rows, columns) of every linear layer that gets an adapter. Frozen layers are left out."""
+    # A plan asks for the same shapes again and again: for each method and each kind of memory.
+    return list(_linear_shapes(info, _version(info), only_attention, classify, frozen))
+
+
+@lru_cache(maxsize=256)
+def _linear_shapes(
+    info: ModelInfo, version: tuple[object, ...], only_attention: bool, classify: bool, frozen: int
+) -> list[tuple[int, int]]:
     shapes = _shapes(info)
     if not shapes:
         return _typical_shapes(info, only_attention, frozen)
@@ -92,14 +102,28 @@ def _is_below(name: str, layer: int) -> bool:
     return number is not None and number < layer
 
 
-def _shapes(info: ModelInfo) -> dict[str, tuple[int, ...]]:
+def _shapes(info: ModelInfo) -> Mapping[str, tuple[int, ...]]:
     """Return the shapes of all weights by name. Empty for a model that is not downloaded."""
-    if not info.path:
-        return {}
+    return _read_shapes(info.path, _version(info)) if info.path else {}
+
+
+@lru_cache(maxsize=16)
+def _read_shapes(path: str, version: tuple[object, ...]) -> Mapping[str, tuple[int, ...]]:
     try:
-        return dict(read_weights(Path(info.path)).shapes)
+        return read_weights(Path(path)).shapes
     except StudioError:
         return {}
+
+
+def _version(info: ModelInfo) -> tuple[object, ...]:
+    """Names, times and sizes of the weight files, which change when a model is downloaded or replaced."""
+    if not info.path:
+        return ()
+    try:
+        known = [(file.name, file.stat()) for file in weight_files(Path(info.path))]
+    except (StudioError, OSError):
+        return ()
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in known)
 
 
 def _typical_shapes(info: ModelInfo, only_attention: bool, frozen: int) -> list[tuple[int, int]]:
