@@ -19,7 +19,7 @@ from studio.schema.runs import RunSpec
 from studio.training.methods import quantizes_base
 from studio.training.planning.setting_scope import applicable_settings, applies
 
-NOTE = "Its weights come from a package and were rounded to 4 bits on the way."
+NOTE = "Its weights come from a package and were quantized to 4 bits before."
 REPORT = Report(
     rows=40,
     split="test",
@@ -46,7 +46,7 @@ def run_of(task: str = "chat", method: str = "lora", home: str = "/home/ann", **
         source="starter",
         kind="causal",
         path=f"{home}/models/small",
-        origin="owner/small, as the package small 1.0 carries it",
+        origin="owner/small, from the package small 1.0",
         hub_id="owner/small",
         licence="apache-2.0",
         languages=("en",),
@@ -145,7 +145,7 @@ def test_a_path_of_the_machine_is_taken_out_of_the_card_and_refused_elsewhere(tm
     run = run_of()
     assert without_paths(f"see {run.folder}/x and {run.info.path}", run) == "see …/x and …"
     (tmp_path / "config.json").write_text('{"_name_or_path": "/home/ann/models/small"}')
-    with pytest.raises(ValueError, match=r"config\.json holds a path"):
+    with pytest.raises(ValueError, match=r"config\.json contains a path"):
         check_clean(tmp_path, run)
 
 

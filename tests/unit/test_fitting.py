@@ -72,9 +72,9 @@ def test_on_gpus_more_is_shared_out_before_less_is_learned_and_nothing_that_zero
     gpus = (Gpu("G", 24 * GB, 24 * GB),) * 2
     few = {"processes": 2, "zero": 1, "precision": "float32", "batch_size": 1}
     for free, wanted in (
-        (14.5, "ZeRO-2 instead of ZeRO-1: a part of the gradients"),
+        (14.5, "ZeRO-2 instead of ZeRO-1: each process holds a part of the optimizer state and the gradients"),
         (10, "ZeRO-3 instead"),
-        (5, "in the machine's memory"),
+        (5, "offloaded to the machine's memory"),
         (3, "LoRA instead"),
     ):
         place = asked(40)
@@ -98,9 +98,9 @@ def test_the_machine_s_memory_is_filled_only_by_several_gpus_and_only_where_it_h
         place = replace(place, machine=replace(place.machine, gpus=gpus))
         return " ".join(change.sentence for change in fit(place, "full", settings)[2])
 
-    assert "in the machine's memory" in said(40, tight, shared)
-    assert "in the machine's memory" not in said(10, tight, shared), "where there is no room for it either"
-    assert "in the machine's memory" not in said(40, tight[:1], {"precision": "float32", "batch_size": 1})
+    assert "offloaded to the machine's memory" in said(40, tight, shared)
+    assert "offloaded to the machine's memory" not in said(10, tight, shared), "where there is no room for it either"
+    assert "offloaded to the machine's memory" not in said(40, tight[:1], {"precision": "float32", "batch_size": 1})
 
 
 @pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")

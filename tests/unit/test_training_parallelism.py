@@ -181,7 +181,7 @@ def test_where_there_is_one_place_nothing_of_zero_is_on_offer() -> None:
     for machine, place in ((replace(MACHINE, cores=1), "core"), (one_gpu, "GPU")):
         off = {**parallelism.unavailable_zero_stages(machine), **parallelism.unavailable_offload(machine)}
         assert set(off) == {"1", "2", "3", "cpu", "nvme"}
-        assert all(f"there is one {place}" in why for why in off.values())
+        assert all(f"This machine has one {place}" in why for why in off.values())
 
 
 @pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
