@@ -225,7 +225,8 @@ class TrainingConfig(FrozenModel):
     and save time."""
 
     precision: Literal["bfloat16", "float16", "float32"] = setting("bfloat16", About("memory", "Precision", "dtype"))
-    """Number format of the base model's weights. Full fine-tuning always keeps float32 weights."""
+    """Number format of the weights. bfloat16 needs half the memory of float32. In full fine-tuning, adamw keeps float32
+    copies."""
     gradient_checkpointing: bool = setting(False, About("memory", "Gradient checkpointing", "gradient_checkpointing"))
     """Computes parts of the model twice, to need less memory for activations. Training takes about a third longer."""
 

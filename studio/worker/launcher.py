@@ -1,7 +1,7 @@
 """Trains a run in several processes: the worker starts them, receives their events and reports the outcome.
 
 The worker keeps its usual duties: it owns the run, sends heartbeats, reads stop requests and stores events. torchrun is
-between it and the processes. Whichever of them is killed, no process is left behind (machine/processes.py: `die_with`).
+between it and the processes. If any of them is killed, no process is left behind (machine/processes.py: `die_with`).
 """
 
 import logging

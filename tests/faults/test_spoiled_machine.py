@@ -63,7 +63,7 @@ def test_a_damaged_database(
         record = studio.runs.get(run)
         assert record.status == "finished", record
         assert [each.id for each in studio.datasets.all()] == [data.id]
-        assert "kept as studio.db" in studio.storage.recovery_notices()[0] and path.exists()
+        assert "The damaged file is studio.db" in studio.storage.recovery_notices()[0] and path.exists()
         steps = {event.step for event in steps_of(studio.home, run)}
         assert steps >= set(range(1, 6)) and max(steps) == 18
         assert record.metrics["eval_loss"] == pytest.approx(unharmed[0], abs=1e-5)

@@ -97,7 +97,7 @@ def test_rows_that_do_not_fit_the_disk_are_refused_and_nothing_half_is_left(tmp_
     kept.write_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(30)))
     assert call(home, "check", kept).returncode == 0
     path.write_text("question,answer\n" + "".join(f"{random_.random()},{random_.random()}\n" for _ in range(40_000)))
-    said(1, call(home, "check", path, limit=no_file_beyond(400_000)), "disk became full", "Nothing that was there")
+    said(1, call(home, "check", path, limit=no_file_beyond(400_000)), "disk became full", "No earlier data is lost")
     folder = Home(home).workspace().datasets
     assert [record.name for record in folder.all()] == ["kept.csv"]
     assert [each.name for each in folder.root.iterdir()] == [folder.all()[0].id]

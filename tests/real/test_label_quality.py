@@ -68,7 +68,7 @@ def test_the_curve_rises_with_the_rows_and_says_what_more_would_bring(studio: St
     assert curve.points[-1].score > curve.points[0].score + 0.2
     assert all(point.low <= point.score <= point.high for point in curve.points)
     assert curve.points[0].low < curve.points[0].high
-    assert "Twice as many rows would bring" in curve.sentence
+    assert "Twice as many rows would add" in curve.sentence
     assert studio.label_quality.known_curve(data.id) == curve
 
 
@@ -79,7 +79,7 @@ def test_rows_without_labels_and_labels_that_nobody_can_tell_are_refused(studio:
     lines = ["text,label"] + [f"word {number} and {chance.random()},{chance.choice('ab')}" for number in range(80)]
     (tmp_path / "noise.csv").write_text("\n".join(lines), encoding="utf-8")
     noise = studio.datasets.add_file(tmp_path / "noise.csv")
-    with pytest.raises(StudioError, match="can't tell"):
+    with pytest.raises(StudioError, match="too few to find wrong labels"):
         studio.label_quality.judge(noise.id)
     assert not studio.label_quality.was_judged(noise.id)
 

@@ -242,7 +242,7 @@ BROKEN: dict[str, tuple[dict[str, str], str, str]] = {
         "this name is already used",
     ),
     "lacking": ({"exports": "odd = lacking:Odd"}, "class Odd: format = 'odd'", "it lacks exact"),
-    "strange": ({"tabs": "odd = strange:Odd"}, "class Odd: name = 'Two words'", "is not made of lower-case letters"),
+    "strange": ({"tabs": "odd = strange:Odd"}, "class Odd: name = 'Two words'", "must have lower-case letters"),
     "other": ({"checks": "odd = other:Odd"}, "class Odd: kind = 'odd'", "it is not a subclass of"),
     "absent": ({"formats": "odd = absent:Odd"}, "", "AttributeError"),
 }

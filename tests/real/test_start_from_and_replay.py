@@ -116,7 +116,7 @@ def test_general_rows_are_mixed_in_by_their_share(studio: Studio, tmp_path: Path
     folder = studio.context.workspace.runs.folder(run.id)
     told = json.loads(folder.splits.read_text())
     assert told["replay"]["rows"] == round(len(told["train"]) * 0.25)
-    with pytest.raises(StudioError, match="which general rows"):
+    with pytest.raises(StudioError, match="Replay needs a dataset"):
         studio.planning.plan(RunRequest(dataset=data, model=model, task="chat", settings={"replay": 0.2}))
     sorts = studio.datasets.add_sample("review-mood").id
     with pytest.raises(StudioError, match="other labels"):

@@ -68,7 +68,7 @@ def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path
     with pytest.raises(StudioError, match="No synthetic row is kept yet"):
         studio.augmentation.use(data.id)
     studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=3))
-    with pytest.raises(StudioError, match="no such made row"):
+    with pytest.raises(StudioError, match="no synthetic row with this number"):
         studio.augmentation.decide(data.id, "kept", [4])
     book = tmp_path / "book.txt"
     book.write_text("\n".join(f"This is line {number} of a book that is learned as it stands." for number in range(60)))
@@ -79,13 +79,13 @@ def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path
 
 
 def test_the_number_of_rows_says_what_to_expect() -> None:
-    assert "manner of speaking" in what_rows_allow(30)
+    assert "no new knowledge" in what_rows_allow(30)
     assert "tone and a form" in what_rows_allow(120)
     assert "plenty" in what_rows_allow(5_000)
     few = what_rows_allow(20, {"a": 17, "b": 3})
-    assert "The fewest has b: 3 rows" in few and "2 labels" in few
+    assert "The rarest label is b, with 3 rows" in few and "2 labels" in few
     assert what_rows_allow(900, kinds=3).startswith("900 rows for 3 labels, about 300 for each: plenty")
-    assert "too few to rely on" in what_rows_allow(9, {"a": 3, "b": 3, "c": 3})
+    assert "too few for reliable results" in what_rows_allow(9, {"a": 3, "b": 3, "c": 3})
 
 
 def curve(*scores: float, held: int = 500) -> LearningCurve:
@@ -94,7 +94,7 @@ def curve(*scores: float, held: int = 500) -> LearningCurve:
 
 
 def test_a_curve_that_still_rises_asks_for_more_rows_and_a_flat_one_does_not() -> None:
-    assert "bring about" in describe_learning_curve(curve(0.5, 0.62, 0.72, 0.80))
-    assert "would bring little" in describe_learning_curve(curve(0.90, 0.901, 0.90, 0.901))
-    assert "would bring little" in describe_learning_curve(curve(0.78, 0.80, 0.80, 0.81, held=40))
+    assert "add about" in describe_learning_curve(curve(0.5, 0.62, 0.72, 0.80))
+    assert "would add little" in describe_learning_curve(curve(0.90, 0.901, 0.90, 0.901))
+    assert "would add little" in describe_learning_curve(curve(0.78, 0.80, 0.80, 0.81, held=40))
     assert "too few rows" in describe_learning_curve(curve(0.5, 0.6))

@@ -128,19 +128,19 @@ FILES = {
         "silent.csv",
         "question,answer\n" + "".join(f"How is {n}?,\n" for n in range(30)),
         "too-few-rows",
-        ("0 rows can be used, of 30 rows", "at least 8 rows", "nothing in answer"),
+        ("0 of 30 rows can be used", "at least 8 rows", "no value in answer"),
     ),
     "replies of spaces": Bad(
         "spaces.csv",
         "question,answer\n" + "".join(f"How is {n}?,  \t \n" for n in range(30)),
         "too-few-rows",
-        ("0 rows can be used", "nothing in answer"),
+        ("0 rows can be used", "no value in answer"),
     ),
     "zero usable rows": Bad(
         "zero.jsonl",
         "\n".join(json.dumps({"prompt": "", "response": f"It is {n}."}) for n in range(20)),
         "too-few-rows",
-        ("0 rows can be used, of 20 rows", "nothing in prompt"),
+        ("0 of 20 rows can be used", "no value in prompt"),
     ),
     "broken UTF-8": Bad(
         "broken.csv",
@@ -318,7 +318,7 @@ def test_what_is_wrong_in_a_file_of_settings_is_said_with_all_else_that_is_wrong
         (lambda folder: (folder / "config.json").unlink(), ("config.json is missing",)),
         (lambda folder: (folder / "tokenizer.json").unlink(), ("no tokenizer",)),
         (lambda folder: (folder / "config.json").write_text("{"), ("can't be read",)),
-        (lambda folder: os.truncate(folder / "model.safetensors", 5000), ("cut off",)),
+        (lambda folder: os.truncate(folder / "model.safetensors", 5000), ("weights are incomplete",)),
         (lambda folder: [each.unlink() for each in folder.iterdir()], ()),
     ],
     ids=["no weights", "no config", "no tokenizer", "a broken config", "cut weights", "an empty folder"],
@@ -412,7 +412,7 @@ def test_a_visitor_of_a_demo_has_so_much_disk_space_for_all_and_gets_it_back(stu
         with pytest.raises(StudioError) as caught:
             for _ in range(9):
                 made.append(guest.datasets.add_text(text))
-        assert made and caught.value.code == "limit-reached" and "Storage, under Runs" in caught.value.message
+        assert made and caught.value.code == "limit-reached" and "Runs tab, Storage" in caught.value.message
         assert "up to 1 MB" in str(caught.value.valid)
         with pytest.raises(StudioError, match="more disk space than a visitor has"):
             for number in range(20):

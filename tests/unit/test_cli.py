@@ -413,7 +413,7 @@ def test_show_says_from_where_a_run_goes_on(call: Call, tmp_path: Path) -> None:
     assert f"Resumes from step 7. Resume it with: studio resume {run}" in call("show", run).out
     assert call("show", run, "--json").document["goes_on_from"] == 7
     (whole / "optimizer.pt").unlink()
-    assert "a file is missing or cut, so it starts again" in call("show", run).out
+    assert "is missing or incomplete, so it starts again" in call("show", run).out
 
 
 def test_rows_kept_as_tokens_are_deleted_when_asked(call: Call, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def sheets(folder: Path) -> Path:
 
 
 STRANGE = {
-    "two columns of one name": Strange(twice, "There are two columns question: the later one is called question (2)."),
+    "two columns of one name": Strange(twice, "Two columns are called question. The later one is now called question (2)."),
     "not UTF-8": Strange(accents, "Read as cp1252: it is not UTF-8. Look whether accents are right."),
     "another sheet": Strange(sheets, "Read from the sheet Rows. Not read: Others."),
 }
@@ -129,7 +129,7 @@ def test_the_page_says_it_with_the_version(tmp_path: Path, strange: Strange) -> 
     import_data.open_dataset(visit, record)
     page = str(rows.drawn(sessions.visit({}, "page", {}))[0])
     sessions.root.close()
-    assert f"version 1, as it came. {strange.note.rstrip('.')}" in page
+    assert f"version 1, as imported. {strange.note.rstrip('.')}" in page
 
 
 def test_in_python_the_record_has_it_from_several_files_too(tmp_path: Path) -> None:
@@ -141,4 +141,4 @@ def test_in_python_the_record_has_it_from_several_files_too(tmp_path: Path) -> N
     record = studio.datasets.open(str(folder))
     studio.close()
     assert any(STRANGE["not UTF-8"].note in note and note.startswith("accents.csv") for note in record.notes)
-    assert record.note == " ".join(["As it came.", *record.notes])
+    assert record.note == " ".join(["As imported.", *record.notes])

@@ -229,7 +229,7 @@ def test_a_finished_run_is_extended_by_some_passes(call: Call, made: Made, studi
 def test_a_run_without_a_result_is_not_extended(call: Call, made: Made, studio: Studio) -> None:
     before = made()
     said = call("extend", before.id, "--detach")
-    assert said.status == 2 and "left no result to go on from" in said.err and "Resume" in said.err
+    assert said.status == 2 and "has no result to continue from" in said.err and "Resume" in said.err
     assert [record.id for record in studio.runs.all()] == [before.id]
 
 
@@ -275,7 +275,7 @@ def test_another_proposal_of_the_coach_begins_a_run_with_its_change(call: Call, 
 @pytest.mark.parametrize(
     ("rule", "choice", "words"),
     [
-        ("overfitting", "3", "for a person to look at"),
+        ("overfitting", "3", "needs a person"),
         ("overfitting", "4", "has no action 4"),
         ("overfiting", "1", "overfitting"),
     ],

@@ -68,7 +68,7 @@ def test_what_can_not_be_put_into_a_cell_is_refused_and_no_version_is_made(studi
         (31, {"label": "c"}, "There is no row 31"),
         (4, {"label": "b"}, "Nothing was changed"),
         (4, {"note": ""}, "Nothing was changed"),
-        (4, {"text": "x" * (editing.LONGEST + 1)}, "So long a text"),
+        (4, {"text": "x" * (editing.LONGEST + 1)}, "is too long"),
     ):
         with pytest.raises(StudioError, match=words):
             studio.editing.edit(dataset, row, given)

@@ -197,7 +197,7 @@ def test_pictures_and_sound_are_left_and_said(hub: HubServer, studio: Studio) ->
     rows = [{**row, "image": {"bytes": b"\x89PNG", "path": "a.png"}} for row in ROWS[:20]]
     hub.add_dataset("someone/pictures", converted={"default/train/0000.parquet": parquet(rows)})
     record = studio.datasets.add_hub("someone/pictures")
-    assert record.columns == ("text", "label") and "pictures, sound or bytes: image" in record.note
+    assert record.columns == ("text", "label") and "images, audio or bytes were skipped: image" in record.note
 
 
 def test_a_config_and_a_split_are_chosen_by_flag_or_in_the_name_and_asked_for(
@@ -247,7 +247,7 @@ def test_without_a_network_it_is_said_with_status_1(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     status, _, said = call("check", "hf:someone/moods")
-    assert status == 1 and "can't be reached" in said and "Files, pasted rows" in said
+    assert status == 1 and "can't be reached" in said and "a file, pasted rows" in said
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     status, _, said = call("check", "hf:someone/moods")
     assert status == 1 and "HF_HUB_OFFLINE" in said

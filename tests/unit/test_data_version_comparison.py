@@ -156,7 +156,7 @@ def test_the_command_line_lists_fixes_compares_and_goes_back(call: Callable[...,
     status, out, _ = call("data", "fix", "last", "duplicate")
     assert status == 0 and out.startswith("version 2: 30 rows. 2 rows removed")
     out = call("data", "versions", "rows.csv")[1]
-    assert "version 1: 32 rows. As it came." in out and "version 2 (current)" in out
+    assert "version 1: 32 rows. As imported." in out and "version 2 (current)" in out
     status, out, said = call("data", "compare", dataset, "1", "2", "--count", "1")
     assert status == 0 and "0 rows added, 2 rows removed, 0 rows changed, 30 rows the same" in out
     assert "- row 31  text: “text 3”; label: “b”" in out and "--start 2" in said

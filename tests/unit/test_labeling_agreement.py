@@ -24,9 +24,9 @@ def test_the_curve_counts_the_last_fifty_suggestions() -> None:
 
 
 def test_what_follows_from_the_curve_is_said() -> None:
-    assert "still get better" in trust(presses([False] * 50 + [True] * 50)).sentence
+    assert "still improve" in trust(presses([False] * 50 + [True] * 50)).sentence
     assert "you can stop" in trust(presses([True] * 100)).sentence
-    assert "no longer get better" in trust(presses([True, False] * 50)).sentence
+    assert "no longer improve" in trust(presses([True, False] * 50)).sentence
     assert trust(presses([True] * 5)).sentence == ""
     assert trust([Fact(version=1, row=1, value="a")]).shown == 0
 
@@ -91,5 +91,5 @@ def test_suggestions_wait_for_two_rows_of_each_label() -> None:
     facts = [Fact(version=1, what="names", value='["' + '", "'.join(f"l{n}" for n in range(10)) + '"]')]
     facts += [Fact(version=1, row=row, value=f"l{row % 10}") for row in range(1, 20)]
     reason = missing_labels(state_of(*facts))
-    assert "after 20 labelled rows" in reason and "1 to go" in reason
+    assert "after 20 labeled rows" in reason and "1 to go" in reason
     assert missing_labels(state_of(*facts, Fact(version=1, row=20, value="l0"))) == ""

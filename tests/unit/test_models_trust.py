@@ -52,7 +52,7 @@ def test_what_was_looked_at_is_what_is_allowed(coded: Path, studio: Studio) -> N
     seen = studio.models.get(str(coded)).info.fingerprint
     (coded / "own.py").write_text("import os\n")
     for given in (seen, "", "nonsense"):
-        with pytest.raises(StudioError, match="changed since it was looked at"):
+        with pytest.raises(StudioError, match="changed since you saw it"):
             studio.models.trust(str(coded), seen=given)
     assert not studio.home.trusted_models()
 
@@ -115,7 +115,7 @@ def test_the_page_allows_what_it_showed_and_takes_it_back(coded: Path, tmp_path:
     with pytest.raises(StudioError):
         model_tab.trust(visit(seen="another"))
     model_tab.trust(visit(seen=seen))
-    assert "could run a program" not in drawn() and "Allow it no longer" in drawn()
+    assert "could run a program" not in drawn() and "Withdraw permission" in drawn()
     assert Home(tmp_path / "page").trusted_models() == {str(coded): seen}
     model_tab.trust(visit(back="yes"))
     assert "could run a program" in drawn()

@@ -51,5 +51,5 @@ def test_general_rows_that_share_no_way_of_being_read_are_refused(studio: Studio
     own = brought(studio, [{"messages": talk(f"own {n}?", f"own {n}."), "thumb": n % 2} for n in range(40)])
     general = brought(studio, [{"prompt": f"q {n}?", "reply": f"a {n}.", "thumb": n % 2} for n in range(40)])
     data = Datasets(studio.context)
-    with pytest.raises(StudioError, match="lack what these rows have"):
+    with pytest.raises(StudioError, match="lack a column that your rows have"):
         replay_of(data, {"replay": 0.2, "replay_from": general}, data.spec(own, "feedback"))

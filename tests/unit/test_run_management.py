@@ -131,7 +131,7 @@ def test_what_is_said_of_a_run_is_written_into_its_folder(studio: Studio) -> Non
 def test_the_disk_used_by_each_part_is_told_and_checkpoints_go_alone(studio: Studio) -> None:
     run = made(studio)
     parts = studio.saved.size_by_part(run)
-    assert parts["tuned model"] == 5008 and parts["checkpoints"] == 10 and sum(parts.values()) == studio.runs.size(run)
+    assert parts["fine-tuned model"] == 5008 and parts["checkpoints"] == 10 and sum(parts.values()) == studio.runs.size(run)
     studio.saved.remove_checkpoints(run)
     assert studio.saved.size_by_part(run)["checkpoints"] == 0 and studio.runs.checkpoints(run) == []
     assert studio.runs.get(run).has_result and curve(studio, run)
@@ -313,7 +313,7 @@ def test_a_run_is_taken_along_in_one_file_without_rows_pickles_or_the_log(studio
     found = there.saved.import_archive(file)
     assert (found.id, found.name, found.has_result) == (run, "tone", True)
     assert curve(there, run) == curve(studio, run)
-    assert there.saved.size_by_part(run)["tuned model"] == 5008
+    assert there.saved.size_by_part(run)["fine-tuned model"] == 5008
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is behind a handle")

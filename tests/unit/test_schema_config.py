@@ -95,7 +95,7 @@ def test_settings_may_be_written_as_on_the_command_line() -> None:
 def test_shares_that_leave_too_little_to_learn_from_are_refused() -> None:
     with pytest.raises(StudioError) as caught:
         config_from({**BASE, "validation_share": 0.5, "test_share": 0.4})
-    assert "90 %" in caught.value.what
+    assert "90%" in caught.value.what
     assert "Value error" not in caught.value.what
 
 

@@ -213,7 +213,7 @@ def test_a_search_with_nothing_to_vary_and_no_rows_to_judge_by_is_told_both() ->
     by_hand = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "lora_rank": 8}
     found = search_problems(CONFIG, by_hand, 100, 0)
     assert [each.field for each in found] == ["validation_share", "learning_rate"]
-    assert "validation rows" in found[0].message and "set by hand" in found[1].message
+    assert "validation rows" in found[0].message and "all settings that a search would vary" in found[1].message
 
 
 @pytest.mark.parametrize(

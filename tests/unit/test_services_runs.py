@@ -373,7 +373,7 @@ def test_a_run_that_the_system_ended_for_want_of_memory_is_tried_once_more_at_ha
     assert advice.title == "Not enough memory: tried once more"
     lost_for_memory(runs, before.id)
     for _ in range(2):
-        assert reconciled(runs, before.id).status == "interrupted" and "no memory left" in runs.get(before.id).reason
+        assert reconciled(runs, before.id).status == "interrupted" and "memory ran out" in runs.get(before.id).reason
     assert len(runs.processes.started) == 2
 
 

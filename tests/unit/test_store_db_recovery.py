@@ -85,7 +85,7 @@ def test_wherever_it_is_damaged_the_runs_are_listed_again_with_their_whole_curve
     assert steps == list(range(1, STEPS + 1))
     assert (again.root / "studio.db").exists() and (again.root / "studio-2.db").exists()
     (told,) = again.recovery_notices()
-    assert "kept as studio.db" in told and "found damaged" in told
+    assert "The damaged file is studio.db" in told and "was damaged" in told
     assert again.runs.create(again.runs.spec(run)).status == "queued", "and it can be written to"
     again.dismiss_recovery_notices()
     assert again.recovery_notices() == [] and [each.id for each in Home(tmp_path).workspace().runs.all()][-1] == run
@@ -208,5 +208,5 @@ def test_the_command_line_says_what_was_mended(tmp_path: Path, call: object, stu
     spoil(settle(studio.context.workspace), 0, 1)
     status, told, said = call("runs")  # type: ignore[operator]
     assert status == 0 and [each["id"] for each in told] == [run]
-    assert "found damaged" in said
+    assert "was damaged" in said
     assert json.dumps(told)

@@ -84,7 +84,7 @@ def test_a_worker_that_hangs_is_asked_to_end_then_killed_with_its_children_and_o
     assert place.runs.reconcile() == []
     record = place.runs.get(run)
     assert (record.status, lives(stubborn.pid, known)) == ("stopping", True)
-    assert "has said nothing for 45 minutes" in record.reason
+    assert "has not responded for 45 minutes" in record.reason
     assert next(line for line in stubborn.stdout if line.strip() != "0").strip() == "asked"
     silent_for(place, run, STALE_SECONDS + END_SECONDS + 1)
     place.runs.reconcile()
@@ -186,7 +186,7 @@ def test_want_of_memory_is_named_only_when_the_system_ended_a_process_for_it(pla
     assert "memory" not in ended(place, run)
     place.runs.set_status(run, "queued")
     place.home.queue.enqueue(place.name, run, rerun=True)
-    assert "there was no memory left" in ended(place, run, kills=oom_kills() - 1)
+    assert "because memory ran out" in ended(place, run, kills=oom_kills() - 1)
     assert place.runs.killed_for_memory() == [run]
 
 

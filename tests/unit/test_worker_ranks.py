@@ -48,21 +48,21 @@ def test_a_process_that_the_system_ended_for_memory_is_told_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "oom_kills", counting([3, 4]))
-    with pytest.raises(StudioError, match="since there was no memory left") as caught:
+    with pytest.raises(StudioError, match="because memory ran out") as caught:
         heard(tmp_path, "without a word")
     assert caught.value.code == "out-of-memory", "which the worker answers by half the batch"
 
 
 def test_a_process_that_was_killed_otherwise_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launcher, "oom_kills", counting([3]))
-    with pytest.raises(StudioError, match="that trained together was killed") as caught:
+    with pytest.raises(StudioError, match="of the training processes was killed") as caught:
         heard(tmp_path, "without a word")
     assert caught.value.code == "training-failed"
 
 
 def test_one_that_misses_another_is_not_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launcher, "oom_kills", counting([3]))
-    with pytest.raises(StudioError, match="that trained together was killed"):
+    with pytest.raises(StudioError, match="of the training processes was killed"):
         heard(tmp_path, "lost")
 
 

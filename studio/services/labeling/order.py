@@ -132,7 +132,7 @@ class Screen:
     def next(self, session: "Session", order: Order, taken: Collection[int]) -> int | None:
         """Return the row that the queue has next. `taken` are rows on other screens.
 
-        The queue is made anew after another choice of order, an undo, and, for `least-sure`, a training of the
+        The queue is built again after another choice of order, an undo, and, for `least-sure`, a training of the
         classifier.
         """
         if order.is_selection:

@@ -1,7 +1,7 @@
 """The state of labeling, computed from the stored facts: who gave which value to which row. No I/O.
 
 Facts are applied one by one, so a key press costs the same on the last row as on the first. After an `undo` the state
-is computed anew without the fact that was undone.
+is computed again without the fact that was undone.
 """
 
 import json
