@@ -1,5 +1,6 @@
 """The server's log: `HOME/logs/server.log` and stderr. A record that repeats is counted, not written again."""
 
+import asyncio
 import hashlib
 import logging
 import logging.handlers
@@ -50,6 +51,8 @@ class Deduplicating(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write, or count."""
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return  # the end of the server cancels requests that take long
         now, key = self._clock(), kind(record)
         for old in [each for each, (began, _, _) in self._seen.items() if now - began >= self.window]:
             self._report(old)

@@ -1,5 +1,6 @@
 """The server's log: records that repeat, exceptions, tokens, and a full disk."""
 
+import asyncio
 import io
 import logging
 from collections.abc import Iterator
@@ -72,6 +73,12 @@ def test_the_memory_for_records_is_bounded(log: logging.Logger, written: io.Stri
         log.warning("Record %s", number)
     handler = log.handlers[0]
     assert isinstance(handler, logs.Deduplicating) and len(handler._seen) <= 500
+
+
+def test_requests_that_the_end_of_the_server_cancels_are_no_errors(log: logging.Logger, written: io.StringIO) -> None:
+    log.error("Exception in ASGI application", exc_info=asyncio.CancelledError("timeout graceful shutdown exceeded"))
+    log.error("Exception in ASGI application", exc_info=ValueError("another cause"))
+    assert "CancelledError" not in written.getvalue() and "another cause" in written.getvalue()
 
 
 def test_a_token_is_not_written(log: logging.Logger, written: io.StringIO) -> None:
