@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from studio.cli.examples import epilog
 from studio.cli.read_options import READING_FLAGS, parse_reading
 from studio.cli.settings import parse_settings, setting_flags, valid_settings
 from studio.cli.terminal import plain
@@ -158,7 +159,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 def add_command(
     app: typer.Typer, name: str, panel: str, function: Callable[..., Any], offers_json: bool = True
 ) -> None:
-    """Register a function of a `Context` as a command.
+    """Register a function of a `Context` as a command, with its examples.
 
     A parameter `settings` becomes a flag for each field of TrainingConfig, gathered into a dictionary. A parameter
     `reading` becomes a flag for each way to read DATA. A parameter `wrong` gets the problems of invalid settings, so
@@ -180,7 +181,8 @@ def add_command(
     )
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__doc__ = function.__doc__
-    app.command(name, rich_help_panel=panel or None)(run)
+    full_name = name if app.info.name == "studio" else f"{app.info.name} {name}"
+    app.command(name, rich_help_panel=panel or None, epilog=epilog(full_name))(run)
 
 
 def _group_options(options: dict[str, Any], groups: set[str]) -> None:

@@ -82,11 +82,11 @@ class Jobs:
         return job
 
     def get(self, key: Key) -> Job | None:
-        """A job, running or ended; None when there is none."""
+        """A job, running or ended; None if there is no such job."""
         return self._jobs.get(key)
 
     def take(self, key: Key) -> Job | None:
-        """Remove and return a job that has ended; None while it runs, or when there is none."""
+        """Remove and return a job that has ended; None while it runs, or if there is no such job."""
         with self._lock:
             job = self._jobs.get(key)
             return self._jobs.pop(key) if job is not None and job.ended else None

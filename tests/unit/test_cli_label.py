@@ -73,7 +73,7 @@ def test_two_labellers_agree_in_words_and_numbers(home: Path, capfd: pytest.Capt
     assert (found["first"], found["second"], found["rows"], found["same"]) == ("Ann", "Ben", 8, 4)
     assert found["kappa"] == pytest.approx(0.0)
     assert run(["label", "agreement", "last"]) == 0
-    assert "4 of 8 rows alike" in capfd.readouterr().out
+    assert "4 of 8 rows have the same label" in capfd.readouterr().out
 
 
 def test_labels_go_out_and_come_in_and_become_a_version(home: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,7 @@ def test_a_move_that_can_not_be_is_refused_and_nothing_is_moved(call: Call, made
 
 
 def test_of_an_empty_queue_it_is_said_that_nothing_waits(call: Call) -> None:
-    assert "nothing waits" in call("queue").out
+    assert "No run is running or queued." in call("queue").out
     assert call("queue", "--json").document == []
 
 

@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from studio.cli.app import build
+from studio.cli.examples import EXAMPLES
 from studio.data.formats import read_text
 from studio.data.roles import infer
 from studio.schema.config import settings_of
@@ -80,15 +81,25 @@ def lines_in_blocks(path: Path) -> list[str]:
 BLOCK_LINES = [pytest.param(line, id=f"{page.name}: {line}") for page in PAGES for line in lines_in_blocks(page)]
 
 
-@pytest.mark.parametrize("line", BLOCK_LINES)
-def test_each_command_line_in_a_code_block_parses(line: str) -> None:
-    """With the parser of the command line: names, arguments, flags and the types of values. Nothing is executed."""
+def parse(line: str) -> None:
+    """Parse with the parser of the command line: names, arguments, flags and types of values. Nothing is executed."""
     words, command = shlex.split(line.split("|")[0].split(" >")[0], comments=True)[1:], GROUP
     while words and hasattr(command, "commands") and not words[0].startswith("-"):
         assert words[0] in command.commands, f"there is no command {words[0]}"
         command = command.commands[words.pop(0)]
     if words or not hasattr(command, "commands"):
         command.make_context(command.name, words).close()
+
+
+@pytest.mark.parametrize("line", BLOCK_LINES)
+def test_each_command_line_in_a_code_block_parses(line: str) -> None:
+    parse(line)
+
+
+@pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in EXAMPLES.items() for line in lines])
+def test_each_example_in_the_help_of_a_command_parses_and_is_shown(name: str, line: str) -> None:
+    assert line.startswith(f"studio {name}") and line in COMMANDS[name].epilog
+    parse(line)
 
 
 def test_the_command_lines_in_code_blocks_are_found() -> None:
@@ -186,10 +197,10 @@ def test_the_readme_shows_pictures_that_are_there() -> None:
 
 
 DATA_PAGE = (ROOT / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```(?:csv|json)\n(.*?)```", DATA_PAGE, re.DOTALL)
+DATA_EXAMPLES = re.findall(r"```(?:csv|json)\n(.*?)```", DATA_PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize("line", [line for block in EXAMPLES[1:] for line in block.splitlines()])
+@pytest.mark.parametrize("line", [line for block in DATA_EXAMPLES[1:] for line in block.splitlines()])
 def test_rows_as_the_docs_show_them_are_understood(line: str) -> None:
     document = line if '"columns"' in line else f"{line}\n{line}\n"
     found = infer(read_text(document), list(TASKS.values()))
@@ -198,7 +209,7 @@ def test_rows_as_the_docs_show_them_are_understood(line: str) -> None:
 
 
 def test_a_file_as_the_docs_show_it_is_understood() -> None:
-    assert infer(read_text(EXAMPLES[0]), list(TASKS.values())).matched.roles == {
+    assert infer(read_text(DATA_EXAMPLES[0]), list(TASKS.values())).matched.roles == {
         "question": "prompt",
         "answer": "reply",
     }

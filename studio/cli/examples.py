@@ -1,0 +1,73 @@
+"""Examples at the end of each command's help."""
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "serve": ("studio serve --port 8000", "studio serve --demo --limit run_minutes=20"),
+    "models": ("studio models --task classification", "studio models --search smollm", "studio models starter-chat"),
+    "download": ("studio download HuggingFaceTB/SmolLM2-135M-Instruct",),
+    "token": ("studio token", "studio token --remove"),
+    "trust": ("studio trust owner/name", "studio trust owner/name --take-back"),
+    "check": ("studio check rows.csv", "studio check rows.csv --task chat --map question=prompt --map answer=reply"),
+    "preview": (
+        "studio preview rows.csv --model starter-chat --row 5",
+        "studio preview last --model starter-chat --batch",
+    ),
+    "learning-curve": ("studio learning-curve rows.csv --task classification",),
+    "augment": ("studio augment rows.csv --count 20", "studio augment last --keep 1,4,9 --use"),
+    "estimate": ("studio estimate rows.csv --model starter-chat", "studio estimate last --model starter-chat --probe"),
+    "search": ("studio search rows.csv --model starter-chat --trials 6", "studio search --on last"),
+    "train": (
+        "studio train rows.csv --model starter-chat",
+        "studio train rows.csv --model starter-chat --epochs 3 --learning-rate 0.0002 --batch-size 4",
+        "studio train rows.csv --config settings.yaml --name second --detach",
+    ),
+    "resume": ("studio resume last",),
+    "repeat": ("studio repeat last --learning-rate 0.0001 --name slower",),
+    "extend": ("studio extend last --epochs 2",),
+    "runs": ("studio runs --sort loss", "studio runs --find invoices --archived"),
+    "show": ("studio show last", "studio show last --json"),
+    "log": ("studio log last",),
+    "stop": ("studio stop last", "studio stop last --discard"),
+    "combine": ("studio combine first=0.5 second=0.5 --how linear",),
+    "delete": ("studio delete last",),
+    "queue": ("studio queue", "studio queue RUN --move first"),
+    "pause": ("studio pause last",),
+    "note": ("studio note last 'Best so far.' --tags good", "studio note last --archive"),
+    "export-run": ("studio export-run last --to run.zip", "studio export-run last --to run.zip --with-rows"),
+    "import-run": ("studio import-run run.zip",),
+    "storage": ("studio storage", "studio storage --delete-tokens"),
+    "coach": ("studio coach last", "studio coach last --do overfitting --choice 1"),
+    "curve": ("studio curve last --out curve.csv",),
+    "compare": ("studio compare first second",),
+    "chat": ("studio chat last 'Where is my parcel?'", "studio chat last --temperature 0.7"),
+    "predict": ("studio predict last questions.csv --out answers.csv",),
+    "evaluate": ("studio evaluate last", "studio evaluate last --data more.csv"),
+    "export": ("studio export last --format merged --to my-model",),
+    "doctor": ("studio doctor",),
+    "data add": ("studio data add rows.csv", "studio data add hf:OWNER/NAME --hub-split train --row-limit 20000"),
+    "data read": ("studio data read last --delimiter semicolon --encoding cp1252",),
+    "data delete": ("studio data delete last",),
+    "data versions": ("studio data versions last",),
+    "data compare": ("studio data compare last 1 2 --only changed",),
+    "data back": ("studio data back last 1",),
+    "data fix": ("studio data fix last duplicate",),
+    "data edit": ("studio data edit last 5 --set answer='It is on its way.'",),
+    "data split": ("studio data split last --validation-share 0.1 --test-share 0.1 --group-column customer",),
+    "label show": ("studio label show last",),
+    "label list": ("studio label list last --show open",),
+    "label put": ("studio label put last 5 parcel", "studio label put last 6 --unsure"),
+    "label as": ("studio label as last reply --column prompt=question",),
+    "label names": ("studio label names last parcel refund other",),
+    "label rename": ("studio label rename last parcel delivery",),
+    "label merge": ("studio label merge last package parcel",),
+    "label suggest": ("studio label suggest last --take 0.95",),
+    "label use": ("studio label use last",),
+    "label export": ("studio label export last --to labels.csv",),
+    "label import": ("studio label import last labels.csv",),
+}
+"""Command → calls of it."""
+
+
+def epilog(command: str) -> str | None:
+    """The end of a command's help. Each line is a paragraph, because typer joins the lines of a paragraph."""
+    lines = EXAMPLES.get(command)
+    return "\n\n".join(("Examples:" if len(lines) > 1 else "Example:", *lines)) if lines else None
