@@ -112,7 +112,7 @@ class Jobs:
             number = report(error, job.title)
             job.error = StudioError(
                 "unexpected",
-                "Something failed unexpectedly.",
+                "Something went wrong.",
                 hint=f"Try again. The server's log has the cause under {number}.",
             )
         job.ended = True

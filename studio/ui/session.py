@@ -126,7 +126,7 @@ class Sessions:
             return "default"
         name = self.root.home.visitor_workspace(headers.get(HEADER, ""))
         if name is None:
-            raise StudioError("not-allowed", "The workspace of this page is gone.", hint="Reload the page.")
+            raise StudioError("not-allowed", "This page has lost its workspace.", hint="Reload the page.")
         return name
 
     def studio_of(self, headers: Mapping[str, str]) -> Studio:

@@ -177,7 +177,7 @@ class PageShell:
             number = report(error, f"on the page {self.name}")
             error = StudioError(
                 "not-allowed",
-                "Something failed unexpectedly.",
+                "Something went wrong.",
                 hint=f"Try again. The server's log has the cause under {number}.",
             )
         return self.answer(visit, {self.notice: alert(error)})
@@ -195,7 +195,7 @@ class PageShell:
 
 
 def _unknown_button() -> StudioError:
-    return StudioError("not-allowed", "This page has no such button.", hint="Reload the page.")
+    return StudioError("not-allowed", "This page does not know that button.", hint="Reload the page.")
 
 
 def _stamped(value: Any, at: int, act: int) -> Any:

@@ -62,7 +62,7 @@ def test_picking_a_task_chooses_a_model_that_can_do_it_and_greys_the_others(page
 def test_searching_the_hub_without_a_network_says_so_and_what_is_here_stays(page: Page) -> None:
     page.get_by_role("radio", name="Chat").first.check()
     page.get_by_label("Search the Hub by name").press_sequentially("smol", delay=30)
-    expect(page.locator(".note.warn")).to_contain_text(re.compile("network|not asked"), timeout=SLOW)
+    expect(page.locator(".note.warn")).to_contain_text(re.compile("network|not used"), timeout=SLOW)
     expect(page.get_by_label("Search the Hub by name")).to_have_value("smol")
     expect(page.get_by_role("radiogroup", name="Models").get_by_role("radio", checked=True)).to_have_count(1)
 
@@ -91,7 +91,7 @@ def test_a_file_is_read_mapped_checked_fixed_and_taken_back(page: Page, tmp_path
     expect(page.get_by_text("version 2, 1 row removed")).to_be_visible()
     button(page, "Back to version 1").click()
     expect(page.get_by_text("version 1, as it came")).to_be_visible()
-    expect(button(page, "On to version 2")).to_be_visible()
+    expect(button(page, "Forward to version 2")).to_be_visible()
 
 
 def test_a_file_that_is_brought_first_is_asked_what_it_is_for_and_two_choices_lead_to_the_method(
@@ -152,8 +152,8 @@ def test_keys_pressed_in_a_burst_label_one_row_each_and_none_is_lost(page: Page,
     button(page, "Next: data").click()
     page.get_by_label("Choose a file").set_input_files(texts)
     page.get_by_role("radio", name="Label", exact=True).check(timeout=SLOW)
-    page.get_by_label("Labels, one a line").fill("good\nbad")
-    button(page, "Start labelling").click()
+    page.get_by_label("Labels, one per line").fill("good\nbad")
+    button(page, "Start labeling").click()
     expect(page.locator(".labelcard")).to_be_focused()
     for key in "1212121212":
         page.keyboard.press(key)
@@ -278,7 +278,7 @@ def test_visitors_of_a_demo_never_see_each_others_rows(browser: Browser, home: P
         bring(mine, rows_file(tmp_path, "mine-alone.csv"))
         other.goto(served.url)
         tab(other, "2 Data").click()
-        expect(other.get_by_role("heading", name="Bring your rows")).to_be_visible()
+        expect(other.get_by_role("heading", name="Import your rows")).to_be_visible()
         expect(other.get_by_text("mine-alone")).to_have_count(0)
         expect(other.get_by_text("Public demo")).to_be_visible()
         expect(other.get_by_label("A folder on this machine")).to_have_count(0)

@@ -39,7 +39,7 @@ class Two:
     def studio_of(self, headers: Headers) -> Studio:
         name = headers.get("x-studio-workspace", "")
         if name not in self.studios:
-            raise StudioError("not-allowed", "The workspace of this page is gone.")
+            raise StudioError("not-allowed", "This page has lost its workspace.")
         return self.studios[name]
 
     async def run(self, headers: Headers, function: Callable[[Studio], T]) -> T:
@@ -246,7 +246,7 @@ def test_the_report_is_given_as_json_and_as_a_page_with_its_texts_escaped(two: T
     whole = page.get(f"/studio/run/{run.id}/report.html").text
     assert "&lt;img src=x&gt; better" in whole
     assert "<script>" not in whole and "<img" not in whole
-    assert "best step was picked by them" in whole
+    assert "used to choose the checkpoint" in whole
     assert page.get(f"/studio/run/{run.id}/report.exe").status_code == 400
 
 

@@ -85,7 +85,7 @@ def test_what_is_ticked_is_ticked_in_the_table_and_compared(visit: Visit) -> Non
     lines = shown(visit)
     assert [each.chosen for each in lines] == [False, True, True]
     drawn = table(lines, "", "")
-    assert drawn.count(" checked") == 2 and "Choose three" in drawn and "<img" not in drawn
+    assert drawn.count(" checked") == 2 and "Select three" in drawn and "<img" not in drawn
     assert f'data-compare="{two} {one}"' in compare.panel(visit, [each.record for each in lines])
     act(visit, compare.pick, name=f"pick-{two}", value=False)
     assert "Tick two to 8 runs" in compare.panel(visit, [each.record for each in lines])
