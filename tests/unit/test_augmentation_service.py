@@ -61,7 +61,7 @@ def test_no_row_is_made_from_a_made_one(studio: Studio) -> None:
 
 def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path) -> None:
     data = studio.datasets.add_sample("support-tone")
-    with pytest.raises(StudioError, match="at a time"):
+    with pytest.raises(StudioError, match="number of synthetic rows is not possible"):
         studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=100_000))
     with pytest.raises(StudioError, match="needs a model"):
         studio.augmentation.propose(data.id, AugmentationRequest(way="paraphrase", count=5))
@@ -84,7 +84,7 @@ def test_the_number_of_rows_says_what_to_expect() -> None:
     assert "plenty" in what_rows_allow(5_000)
     few = what_rows_allow(20, {"a": 17, "b": 3})
     assert "The rarest label is b, with 3 rows" in few and "2 labels" in few
-    assert what_rows_allow(900, kinds=3).startswith("900 rows for 3 labels, about 300 for each: plenty")
+    assert what_rows_allow(900, kinds=3).startswith("900 rows for 3 labels, about 300 for each: enough for most labels.")
     assert "too few for reliable results" in what_rows_allow(9, {"a": 3, "b": 3, "c": 3})
 
 

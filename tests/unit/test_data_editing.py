@@ -62,8 +62,8 @@ def test_a_cell_keeps_what_it_is(studio: Studio, column: str, text: str, value: 
 def test_what_can_not_be_put_into_a_cell_is_refused_and_no_version_is_made(studio: Studio) -> None:
     dataset = brought(studio)
     for row, given, words in (
-        (4, {"tags": "no list"}, "holds a list"),
-        (4, {"tags": '{"a": 1}'}, "holds a list"),
+        (4, {"tags": "no list"}, "has a list"),
+        (4, {"tags": '{"a": 1}'}, "has a list"),
         (4, {"lable": "c"}, "Did you mean label"),
         (31, {"label": "c"}, "There is no row 31"),
         (4, {"label": "b"}, "Nothing was changed"),

@@ -76,7 +76,7 @@ def test_rows_without_a_file_can_not_be_read_another_way(studio: Studio, tmp_pat
         path.unlink()
     with pytest.raises(StudioError) as caught:
         studio.datasets.reread(record.id, header=False)
-    assert caught.value.code == "wrong-state" and "Bring the file again" in caught.value.hint
+    assert caught.value.code == "wrong-state" and "Import the file again" in caught.value.hint
 
 
 def test_a_way_of_reading_that_does_not_exist_is_refused(studio: Studio, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_flags_of_the_command_line_say_how_a_file_is_read(call: Callable[...
     status, report, _ = call("check", path, "--delimiter", "tab", "--no-header")
     assert status == 0 and report["rows"] == 20 and set(report["columns"]) == {"column 1", "column 2"}
     status, _, said = call("check", path, "--delimiter", "~~", "--no-header")
-    assert status == 2 and "A delimiter is one character." in said
+    assert status == 2 and "The delimiter is not a single character." in said
     text = tmp_path / "book.txt"
     text.write_text("\n".join(f"Line {n} of a book that says little." for n in range(30)))
     status, report, _ = call("check", text, "--split-text", "line", "--map", "text=prompt", "--task", "chat")

@@ -189,7 +189,7 @@ def test_labels_that_came_with_the_file_are_renamed_too(studio: Studio) -> None:
     assert studio.labels.rename(data, "parcel", "delivery") == 12
     record = studio.labels.apply(data)
     assert set(studio.checks.check(data).labels) == {"refund", "delivery"}
-    assert "12 rows labelled" in record.note
+    assert "12 rows labeled by hand" in record.note
 
 
 def test_more_labels_than_anybody_can_choose_among_are_refused(studio: Studio, dataset: str) -> None:

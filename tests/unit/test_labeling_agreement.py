@@ -25,7 +25,7 @@ def test_the_curve_counts_the_last_fifty_suggestions() -> None:
 
 def test_what_follows_from_the_curve_is_said() -> None:
     assert "still improve" in trust(presses([False] * 50 + [True] * 50)).sentence
-    assert "you can stop" in trust(presses([True] * 100)).sentence
+    assert "You can stop labeling" in trust(presses([True] * 100)).sentence
     assert "no longer improve" in trust(presses([True, False] * 50)).sentence
     assert trust(presses([True] * 5)).sentence == ""
     assert trust([Fact(version=1, row=1, value="a")]).shown == 0

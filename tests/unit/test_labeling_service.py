@@ -56,7 +56,7 @@ def test_too_few_labels_can_not_be_used_and_the_reason_counts_them(studio, datas
     studio.labels.give(dataset, 1, "refund")
     with pytest.raises(StudioError) as refusal:
         studio.labels.apply(dataset)
-    assert "so far 1 row has a label" in refusal.value.message
+    assert "So far, 1 row has a label" in refusal.value.message
 
 
 def test_used_labels_make_a_new_version_that_can_be_trained_on(studio, dataset):
@@ -98,7 +98,7 @@ def test_a_label_that_was_edited_by_hand_after_it_was_used_stays_as_it_was_edite
     assert studio.labels.export_text(dataset).splitlines()[1].startswith(f"1,{TEXTS[0]},parcel,")
     studio.labels.give(dataset, 12, "parcel")
     made = studio.labels.apply(dataset)
-    assert made.note.startswith("1 row labelled")
+    assert made.note.startswith("1 row labeled by hand")
     assert studio.datasets.rows(dataset, 1, 1).rows[0][1]["label"] == "parcel"
 
 
@@ -124,7 +124,7 @@ def test_labels_of_two_texts_show_both_keep_both_and_get_no_suggestions(studio):
     dataset = studio.datasets.add_text(f"premise,hypothesis\n{rows}").id
     state = studio.labels.set_names(dataset, ["follows", "not"])
     assert state.text == "The lamp 1 is here.\n\nNo lamp 1 is here."
-    assert "of two" in state.suggesting.unavailable_reason
+    assert "two texts" in state.suggesting.unavailable_reason
     for row in range(1, 13):
         state = studio.labels.give(dataset, row, "follows" if row % 2 else "not")
     studio.labels.apply(dataset)

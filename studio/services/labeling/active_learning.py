@@ -252,8 +252,8 @@ def missing_labels(state: LabelingState) -> str:
     done, needed = len(state.values), max(MIN_ROWS, MIN_ROWS_PER_LABEL * len(state.labels))
     if done < needed:
         return (
-            f"Suggestions start after {needed} labeled rows, with at least {MIN_ROWS_PER_LABEL} rows for two labels: "
-            f"{needed - done} to go."
+            f"Suggestions start after {needed} labeled rows, with at least {MIN_ROWS_PER_LABEL} rows for each of two "
+            f"labels: {needed - done} to go."
         )
     if sum(rows >= MIN_ROWS_PER_LABEL for rows in state.counts.values()) < 2:
         return f"Suggestions start when at least two labels have {MIN_ROWS_PER_LABEL} rows or more."

@@ -39,7 +39,7 @@ def probe(context: Context, spec: RunSpec) -> Measured:
         if oom_kills() > kills:
             raise StudioError(
                 "out-of-memory",
-                "The system stopped the measurement, because there was no memory left.",
+                "The system stopped the measurement, because memory ran out.",
                 hint="Make it fit (studio estimate --fit) finds settings that need less memory.",
             ) from error
         killed = error.code == "out-of-memory"
