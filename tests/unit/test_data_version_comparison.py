@@ -158,7 +158,7 @@ def test_the_command_line_lists_fixes_compares_and_goes_back(call: Callable[...,
     out = call("data", "versions", "rows.csv")[1]
     assert "version 1: 32 rows. As imported." in out and "version 2 (current)" in out
     status, out, said = call("data", "compare", dataset, "1", "2", "--count", "1")
-    assert status == 0 and "0 rows added, 2 rows removed, 0 rows changed, 30 rows the same" in out
+    assert status == 0 and "0 rows added, 2 rows removed, 0 rows changed, 30 rows unchanged" in out
     assert "- row 31  text: “text 3”; label: “b”" in out and "--start 2" in said
     assert "version 1" in call("data", "back", dataset, "1")[1]
     assert "version 1 (current)" in call("data", "versions", dataset)[1]
