@@ -346,7 +346,7 @@ def test_without_a_network_a_model_of_the_hub_is_refused_and_what_is_here_goes_o
         ("train", studio.datasets.all()[0].id, "--model", "some/model", "--detach"),
         ("models", "--search", "llama"),
     ):
-        plain(call(*arguments), "The Hub can't be reached", "starters", status=1)
+        plain(call(*arguments), "The Hub can't be reached", "Starter models", status=1)
     assert call("models", "--json").status == 0
     assert studio.models.get(str(model)).info.here
 
@@ -435,7 +435,7 @@ def test_a_port_that_is_taken_is_refused_with_the_next_one_as_a_hint(call: Calla
 
 def test_a_home_that_is_a_file_is_refused(call: Callable[..., Said], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    plain(call("runs", "--home", tmp_path / "file"), "home folder can't be made", "--home")
+    plain(call("runs", "--home", tmp_path / "file"), "data folder can't be created", "--home")
 
 
 # --- HTML and scripts are text ---

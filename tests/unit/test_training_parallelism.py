@@ -378,7 +378,7 @@ def test_a_box_that_can_t_be_ticked_here_is_greyed_with_the_reason_and_one_that_
     box = settings_panel(SettingsView(config, off={"fsdp": off})).split('id="f-fsdp"')[1].split("</div>")[0]
     assert " disabled" in box and "share one memory" in box
     box = settings_panel(SettingsView(config, off={"fsdp": {}})).split('id="f-fsdp"')[1].split("</div>")[0]
-    assert " disabled" not in box and "Not on offer" not in box
+    assert " disabled" not in box and "Not available" not in box
     ticked = config.model_copy(update={"fsdp": True})
     view = SettingsView(ticked, {"fsdp": True}, {"fsdp": (True, "Not <here>.")}, {"fsdp": off})
     box = settings_panel(view).split("f-fsdp")[1]
