@@ -227,10 +227,10 @@ class Builder:
         for index, name in enumerate(stripped):
             if not name:
                 name = self._unique_name(f"column {index + 1}", self._indices)
-                self._note_name(f"Column {index + 1} has no name and is called {name}.")
+                self._note_name(f"Column {index + 1} has no name. It is now called {name}.")
             elif name in self._indices:
                 taken, name = name, self._unique_name(name, header)
-                self._note_name(f"There are two columns {short(taken)}: the later one is called {short(name)}.")
+                self._note_name(f"Two columns are called {short(taken)}. The later one is now called {short(name)}.")
             self._ensure_column(name)
 
     def add(self, values: Sequence[Any]) -> None:
@@ -282,8 +282,8 @@ class Builder:
                 "too-large",
                 f"The name of column {len(self._indices):,} of {self.name} is too long.",
                 given=f"{len(name):,} characters: {short(name)}",
-                valid=f"at most {LONGEST_NAME:,} characters (beyond {NAME:,} a name is shortened)",
-                hint="If the first line is a row, add a line with column names above it. Else shorten the name.",
+                valid=f"at most {LONGEST_NAME:,} characters (names over {NAME:,} are shortened)",
+                hint="If the first line is a row, add a line with column names above it. Otherwise shorten the name.",
             )
 
     def _unique_name(self, name: str, *taken: Container[str]) -> str:
@@ -309,15 +309,15 @@ class Builder:
     def table(self) -> Table:
         """Return the table. Raise `StudioError` if there are no rows, or none is readable."""
         if not self.count:
-            hint = "Bring a file with at least 8 rows."
-            raise StudioError("empty-data", f"{self.name} holds no row.", hint=hint)
+            hint = "Import a file with at least 8 rows."
+            raise StudioError("empty-data", f"{self.name} has no rows.", hint=hint)
         if not self.good:
             first = self.bad_lines[0]
             raise StudioError(
                 "unreadable-file",
                 f"No line of {self.name} can be read as {self.format}.",
                 given=f"line {first.line}: {first.why.rstrip('.')}",
-                hint="Check that the file is of the kind that its name says.",
+                hint="Check that the file's format matches its name.",
             )
         for column, values in zip(self._columns, _transposed(self._rows, len(self._columns)), strict=False):
             if any(isinstance(value, list | dict) for value in values):
@@ -325,9 +325,11 @@ class Builder:
                 self.limits.check_json(self.name, self._packed + 1, column, texts)
         columns = list(self._columns)
         if self._renamed > NOTED_NAMES:
-            self.notes.append(f"{many(self._renamed - NOTED_NAMES, 'more column')} had no name, or a repeated one.")
+            self.notes.append(f"{many(self._renamed - NOTED_NAMES, 'more column')} had no name or a repeated name.")
         if self._shortened:
-            self.notes.append(f"Shortened to {NAME:,} characters: {many(self._shortened, 'column name')}.")
+            self.notes.append(
+                f"{many(self._shortened, 'column name was', 'column names were')} shortened to {NAME:,} characters."
+            )
         known = {"delimiter": self.delimiter, "encoding": self.encoding.removesuffix("-sig")}
         detected = Reading(**{name: value for name, value in known.items() if value} | self.detected)
         info = TableInfo(

@@ -18,45 +18,44 @@ def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None, kinds: i
     """Describe what to expect of `rows` rows. `labels` is label → rows, or `kinds` the number of labels alone."""
     if labels:
         thin = min(labels, key=lambda label: labels[label])
-        least = f" The fewest has {thin}: {many(labels[thin], 'row')}."
+        least = f" The rarest label is {thin}, with {many(labels[thin], 'row')}."
         return _of_labels(rows, len(labels), sorted(labels.values())[len(labels) // 2], least)
     if kinds:
         return _of_labels(rows, kinds, rows // kinds, "")
     if rows < FEW:
-        return (
-            f"{many(rows, 'row')} can show a manner of speaking, and little else: expect the tone, not new knowledge. "
-            "A hundred more would help most."
-        )
+        return f"{many(rows, 'row')} can teach a tone, but no new knowledge. A hundred more rows would help most."
     if rows < SOME:
-        return f"{many(rows, 'row')} teach a tone and a form well. Facts that stand in one row only are not learned."
+        return (
+            f"{many(rows, 'row')} teach a tone and a format well. The model does not learn facts that appear only once."
+        )
     if rows < MANY:
-        return f"{many(rows, 'row')} teach tone, form and what recurs in them. Rare cases stay uncertain."
-    return f"{many(rows, 'row')} are plenty: from here on better rows help more than further ones."
+        return f"{many(rows, 'row')} teach tone, format and facts that appear several times. Rare cases stay uncertain."
+    return f"{many(rows, 'row')} are plenty. Better rows now help more than additional rows."
 
 
 def _of_labels(rows: int, kinds: int, middle: int, least: str) -> str:
     start = f"{many(rows, 'row')} for {many(kinds, 'label')}, about {middle} for each:"
     if middle < FEW_A_LABEL:
-        return f"{start} enough to try, too few to rely on.{least}"
+        return f"{start} enough for a try, too few for reliable results.{least}"
     if middle < MANY_A_LABEL:
-        return f"{start} labels that differ in their words are learned well, close ones are mixed up.{least}"
-    return f"{start} plenty for most labels.{least}"
+        return f"{start} the model learns labels with clearly different texts well. It confuses similar ones.{least}"
+    return f"{start} enough for most labels.{least}"
 
 
 def describe_learning_curve(curve: LearningCurve) -> str:
     """Describe the learning curve: the score, and whether more rows would help."""
     last = curve.points[-1]
-    sentence = f"With all {many(last.rows, 'row')} a small classifier gets {_percent(last.score)} right"
+    sentence = f"With all {many(last.rows, 'row')}, a small classifier gets {_percent(last.score)} right"
     standard_error = sqrt(max(last.score * (1 - last.score), 0.01) / max(1, curve.held))
-    sentence += f", give or take {_percent(1.96 * standard_error)}, on {many(curve.held, 'row')} kept apart."
+    sentence += f" (± {_percent(1.96 * standard_error)}), measured on {many(curve.held, 'held-out row')}."
     if len(curve.points) < 3:
-        return f"{sentence} There are too few rows to draw more of a curve."
+        return f"{sentence} There are too few rows for a longer curve."
     more = _gain_of_doubling(curve)
     half = curve.points[-2]
-    gain = f" From {half.rows:,} to {last.rows:,} rows it gained {_points(last.score - half.score)}."
+    gain = f" From {half.rows:,} to {last.rows:,} rows, it gained {_points(last.score - half.score)}."
     if more >= max(WORTH, standard_error / 2):
-        return f"{sentence}{gain} Twice as many rows would bring about {_points(more)} more."
-    return f"{sentence}{gain} Twice as many rows would bring little: better rows, or a larger model, would do more."
+        return f"{sentence}{gain} Twice as many rows would add about {_points(more)}."
+    return f"{sentence}{gain} Twice as many rows would add little. Better rows or a larger model would help more."
 
 
 def _gain_of_doubling(curve: LearningCurve) -> float:
@@ -69,7 +68,7 @@ def _gain_of_doubling(curve: LearningCurve) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1f} %"
+    return f"{100 * share:.0f}%" if share >= 0.01 else f"{100 * share:.1f}%"
 
 
 def _points(share: float) -> str:

@@ -199,7 +199,7 @@ def _whole(file: HubFile, stream: BinaryIO, limits: ReadLimits) -> Table:
                 if remaining < 0:
                     raise StudioError(
                         "too-large",
-                        f"{file.path} is too large for the studio to fetch.",
+                        f"{file.path} is too large to download.",
                         valid=f"at most {MOST_WHOLE / 1e6:,.0f} MB",
                         hint="Choose another split.",
                     )
@@ -219,7 +219,7 @@ def _parquet(file: HubFile, stream: BinaryIO, most: int, limits: ReadLimits) -> 
             named = _class_names(schema.metadata or {})
             columns = [each.name for each in schema if not _is_binary(each.type)]
             if skipped := [name for name in schema.names if name not in columns]:
-                builder.notes.append(f"Not read, since they hold pictures, sound or bytes: {listed(skipped)}.")
+                builder.notes.append(f"Columns with images, audio or bytes were skipped: {listed(skipped)}.")
             builder.set_columns(columns)
             for lists in rows_of(_batches(parquet_file, columns, most, builder), builder):
                 read = [

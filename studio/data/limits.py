@@ -25,7 +25,7 @@ SHEETS = 500
 """Sheets of a workbook. Each one is opened to check whether it has rows."""
 MEMORY_SHARE = 0.5
 """Fraction of free memory for the rows of an owner's dataset. They are copied once while reading."""
-_INSTALL = "Upload a part of the rows, or install the studio on your own machine."
+_INSTALL = "Upload fewer rows, or install the studio on your own machine."
 
 
 class ReadLimits(FrozenModel):
@@ -53,7 +53,7 @@ class ReadLimits(FrozenModel):
                 f"{name} is too large.",
                 f"{size / MB:,.1f} MB",
                 f"at most {self.file_bytes / MB:,.0f} MB",
-                "Load a part of the rows.",
+                "Import fewer rows.",
             )
 
     def check_columns(self, name: str, count: int) -> None:
@@ -74,7 +74,7 @@ class ReadLimits(FrozenModel):
                 f"{name} has too many rows.",
                 f"{count:,} rows or more",
                 f"at most {self.rows:,} rows",
-                "Load a part of the rows.",
+                "Import fewer rows.",
             )
 
     def check_decoded(self, name: str, size: float) -> None:
@@ -82,12 +82,12 @@ class ReadLimits(FrozenModel):
         if self.decoded_bytes and size > self.decoded_bytes:
             most = f"{self.decoded_bytes / MB:,.0f} MB"
             self.refuse(
-                f"{name} takes too much memory after decoding."
+                f"{name} needs too much memory after decoding."
                 if self.visitor
                 else f"{name} needs more memory than this machine has free.",
                 f"{size / MB:,.0f} MB or more after decoding",
                 f"at most {most}" if self.visitor else f"at most {most}, half of the free memory",
-                "Load a part of the rows.",
+                "Import fewer rows.",
             )
 
     def check_cell(self, name: str, row: int, column: str, characters: int) -> None:

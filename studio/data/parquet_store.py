@@ -84,7 +84,7 @@ def open_parquet(path: Path) -> Table:
             info = json.loads((metadata.metadata or {})[KEY])
     except (OSError, KeyError, ValueError, pyarrow.ArrowException) as error:
         raise StudioError(
-            "unreadable-file", f"The kept rows in {path.name} can't be read.", hint="Bring the data again."
+            "unreadable-file", f"The saved rows in {path.name} can't be read.", hint="Import the data again."
         ) from error
     bad_lines = tuple(BadLine(**bad) for bad in info["bad_lines"])
     table_info = TableInfo(info["format"], info["encoding"], info["delimiter"], tuple(info["notes"]), bad_lines)

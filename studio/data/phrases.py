@@ -19,9 +19,9 @@ def listed(names: Iterable[object], most: int = 5) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Return a percentage: `12 %`, with one decimal below 1 %."""
+    """Return a percentage: `12%`, with one decimal below 1%."""
     percent = 100 * part / whole if whole else 0.0
-    return f"{percent:.1f} %" if 0 < percent < 1 else f"{percent:.0f} %"
+    return f"{percent:.1f}%" if 0 < percent < 1 else f"{percent:.0f}%"
 
 
 def short(text: str, most: int = 40) -> str:

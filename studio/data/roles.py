@@ -93,7 +93,9 @@ def parse_map(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         column, sign, role = pair.rpartition("=")
         if not sign or not column.strip():
-            raise bad_setting("map", "A column can't be matched that way.", pair, "COLUMN=ROLE, question=prompt say")
+            raise bad_setting(
+                "map", "The mapping of a column is not valid.", pair, "COLUMN=ROLE, for example question=prompt"
+            )
         explicit[column.strip()] = role.strip()
     return explicit
 
@@ -209,9 +211,9 @@ def _take_explicit(draft: _Draft, task: RoleTask, explicit: Mapping[str, str | N
             valid = [*sorted(known), "none"]
             raise bad_setting("map", f"{task.title} has no role {role}.", valid=valid, hint=nearest(role, known))
         if role in draft.roles.values():
-            hint = "Map the other one to none, or to another role: --map COLUMN=none"
-            raise bad_setting("map", f"Two columns are to be the {role}.", column, hint=hint)
-        draft.take(column, role, "by name, as you said")
+            hint = "Map one of them to none or to another role: --map COLUMN=none"
+            raise bad_setting("map", f"Two columns have the role {role}.", column, hint=hint)
+        draft.take(column, role, "by name, as you chose")
 
 
 def _take_names(draft: _Draft, task: RoleTask) -> None:
@@ -236,7 +238,7 @@ def _take_pairs(draft: _Draft, task: RoleTask) -> None:
             if column is None or other not in used or role.name in draft.roles.values():
                 continue
             if column.thumbs if role.holds == "label" else column.can_hold(role.holds):
-                draft.take(column.name, role.name, f"by its name, {column.name}, beside {used[other].name}")
+                draft.take(column.name, role.name, f"by its name, {column.name}, together with {used[other].name}")
 
 
 def _by_name(columns: list[Column], role: Role, partial_match: bool) -> Column | None:
@@ -301,15 +303,15 @@ def _take_one(draft: _Draft, role: Role) -> bool:
             pass  # such content is ambiguous: the name or the user must decide
         case "turns":
             chosen = _only_one([column for column in free if column.turns])
-            reason = "it holds conversations"
+            reason = "it has conversations"
         case "label":
             chosen = _only_one([column for column in free if column.few_values])
-            reason = f"it holds {chosen.distinct} different short values" if chosen else ""
+            reason = f"it has {chosen.distinct} different short values" if chosen else ""
         case _:
             if role.holds != "alone" or _is_only_text(draft):
                 texts = [column for column in free if column.prose]
                 chosen = max(texts, key=lambda column: column.mean_length, default=None)
-                reason = "it holds the longest texts"
+                reason = "it has the longest texts"
     if chosen is None:
         return False
     draft.take(chosen.name, role.name, reason)
@@ -340,10 +342,10 @@ def _unclear(draft: _Draft, task: RoleTask) -> StudioError:
     missing = [name for name in best if name not in have]
     return StudioError(
         "columns-unclear",
-        f"{task.title} needs {listed([f'a {name}' for name in best])}, and it is not clear which column is the "
+        f"{task.title} needs {listed([f'a {name}' for name in best])}. It is not clear which column is the "
         f"{listed(missing)}.",
         given=f"the columns {listed(_names(draft.columns), 30)}",
-        hint=f"Say it above the table, or with --map COLUMN={missing[0]}. {_explained(titles[missing[0]])}",
+        hint=f"Set the role above the table, or with --map COLUMN={missing[0]}. {_explained(titles[missing[0]])}",
         field="map",
     )
 
@@ -368,9 +370,9 @@ def _no_task(names: Iterable[str], tasks: Sequence[Any]) -> StudioError:
     needs = [f"{task.title.lower()}: {' or '.join(listed(one) for one in task.alternatives)}" for task in tasks]
     return StudioError(
         "columns-unclear",
-        "It is not clear from the columns what the rows are for.",
+        "The columns do not fit any task.",
         given=f"the columns {listed(_names(names), 30)}",
         valid="; ".join(needs),
-        hint="Choose a task, and say which column is which above the table or with --map COLUMN=ROLE.",
+        hint="Choose a task, and set the roles of the columns above the table or with --map COLUMN=ROLE.",
         field="map",
     )

@@ -40,7 +40,7 @@ SAMPLES: dict[str, Sample] = {
             "What a message wants",
             "classification",
             "intent-routing.csv",
-            "Short messages from customers, each with what it is about.",
+            "Short messages from customers, each labeled with its topic.",
             (
                 "the parcel says delivered but nothing is here",
                 "please take my old card off the account",
@@ -52,7 +52,7 @@ SAMPLES: dict[str, Sample] = {
             "The mood of a review",
             "classification",
             "review-mood.csv",
-            "Product reviews, each with its mood.",
+            "Product reviews, each labeled with its mood.",
             (
                 "It does what it says, nothing more.",
                 "Broke on the second day and nobody answers my mails.",
@@ -93,6 +93,6 @@ def sample_path(name: str) -> Path:
     raise StudioError(
         "no-such-sample",
         f"The file of the sample data {name} is missing.",
-        hint="Install the studio anew.",
+        hint="Install the studio again.",
         field="data",
     )

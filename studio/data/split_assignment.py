@@ -88,29 +88,31 @@ def default_fractions(rows: int, spec: SplitSpec | None = None, *, validation_fi
     """Return the fractions for a number of rows, or those set in `spec`. Raise `StudioError` if none remains."""
     spec = spec or SplitSpec()
     if spec.stable_splits:
-        validation, test, why = 0.10, 0.05, "By content alone, whatever the number of rows; about"
+        validation, test, why = 0.10, 0.05, "By content, so fractions are approximate"
     elif rows >= LARGE:
-        validation, test, why = 0.10, 0.05, f"From {LARGE} rows on"
+        validation, test, why = 0.10, 0.05, f"Default for {LARGE} rows or more"
     elif rows >= SMALL:
-        validation, test, why = 0.15, 0.0, f"With {SMALL} to {LARGE - 1} rows"
+        validation, test, why = 0.15, 0.0, f"Default for {SMALL} to {LARGE - 1} rows"
     else:
-        validation, test, why = 0.20, 0.0, f"With under {SMALL} rows"
+        validation, test, why = 0.20, 0.0, f"Default for fewer than {SMALL} rows"
     if spec.validation_share is not None:
-        validation, why = spec.validation_share, "As you set it"
+        validation, why = spec.validation_share, "Your setting"
         test = 0.0 if validation == 0 and not validation_file else test
     if spec.test_share is not None:
-        test, why = spec.test_share, "As you set it"
+        test, why = spec.test_share, "Your setting"
     if validation_file:
-        validation, why = 0.0, "Validation comes from a file of its own"
+        validation, why = 0.0, "Validation rows come from a separate file"
     if validation + test >= 1:
-        what, given = "Nothing would be left to learn from.", f"{validation:.0%} validation and {test:.0%} test"
-        raise bad_setting("validation_share", what, given, "shares that leave rows for training")
+        what, given = "No rows would be left for training.", f"{validation:.0%} validation and {test:.0%} test"
+        raise bad_setting(
+            "validation_share", what, given, "fractions that add up to less than 100%, for example 10% and 5%"
+        )
     parts = [f"train {1 - validation - test:.0%}"]
     parts += [f"validation {validation:.0%}"] if validation else []
     parts += [f"test {test:.0%}"] if test else []
-    sentence = f"{why}: {', '.join(parts)}.".replace("%", " %")
+    sentence = f"{why}: {', '.join(parts)}."
     if not test and (validation or validation_file):
-        sentence += " There is no test part: Evaluate uses validation."
+        sentence += " There is no test split, so Evaluate uses validation."
     return SplitFractions(validation, test, sentence)
 
 
@@ -150,7 +152,7 @@ def assign_keyed(
         return _with_file_splits(fixed, rows_, spec, validation_file, known)
     fractions = default_fractions(len(rows_), spec, validation_file=validation_file)
     has_known = any(key in known for _, key, _ in rows_) and fractions.validation + fractions.test > 0
-    because = f"{fractions.because} What was here before stays in its part." if has_known else fractions.because
+    because = f"{fractions.because} Earlier rows stay in their split." if has_known else fractions.because
     division = make_assignment(_assign(rows_, fractions, spec, known), because)
     division.keyed = rows_
     return division
@@ -160,16 +162,16 @@ def _with_file_splits(
     fixed: dict[int, SplitName], rows_: list[Keyed], spec: SplitSpec, validation_file: bool, known: Known
 ) -> SplitAssignment:
     """Keep the file's own splits. If there is no validation split, take it from the training rows."""
-    because = "The file brought its own parts."
+    because = "The file has its own splits."
     splits: dict[int, SplitName] = {number: "train" for number, _, _ in rows_}
     tested = "test" in fixed.values()
     if not validation_file and "validation" not in fixed.values():
         usual = default_fractions(len(rows_), spec)
         carved = SplitFractions(usual.validation, 0.0 if tested else usual.test, "")
         splits = _assign(rows_, carved, spec, known)
-        because += f" It had no validation part: {usual.validation:.0%} of the rest was taken.".replace("%", " %")
+        because += f" It has no validation split, so {usual.validation:.0%} of the training rows are used."
     elif not tested:
-        because += " There is no test part: Evaluate uses validation."
+        because += " There is no test split, so Evaluate uses validation."
     division = make_assignment(dict(sorted((splits | fixed).items())), because)
     division.keyed = rows_
     return division

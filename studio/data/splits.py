@@ -35,7 +35,7 @@ def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
     problems = [
         bad_setting(
             name,
-            f"There is no column {column} to divide the rows by.",
+            f"There is no column {column} to split the rows by.",
             valid=list(columns),
             hint=nearest(column, columns),
         )
@@ -44,9 +44,9 @@ def require_columns(columns: Sequence[str], spec: SplitSpec) -> None:
     ]
     chosen_names = [name for name, column in chosen.items() if column and column != NO_COLUMN]
     if len(chosen_names) > 1:
-        what = "Rows can be divided by a group, by time, or by a column of parts, and not by several of these."
+        what = "Rows can be split by group, by time or by a split column, but only by one of them."
         given = in_words(chosen[name] for name in chosen_names)
-        problems.append(bad_setting(chosen_names[1], what, given, hint="Leave all but one of them out."))
+        problems.append(bad_setting(chosen_names[1], what, given, hint="Choose one of them."))
     raise_all(problems)
 
 
@@ -56,7 +56,7 @@ def require_split_names(file_splits: Mapping[int, str], column: str) -> None:
     if invalid or not any(value.strip() for value in file_splits.values()):
         raise StudioError(
             "bad-setting",
-            f"The column {column} does not say which part each row is in.",
+            f"The column {column} does not name the split of each row.",
             given=in_words(dict.fromkeys(invalid.values())) or "an empty column",
             valid="train, validation or test in each cell",
             rows=list(invalid)[:100],
@@ -80,14 +80,16 @@ def by_time(
         cuts.append(cut)
     first, second = cuts
     if (held_out and not first) or (fractions.validation and first == second):
-        what = f"The column {spec.time_column} holds too few different moments to divide the rows by."
-        given = many(len(set(moments.values())), "moment")
-        raise bad_setting("time_column", what, given, hint="Choose a finer column, or divide by chance.")
+        what = f"The column {spec.time_column} has too few different times to split the rows by."
+        given = many(len(set(moments.values())), "time")
+        raise bad_setting(
+            "time_column", what, given, hint="Choose a column with more different times, or split at random."
+        )
     held_out_splits: dict[int, SplitName] = {number: "validation" for number in order[first:second]}
     held_out_splits |= {number: "test" for number in order[second:]}
-    words = f"By time in {spec.time_column}: the latest rows are held back. {fractions.because}"
+    words = f"By time in {spec.time_column}: the latest rows are held out. {fractions.because}"
     if len(order) < len(rows):
-        words += f" Learned from are also {many(len(rows) - len(order), 'row')} without a time."
+        words += f" {many(len(rows) - len(order), 'row')} without a time go to train."
     return make_assignment({number: held_out_splits.get(number, "train") for number in rows}, words)
 
 
@@ -164,9 +166,9 @@ class Splitter:
             if getattr(assignment.counts, name) and not getattr(remaining.counts, name):
                 raise StudioError(
                     "too-few-rows",
-                    f"All rows for {name} are left out.",
+                    f"All rows of the {name} split are left out.",
                     given=in_words(left_out),
-                    hint="Leave out less, or bring more rows.",
+                    hint="Leave out fewer kinds of rows, or add more rows.",
                     field="leave_out",
                 )
         return remaining
@@ -205,7 +207,7 @@ def _with_synthetic_rows(
     splits = assignment.splits | {number: "train" for number, is_learned in learned.items() if is_learned}
     left_out_count = len(learned) - sum(learned.values())
     words = (
-        f" {many(left_out_count, 'made row is', 'made rows are')} left out: their source is not learned from."
+        f" {many(left_out_count, 'synthetic row is', 'synthetic rows are')} left out: the source is not in train."
         if left_out_count
         else ""
     )
@@ -218,8 +220,8 @@ def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, k
     """Assign groups to splits as single rows are."""
     group_count = len({key for _, key, _ in groups})
     if group_count < 2:
-        what = f"The column {spec.group_column} holds one group only: nothing could be held back."
-        hint = "Choose another column, or divide by chance."
+        what = f"The column {spec.group_column} has only one group, so no rows can be held out."
+        hint = "Choose another column, or split at random."
         raise bad_setting("group_column", what, many(group_count, "group"), hint=hint)
     assignment = assign_keyed(groups, spec, validation_file, {}, known)
     words = f"Rows with the same {spec.group_column} stay together: {group_count:,} groups. {assignment.counts.because}"

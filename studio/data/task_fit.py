@@ -44,8 +44,6 @@ def _words(task: RoleTask, missing: Sequence[Role], unused: Sequence[Column], na
     names = [short(name) for name in names[:7]] + list(names[7:])
     needs = listed([f"a {role.title.lower()}" for role in missing])
     if len(unused) >= len(missing):
-        return f"Its rows need {needs}, and no column of these rows ({listed(names, 6)}) holds that."
-    left = (
-        f"only {listed([short(each.name) for each in unused], 6)} could be it" if unused else "no column is left for it"
-    )
-    return f"Its rows need {needs} besides, and of these columns ({listed(names, 6)}) {left}."
+        return f"It needs {needs}. None of your columns ({listed(names, 6)}) fits."
+    left = f"only {listed([short(each.name) for each in unused], 6)} could fit" if unused else "no column is left"
+    return f"It also needs {needs}. Of your columns ({listed(names, 6)}), {left}."

@@ -72,9 +72,9 @@ def moments_of(values: Mapping[int, Any], column: str) -> dict[int, float]:
         first = invalid[0]
         raise StudioError(
             "bad-setting",
-            f"The column {column} can't be the time: row {first} holds something else.",
+            f"The column {column} can't be the time column. Row {first} has no date or number.",
             given=texts[first],
-            valid="a moment in each cell, all written alike, or nothing",
+            valid="dates in one format, such as 2024-01-31, or empty cells",
             rows=invalid[:100],
             field="time_column",
         )
@@ -87,12 +87,12 @@ def _parser_for(texts: list[str], column: str) -> Parser:
     most = max((count for count, _, _ in fitting), default=0)
     if not most or most < len(texts) / 2:
         valid = "dates such as 2024-01-31, with or without a time of day, or numbers"
-        what, given = f"The column {column} holds no moments of time.", texts[0] if texts else "an empty column"
+        what, given = f"The column {column} has no dates or times.", texts[0] if texts else "an empty column"
         raise bad_setting("time_column", what, given, valid)
     best_parsers = [(format_, parser) for count, format_, parser in fitting if count == most]
     for day_first, month_first in (("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y")):
         if {day_first, month_first} <= {format_ for format_, _ in best_parsers} and len(texts) > 1:
-            what = f"It is not clear which number in the column {column} is the day and which the month."
+            what = f"The dates in the column {column} are ambiguous: day and month can't be told apart."
             raise bad_setting("time_column", what, texts[0], "dates such as 2024-01-31")
     return best_parsers[0][1]
 

@@ -57,9 +57,9 @@ def find_model(name: str, token: str | None = None) -> ModelInfo:
             raise
     raise StudioError(
         "no-such-model",
-        "There is no model of that name.",
+        "There is no model with this name.",
         given=name or "nothing",
-        valid=f"{', '.join(STARTERS)}, owner/name of the Hub, or a folder",
+        valid=f"{', '.join(STARTERS)}, owner/name on the Hub, or a folder",
         hint=nearest(name, [*STARTERS, *(info.name for info in cached_models())]),
         field="model",
     )

@@ -36,11 +36,11 @@ def main() -> int:
         print(error.message, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. `make setup` begins again.", file=sys.stderr)
+        print("Stopped. Run `make setup` to try again.", file=sys.stderr)
         return 1
     except Exception as error:  # the edge of the process
-        print(f"The starter models could not be fetched: {type(error).__name__}: {error}", file=sys.stderr)
-        print("Run `make setup` again; if that does not help, report this line.", file=sys.stderr)
+        print(f"The starter models could not be downloaded: {type(error).__name__}: {error}", file=sys.stderr)
+        print("Run `make setup` again. If that does not help, report this line.", file=sys.stderr)
         return 1
     return 0
 

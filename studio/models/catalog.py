@@ -25,7 +25,7 @@ def starter_info(starter: Starter) -> ModelInfo:
         languages=starter.languages,
         context=starter.context,
         has_chat_template=starter.kind == "causal",
-        note=f"Not here yet. `make setup` or `studio download {starter.name}` fetches it.",
+        note=f"Not downloaded yet. Run `make setup` or `studio download {starter.name}`.",
         **starter.size,
     )
 
@@ -74,9 +74,9 @@ CATALOG: tuple[CatalogEntry, ...] = (
         "HuggingFaceTB/SmolLM2-360M-Instruct",
         "causal",
         (
-            "The starter's larger sister: the same manners, better English.",
+            "The starter's larger version: the same style, better English.",
             "Replies in your own style, short instructions",
-            "Hard reasoning, other languages than English",
+            "Hard reasoning, languages other than English",
         ),
         361_821_120,
         (32, 960, 2560, 49_152),
@@ -107,9 +107,9 @@ CATALOG: tuple[CatalogEntry, ...] = (
         "google/gemma-3-270m-it",
         "causal",
         (
-            "Made to be fine-tuned for one narrow task; its terms must be accepted on the Hub first.",
+            "Made to be fine-tuned for one narrow task. You must accept its terms on the Hub first.",
             "One narrow task done very well",
-            "Free conversation without tuning",
+            "Free conversation without fine-tuning",
         ),
         268_098_176,
         (18, 640, 2048, 262_144),
@@ -124,7 +124,7 @@ CATALOG: tuple[CatalogEntry, ...] = (
         "distilbert/distilbert-base-uncased",
         "encoder",
         (
-            "The usual first choice for sorting English text: small, quick, well known.",
+            "The usual first choice for classifying English text: small, fast, well known.",
             "Mood, topic and intent of English text",
             "Writing replies",
         ),
@@ -156,7 +156,7 @@ CATALOG: tuple[CatalogEntry, ...] = (
         "google-bert/bert-base-uncased",
         "encoder",
         (
-            "The classic that most published results compare with.",
+            "The classic model that most published results compare with.",
             "Comparing with published results",
             "Writing replies",
         ),

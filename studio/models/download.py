@@ -80,10 +80,10 @@ class Download:
         if cached is None:
             raise StudioError(
                 "broken-model",
-                "The model was fetched, but it lacks weights or a tokenizer that can be used here.",
+                "The model was downloaded, but it has no usable weights or no usable tokenizer.",
                 given=info.name,
                 valid="a repository with config.json, model.safetensors and a tokenizer",
-                hint="A quantised or converted copy (GGUF, ONNX, an adapter) is no base model.",
+                hint="Choose the original model. A converted copy (GGUF, ONNX) or an adapter can't be the base model.",
                 field="model",
             )
         return cached.model_copy(update={"gated": info.gated, "downloads": info.downloads})
@@ -146,7 +146,7 @@ class Download:
                 is_valid = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
             if not is_valid:
                 partial_file.unlink()
-                raise _broken(f"{hub_info.id}/{file.name}", "A file came damaged from the Hub and was thrown away.")
+                raise _broken(f"{hub_info.id}/{file.name}", "A downloaded file was damaged, so it was deleted.")
             partial_file.replace(target)
 
     def _stream(self, hub_info: Any, file: _File, partial_file: Path, report: Callable[[int], None]) -> None:
@@ -171,7 +171,9 @@ class Download:
                         return
         if received > file.size:
             partial_file.unlink()
-            raise _broken(f"{hub_info.id}/{file.name}", "The Hub sent more than it announced, and it was thrown away.")
+            raise _broken(
+                f"{hub_info.id}/{file.name}", "A downloaded file was larger than announced, so it was deleted."
+            )
 
 
 def _broken(file: str, what: str) -> StudioError:
@@ -197,7 +199,7 @@ def _locked(partial_file: Path, name: str) -> Iterator[None]:
         yield
     except BlockingIOError as error:
         raise StudioError(
-            "wrong-state", "This model is being downloaded already.", given=name, hint="Wait until it is here."
+            "wrong-state", "This model is already being downloaded.", given=name, hint="Wait until the download ends."
         ) from error
     finally:
         os.close(descriptor)
@@ -217,8 +219,8 @@ def _silent_bar() -> Any:
 def _disk_full(name: str, needed: int = 0) -> StudioError:
     return StudioError(
         "disk-full",
-        "There is not enough room on the disk for this model.",
+        "The disk has too little free space for this model.",
         given=name,
         valid=f"{needed / 1e9:.1f} GB free" if needed else None,
-        hint="Make room, or let HF_HOME name a folder on another disk. What was fetched so far is kept.",
+        hint="Free some space, or set HF_HOME to a folder on another disk. The part that was downloaded is saved.",
     )

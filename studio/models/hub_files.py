@@ -97,9 +97,9 @@ def require_network(model_name: str) -> None:
     if constants.HF_HUB_OFFLINE:
         raise StudioError(
             "no-network",
-            "The Hub is not asked, since HF_HUB_OFFLINE is set.",
+            "The Hub is not used, because HF_HUB_OFFLINE is set.",
             given=model_name,
-            hint="The starters, models that are here already and folders work without it.",
+            hint="Choose a starter model, a downloaded model or a folder.",
         )
 
 
@@ -124,10 +124,10 @@ def hub_errors(name: str) -> Iterator[None]:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
         raise StudioError(
             "no-such-model",
-            "The Hub has no model of that name, or it is private.",
+            "The Hub has no model with this name, or it is private.",
             given=name,
-            valid="owner/name, as in the address of its page",
-            hint="For a private model, add a token that may read it, in step 1 or with: studio token",
+            valid="owner/name, for example Qwen/Qwen2.5-0.5B-Instruct",
+            hint="For a private model, add a token with read access, in the Model tab or with: studio token",
             field="model",
         ) from error
     except errors.HfHubHTTPError as error:
@@ -135,7 +135,7 @@ def hub_errors(name: str) -> Iterator[None]:
         if status in (401, 403):
             raise refused(name) from error
         raise StudioError(
-            "no-network", f"The Hub answered with error {status}.", given=name, hint="Try again in a few minutes."
+            "no-network", f"The Hub responded with error {status}.", given=name, hint="Try again in a few minutes."
         ) from error
     except (httpx2.TransportError, errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
         raise unreachable(name) from error
@@ -145,10 +145,10 @@ def gated(name: str) -> StudioError:
     """Return the error for a model whose terms must be accepted first."""
     return StudioError(
         "gated-model",
-        "The Hub gives this model only to people who have accepted its terms.",
+        "You must accept the terms of this model on the Hub first.",
         given=name,
-        hint=f"Sign in at https://huggingface.co/{name}, accept the terms, and add a token that may read it, "
-        "in step 1 or with: studio token",
+        hint=f"Sign in at https://huggingface.co/{name}, accept the terms, and add a token with read access, "
+        "in the Model tab or with: studio token",
         field="model",
     )
 
@@ -157,10 +157,10 @@ def refused(name: str) -> StudioError:
     """Return the error for a token that is invalid or lacks access."""
     return StudioError(
         "gated-model",
-        "The Hub refuses the token that was sent, or asks for one.",
+        "The Hub rejects your token, or needs one.",
         given=name,
-        hint="Make a token that may read on https://huggingface.co/settings/tokens, and add it in step 1 or with: "
-        "studio token",
+        hint="Make a token with read access on https://huggingface.co/settings/tokens, and add it in the Model tab "
+        "or with: studio token",
         field="model",
     )
 
@@ -171,5 +171,5 @@ def unreachable(name: str) -> StudioError:
         "no-network",
         "The Hub can't be reached from this machine.",
         given=name,
-        hint="Check the connection. The starters, models that are here already and folders work without it.",
+        hint="Check your connection. Starter models, downloaded models and folders work without the Hub.",
     )

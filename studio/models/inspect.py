@@ -60,7 +60,7 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
         needs_trust=needs_trust,
         fingerprint=fingerprint_of(folder, pickles) if needs_trust else "",
         quantised=quantised_by(config),
-        note="Its weights are held in few bits already: an adapter can learn beside them, they themselves can't."
+        note="Its weights are already quantized. You can train an adapter (LoRA) on it, but not the weights themselves."
         if quantised_by(config)
         else "",
         **size_of(config),
@@ -71,9 +71,9 @@ def trust_reason(config: dict[str, Any], tokenizer_config: dict[str, Any], has_s
     """Return why loading would run the model's code or unpickle. Empty if it would not."""
     reasons = []
     if "auto_map" in config or "auto_map" in tokenizer_config:
-        reasons.append("It brings Python code of its own, which would run on this machine with all your rights.")
+        reasons.append("It has its own Python code, which would run on this machine with all your permissions.")
     if not has_safetensors:
-        reasons.append("Its weights are a pickle, a format that can run any program while it is read.")
+        reasons.append("Its weights are pickle files, which can run any program when they are loaded.")
     return " ".join(reasons)
 
 
@@ -118,7 +118,7 @@ def read_card(file: Path) -> dict[str, Any]:
 
 
 def card_facts(data: dict[str, Any]) -> dict[str, Any]:
-    """Return license and languages from any form that a card has them in."""
+    """Return license and languages from a model card, in any of their usual forms."""
     licence, languages = data.get("license"), data.get("language")
     if isinstance(licence, list):
         licence = ", ".join(str(each) for each in licence)
@@ -146,7 +146,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise StudioError(
             "no-such-model",
-            "There is no such folder.",
+            "The folder does not exist.",
             given=folder,
             valid="a folder with config.json, model.safetensors and a tokenizer",
         )
@@ -155,7 +155,7 @@ def _config(folder: Path) -> dict[str, Any]:
         return config
     if (folder / "adapter_config.json").is_file():
         hint = "Choose the base model that the adapter was trained on, or the merged model."
-        raise _broken(folder, "This folder holds an adapter, not a base model.", hint=hint)
+        raise _broken(folder, "This folder has an adapter, not a base model.", hint=hint)
     what = "can't be read" if (folder / "config.json").exists() else "is missing"
     valid = "a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json"
     raise _broken(folder, f"The model folder's config.json {what}.", valid)
@@ -169,11 +169,11 @@ def _check_complete(folder: Path, has_weights: bool) -> None:
     """Raise `StudioError` for a folder without weights or without a tokenizer."""
     if not has_weights:
         hint = "Download the model again, or save it with save_pretrained."
-        valid = "a folder with model.safetensors, or the shards and their index"
+        valid = "a folder with model.safetensors, or its shards and their index"
         raise _broken(folder, "The model folder has no weights.", valid, hint)
     is_byte_level = read_json(folder / "tokenizer_config.json").get("tokenizer_class") in BYTE_LEVEL
     if not is_byte_level and not any(all((folder / each).is_file() for each in files) for files in TOKENIZERS):
-        hint = "Copy the tokenizer's files from where the model is from."
+        hint = "Copy the tokenizer's files from the model's origin into this folder."
         valid = "a folder with tokenizer.json, or another tokenizer file"
         raise _broken(folder, "The model folder has no tokenizer.", valid, hint)
 

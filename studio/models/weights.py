@@ -65,10 +65,10 @@ def weight_files(folder: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise _broken(index, "The list of its weight files can't be read.") from error
+        raise _broken(index, "The index of the weight files can't be read.") from error
     for name in names:
         if Path(name).name != name or not (folder / name).is_file():
-            raise _broken(folder / Path(str(name)).name, "One of its weight files is missing.")
+            raise _broken(folder / Path(str(name)).name, "A weight file is missing.")
     return [folder / name for name in names]
 
 
@@ -92,9 +92,9 @@ def _header(file: Path) -> dict[str, dict[str, Any]]:
         if any(not isinstance(entry["shape"], list) or "dtype" not in entry for entry in tensors.values()):
             raise ValueError("a tensor has no shape")
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
-        raise _broken(file, "Its weights can't be read: they are no safetensors, or damaged.") from error
+        raise _broken(file, "The weights can't be read. They are damaged, or not in the safetensors format.") from error
     if 8 + length + max(ends, default=0) > size:
-        raise _broken(file, "Its weights are cut off: the file is shorter than it says.")
+        raise _broken(file, "The weights are incomplete. The file is shorter than its header says.")
     return tensors
 
 

@@ -70,5 +70,5 @@ def error_body(error: StudioError) -> dict[str, Any]:
 
 def unexpected_error_body(error: Exception) -> dict[str, Any]:
     """Log an unexpected error. Returns a sentence with its id, as JSON for the page's scripts."""
-    sentence = f"Something went wrong here. The server's log has the cause under {report(error, 'in a route')}."
+    sentence = f"Something went wrong. The server's log has the cause under {report(error, 'in a route')}."
     return {"error": {"code": "", "message": sentence}}

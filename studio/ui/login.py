@@ -93,7 +93,7 @@ class Sessions:
 
 
 class Devices:
-    """Cookies of browsers that logged in before, signed with a key of this home."""
+    """Cookies of browsers that logged in before, signed with a key of this data folder."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
@@ -216,7 +216,7 @@ class Login:
         account = await checks.match(password, self.accounts)
         if account is None:
             await asyncio.sleep(self.guesses.failed(source))
-            return _login_page("This is not the password.", 403)
+            return _login_page("The password is wrong.", 403)
         self.guesses.right(source)
         response = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
         secure = request.url.scheme == "https"
@@ -226,7 +226,7 @@ class Login:
 
 
 def _not_found() -> Response:
-    return PlainTextResponse("There is nothing at this address.", 404)
+    return PlainTextResponse("There is no page at this address.", 404)
 
 
 def _set_cookie(response: Response, name: str, value: str, days: int, secure: bool) -> None:
@@ -239,7 +239,7 @@ def _password(content_type: str, body: bytes) -> str:
     Raises:
         Refused: with status 400 when this is not what the form sends.
     """
-    wrong = Refused(400, "This is not what the login form sends.")
+    wrong = Refused(400, "This is not a request of the login form.")
     if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise wrong
     try:

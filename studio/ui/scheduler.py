@@ -197,7 +197,7 @@ def too_many(what: str, most: int) -> StudioError:
     """The error when too much work waits."""
     return StudioError(
         "limit-reached",
-        f"Too many {what} of yours are waiting.",
+        f"Too many of your {what} are waiting.",
         valid=f"up to {most} at a time",
         hint="Wait a moment, then try again.",
     )

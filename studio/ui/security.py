@@ -1,7 +1,7 @@
-"""What stands before the page: who may ask, from where, for which addresses. Plain ASGI, so that streams stay streams.
+"""The guard before the page: who may send requests, from where, to which addresses. Plain ASGI, so streams are kept.
 
 Owns: trusted hosts, own origin only, security headers, the request rate of an address, the list of addresses that the
-page needs (all others do not exist), and the answer to an unexpected exception. Knows nothing of what is shown.
+page needs (all others return 404), and the answer to an unexpected exception. It does not depend on the page's content.
 """
 
 import os
@@ -24,7 +24,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 UPLOAD = "/studio/upload"
 PAGE = ("/", "/login", "/logout", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt")
 FOLDERS = ("/studio/", "/assets/", "/static/", "/svelte/")
-"""Addresses of the page and its files; Gradio offers more, which do not exist here."""
+"""Addresses of the page and its files. The other addresses of Gradio return 404."""
 CALL = "/gradio_api/component_server"
 """The address of the page's server function; whoever may see the page may call it, so it checks what it is given."""
 OPEN = (CALL, *(f"/gradio_api/{each}" for each in ("startup-events", "app_id", "theme.css")))
@@ -172,7 +172,7 @@ class Guard:
         try:
             self.check(scope)
             if self.buckets and self._open[address] >= AT_ONCE:
-                raise Refused(429, "Too many requests of this address are open. Close some pages.", wait=5)
+                raise Refused(429, "Too many requests from your network address are open. Close some pages.", wait=5)
         except Refused as refused:
             await refused.answer()(scope, receive, send)
             return
@@ -195,14 +195,16 @@ class Guard:
         address = "".join(header_values(scope["headers"], ADDRESS.encode()))
         wait = self.buckets.take(address) if self.buckets else 0
         if wait:
-            raise Refused(429, "Too many requests come from this address. Wait a moment.", wait)
+            raise Refused(429, "Too many requests come from your network address. Wait a moment, then try again.", wait)
         hosts = header_values(scope["headers"], b"host")
         if len(hosts) != 1 or not self.allowed_host(hosts[0]):
-            raise Refused(400, "The studio is not known under this name. Start it with --allow-host NAME to allow it.")
+            raise Refused(
+                400, "The studio does not accept this host name. To allow it, start the studio with --allow-host NAME."
+            )
         if scope["method"] not in SAFE_METHODS:
             self._check_origin(scope, hosts[0])
         if not _known(scope["path"], self.api):
-            raise Refused(404, "There is nothing at this address.")
+            raise Refused(404, "There is no page at this address.")
         sizes = header_values(scope["headers"], b"content-length")
         if scope["path"] != UPLOAD and any(not each.isdecimal() or int(each[:20]) > MOST_BODY for each in sizes):
             raise Refused(413, TOO_LONG)
@@ -213,8 +215,8 @@ class Guard:
             return
         hint = ""
         if scope["scheme"] == "http" and own_origin(origins, host, "https"):
-            hint = " If a proxy answers https for the studio, start the studio with --trusted-proxy and its address."
-        raise Refused(403, f"Only the studio's own page may send this.{hint}")
+            hint = " If a proxy serves the studio over https, start it with --trusted-proxy and the proxy's address."
+        raise Refused(403, f"Only the studio's own page may send this request.{hint}")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The answer of the application; an unexpected exception becomes a sentence with an id."""
@@ -239,11 +241,11 @@ class Guard:
             await self.app(scope, receiving, sending)
         except Exception as error:
             if gone:  # the client has left, and a stream that is cut off may raise anything
-                LOG.info("A request was cut off: %s", type(error).__name__)
+                LOG.info("A request ended early: %s", type(error).__name__)
                 return
             number = report(error, f"{scope['method']} {scope['path'][:200]!a}")
             if not started:
-                sentence = f"Something went wrong here. The server's log has the cause under {number}."
+                sentence = f"Something went wrong. The server's log has the cause under {number}."
                 await Refused(500, sentence).answer()(scope, receive, send)
             return
         for message in failed:
@@ -273,7 +275,7 @@ def _counted(receive: Receive, buckets: Buckets, address: str) -> Receive:
         size = len(message.get("body", b""))
         wait = buckets.take(address, size / BYTES_PER_REQUEST) if size else 0
         if wait:
-            raise Refused(429, "Too much was sent from this address. Wait a moment.", wait)
+            raise Refused(429, "Too much data came from your network address. Wait a moment, then try again.", wait)
         return message
 
     return receiving

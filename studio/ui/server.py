@@ -179,7 +179,7 @@ def _empty_folder() -> Iterator[None]:
 
 
 def _has_screen() -> bool:
-    """Whether there is a screen: without one, a browser of letters would take the terminal."""
+    """Whether there is a screen. Without one, a text browser would take over the terminal."""
     return not sys.platform.startswith("linux") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
     )
@@ -187,11 +187,13 @@ def _has_screen() -> bool:
 
 def _require_mcp(demo: bool) -> None:
     if demo:
-        raise StudioError("not-allowed", "A public demo has no API.", given="--mcp", hint="Leave out --demo or --mcp.")
+        raise StudioError(
+            "not-allowed", "A public demo can't offer MCP.", given="--mcp", hint="Leave out --demo or --mcp."
+        )
     if find_spec("mcp") is None:
         raise StudioError(
             "not-allowed",
-            "MCP needs a package that is not installed.",
+            "MCP needs a Python package that is not installed.",
             given="--mcp",
             hint="Install it: pip install 'finetune-studio[mcp]'",
         )
@@ -202,7 +204,7 @@ def _accounts(host: str, demo: bool) -> list[Account]:
     if not accounts and not demo and not is_loopback(host):
         raise StudioError(
             "password-needed",
-            "The studio would be open to everyone who can reach this address.",
+            "Without a password, everyone who can reach this address could use the studio.",
             given=host,
             hint="Set STUDIO_PASSWORD or STUDIO_PASSWORD_FILE, or use --demo, or listen on 127.0.0.1.",
         )
@@ -223,7 +225,7 @@ def _listen(host: str, port: int) -> socket.socket:
             "port-taken",
             f"The studio can't listen on {host}, port {port}: {error.strerror}.",
             given=port,
-            hint=f"Another studio may be open already; else try --port {port + 1}.",
+            hint=f"Another studio may already use this port. Close it, or try --port {port + 1}.",
         ) from error
     return listening
 

@@ -1,6 +1,6 @@
-"""Files on their way in: streamed to a folder of the visitor's own, known by a random ticket, taken once.
+"""Uploads: files are streamed to a folder of the visitor, named by a random ticket, and used once.
 
-A handler names the ticket, never a path; so no act of a page can reach a file that was not just sent by it.
+A handler names the ticket, never a path. So a page can only use a file that it has just sent.
 """
 
 import re
@@ -75,25 +75,25 @@ class Uploads:
 
     def _require_room(self, workspace: str) -> None:
         """Refuse one more file of a visitor who has many waiting, or when there is no disk space for more."""
-        wait = "Read some of them first. Files that are not read are removed after six hours."
+        wait = "Import some of them first. Files that are not imported are deleted after six hours."
         if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
             raise StudioError(
                 "limit-reached",
-                "Too many of your uploaded files were not read yet.",
+                "Too many of your uploaded files are not imported yet.",
                 valid=f"at most {self.most} at a time",
                 hint=wait,
             )
         if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
             raise StudioError(
                 "limit-reached",
-                "Your uploaded files that were not read yet use all of your disk space.",
+                "Your uploaded files that are not imported yet use all of your disk space.",
                 valid=f"at most {self.limits.workspace_mb} MB",
                 hint=wait,
             )
         if self.limits.over("total_mb", folder_size(self.root) / MB):
             raise StudioError(
                 "limit-reached",
-                "The disk space for uploaded files of all visitors of this demo is used up.",
+                "The uploads of this demo's visitors have used all of its disk space.",
                 valid=f"at most {self.limits.total_mb} MB",
                 hint="Try again later.",
             )
@@ -105,7 +105,7 @@ class Uploads:
             if size > self.largest:
                 raise StudioError(
                     "too-large",
-                    "The file is larger than the studio takes here.",
+                    "The file is too large.",
                     valid=f"at most {self.largest // 10**6:,} MB",
                 )
             await run_in_threadpool(file.write, chunk)
@@ -115,7 +115,7 @@ class Uploads:
         folder = self.root / workspace / ticket
         found = sorted(folder.iterdir()) if _TICKET.fullmatch(ticket) and folder.is_dir() else []
         if not found:
-            raise StudioError("not-allowed", "This file did not arrive.", hint="Choose it again.")
+            raise StudioError("not-allowed", "The file was not received.", hint="Choose the file again.")
         return found[0]
 
     def forget(self, path: Path) -> None:
@@ -123,7 +123,7 @@ class Uploads:
         shutil.rmtree(path.parent, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what nobody took; what is still being sent stays."""
+        """Remove files that were not used. A file that is still being sent stays."""
         self._swept = time.monotonic()
         for folder in self.root.glob("*/*"):
             with suppress(OSError):  # taken in this moment
@@ -137,15 +137,15 @@ def not_kept(error: OSError, root: Path) -> StudioError:
         free = shutil.disk_usage(next(each for each in (root, *root.parents) if each.exists())).free
         return StudioError(
             "disk-full",
-            "There is no room on the disk for this file.",
+            "The disk has too little free space for this file.",
             given=f"{free // 10**6:,} MB are free",
-            hint="Make room (Storage, under Runs, shows what takes it), then choose the file again.",
+            hint="Free some space (the Runs tab has Storage), then choose the file again.",
         )
     return StudioError(
         "not-allowed",
-        "The studio could not write this file down.",
+        "The studio could not save this file.",
         given=error.strerror,
-        hint="Whoever looks after this machine should see whether the studio's folder can be written to.",
+        hint="Ask the owner of this machine to check that the studio can write to its data folder.",
     )
 
 

@@ -19,7 +19,7 @@ from studio.ui.rate_limits import Rate
 MOST_OPEN = 64
 """Workspaces whose databases may be open at the same time; each holds up to six files."""
 IN_USE_SECONDS = 15.0
-"""A workspace is in use when a page has asked for it within so many seconds."""
+"""A workspace is in use if a page has requested it within this many seconds."""
 NOTE_SECONDS = 300.0
 """How often a visit is noted on the disk."""
 SWEEP_SECONDS = 600.0
@@ -112,16 +112,16 @@ class Workspaces:
                 "limit-reached",
                 "Too many new visitors have come from your network address.",
                 valid=f"up to {self._limits.workspaces_per_address} an hour",
-                hint="Try again in an hour, or use the browser in which you have been here before.",
+                hint="Try again in an hour, or use the browser of your last visit.",
             )
         hourly = self._limits.workspaces_per_address
         share = max(hourly, most // OF_ONE_ADDRESS)
         if most and hourly and self._root.home.visitors_from(address) >= share:
             raise StudioError(
                 "limit-reached",
-                "Too many visitors of this demo have your network address.",
+                "Too many visitors of this demo share your network address.",
                 valid=f"up to {share:,} of {most:,} visitors",
-                hint="Try again later, or use the browser in which you have been here before.",
+                hint="Try again later, or use the browser of your last visit.",
             )
 
     def sweep(self) -> list[str]:

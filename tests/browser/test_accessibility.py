@@ -113,7 +113,7 @@ def test_first_minute_and_empty_data_are_sound(browser: Browser, tmp_path: Path)
         page = open_page(browser, served, 1280, "light")
         assert not faults(page)
         page.get_by_role("tab", name="2 Data", exact=True).click()
-        page.get_by_role("heading", name="Bring your rows").wait_for()
+        page.get_by_role("heading", name="Import your rows").wait_for()
         for fold in page.locator("#data-body summary").all():
             fold.click()
         assert not faults(page)

@@ -27,19 +27,19 @@ def test_several_files_become_one_dataset(page: Page, tmp_path: Path) -> None:
     page.get_by_label("Choose a file").set_input_files([tmp_path / "train.csv", tmp_path / "validation.csv"])
     expect(page.get_by_role("heading", name="Your rows", exact=True)).to_be_visible(timeout=SLOW)
     expect(page.get_by_text("2 files · 124 rows")).to_be_visible()
-    expect(page.get_by_text("The file brought its own parts.")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("The file has its own splits.")).to_be_visible(timeout=SLOW)
 
 
 def test_a_file_is_read_another_way_and_the_versions_are_compared(page: Page, tmp_path: Path) -> None:
     brought(page, tmp_path)
     page.locator("summary").filter(has_text="How the file was read").click()
-    expect(page.get_by_label("Between two cells")).to_have_value("")
-    expect(page.get_by_label("Between two cells").locator("option:checked")).to_have_text("As found: semicolon")
-    page.get_by_label("First line holds names").select_option("no")
+    expect(page.get_by_label("Delimiter (between cells)")).to_have_value("")
+    expect(page.get_by_label("Delimiter (between cells)").locator("option:checked")).to_have_text("Detected: semicolon")
+    page.get_by_label("First line has column names").select_option("no")
     expect(page.get_by_text(re.compile("version 2, read again: no column names in the first line"))).to_be_visible(
         timeout=SLOW
     )
-    page.get_by_label("First line holds names").select_option("")
+    page.get_by_label("First line has column names").select_option("")
     expect(page.get_by_text(re.compile("version 3, read again"))).to_be_visible(timeout=SLOW)
     page.locator(".doctor li").filter(has_text="cop").get_by_role("button", name="Remove").click()
     expect(page.get_by_text(re.compile("version 4, 2 rows removed"))).to_be_visible(timeout=SLOW)
@@ -55,8 +55,8 @@ def test_a_file_is_read_another_way_and_the_versions_are_compared(page: Page, tm
 
 def test_rows_are_divided_by_a_group(page: Page, tmp_path: Path) -> None:
     brought(page, tmp_path)
-    button(page, "Change shares").click()
-    page.get_by_label("Divide", exact=True).select_option("group_column")
+    button(page, "Change splits").click()
+    page.get_by_label("How to split", exact=True).select_option("group_column")
     page.get_by_label("Column", exact=True).select_option("customer")
     expect(page.get_by_text("Rows with the same customer stay together: 9 groups.")).to_be_visible(timeout=SLOW)
     page.reload()
@@ -81,11 +81,11 @@ def test_long_reading_shows_progress_leaves_the_page_quick_and_is_cancelled(page
     expect(page.get_by_text("questions.csv · 62 rows")).to_be_visible(timeout=SLOW)
     page.get_by_label("Replace file").set_input_files(path)
     expect(page.get_by_text("large.csv · 900,000 rows")).to_be_visible(timeout=2 * SLOW)
-    expect(page.get_by_text(re.compile(r"Looking at 900,000 rows: [\d,]+ done"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile(r"Checking 900,000 rows: [\d,]+ done"))).to_be_visible(timeout=SLOW)
     button(page, "Next 12 rows").click()
     expect(page.get_by_text("Rows 13 to 24 of 900,000")).to_be_visible(timeout=SLOW)
-    page.get_by_role("button", name="Stop looking at the rows").click()
-    expect(page.get_by_text("Nobody looked at these rows.")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Stop checking the rows").click()
+    expect(page.get_by_text("These rows have not been checked yet.")).to_be_visible(timeout=SLOW)
 
 
 def test_the_hub_without_a_network_says_so_in_a_sentence(page: Page, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_hub_without_a_network_says_so_in_a_sentence(page: Page, tmp_path: P
     name = page.get_by_label("Name of a dataset on the Hub")
     name.fill("someone/mood")
     name.press("Enter")
-    expect(page.get_by_role("alert").filter(visible=True).first).to_contain_text("The Hub is not asked", timeout=SLOW)
+    expect(page.get_by_role("alert").filter(visible=True).first).to_contain_text("The Hub is not used", timeout=SLOW)
     expect(name).to_have_value("someone/mood")
 
 
@@ -116,7 +116,7 @@ def test_three_findings_are_fixed_one_kind_at_a_time_and_one_is_undone(page: Pag
     expect(page.get_by_text(re.compile("version 3, 1 row removed: duplicate"))).to_be_visible(timeout=SLOW)
     finding.filter(has_text="e-mail").get_by_role("button", name="Mask").click()
     expect(page.get_by_text(re.compile("version 4, 1 row masked"))).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("Nothing stands out.")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("No problems found")).to_be_visible(timeout=SLOW)
     button(page, "Back to version 3").click()
     expect(page.get_by_text(re.compile("version 3, 1 row removed: duplicate"))).to_be_visible(timeout=SLOW)
     expect(finding).to_have_count(1, timeout=SLOW)

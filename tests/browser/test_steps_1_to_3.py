@@ -253,7 +253,7 @@ def test_tabs_and_the_next_step_are_reached_by_keyboard(page: Page) -> None:
     [
         ("empty.csv", b"", "empty"),
         ("broken.jsonl", b'{"prompt": "a", "reply": "b"}\n{"prompt": \n', "Line 2"),
-        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(50), "does not read files like"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(50), "can't read files like"),
     ],
 )
 def test_a_file_that_can_not_be_read_says_why_and_nothing_is_lost(

@@ -57,7 +57,7 @@ def test_a_model_is_searched_looked_at_and_brought_here_in_two_goes(
     hub.slow = 0.1
     who.do("model-actions", "download")
     going = until(who, r"[1-9][\d.]*( MB)? <span class=[^>]*>of \d\.\d MB")
-    assert "Cancel the download of tiny-chat" in going and "You can go on meanwhile" in going
+    assert "Cancel the download of tiny-chat" in going and "You can use the other tabs meanwhile" in going
     who.do("model-body", "cancel", name="someone/tiny-chat")
     until(who, "Stopped")
     part = next((tmp_path / "hf").rglob("*.part"))
@@ -67,7 +67,7 @@ def test_a_model_is_searched_looked_at_and_brought_here_in_two_goes(
     hub.seen.clear()
     who.do("model-actions", "download")
     here = until(who, "nothing to download")
-    assert "Here already" in here and "Size on disk" in here and "Next: data" in here
+    assert "Downloaded" in here and "Size on disk" in here and "Next: data" in here
     assert f"bytes={have}-" in [headers.get("Range") or headers.get("range") for headers in hub.asked("/resolve/")]
     assert not list((tmp_path / "hf").rglob("*.part"))
 
@@ -76,9 +76,9 @@ def test_a_model_with_terms_is_brought_here_with_a_token_that_is_never_shown(hub
     hub.add(tiny_repo("company/closed", gated=True))
     hub.token = TOKEN
     chosen = who.do("model-body", "hub", value="company/closed") + who.do("model-body", "model", value="company/closed")
-    assert "needs a Hub token, on the right" in chosen and "accept their terms first" in chosen
+    assert "needs a Hub token. Add it on the right" in chosen and "must accept the terms of this model first" in chosen
     said = who.do("model-body", "token", token="hf_" + "b" * 30)
-    assert "refuses the token" in said and "is kept" in said, "a wrong one is said, and the choice stays"
+    assert "rejects your token" in said and "is kept" in said, "a wrong one is said, and the choice stays"
     said += who.do("model-body", "token", token=TOKEN)
     said += who.do("model-actions", "download")
     said += until(who, "nothing to download")

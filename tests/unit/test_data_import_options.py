@@ -170,7 +170,7 @@ def test_a_folder_without_a_readable_file_is_refused_with_what_it_holds(
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "cat.png").write_bytes(b"\x89PNG")
     status, _, said = call("check", tmp_path / "pictures")
-    assert status == 2 and "cat.png" in said and "no file that the studio reads" in said
+    assert status == 2 and "cat.png" in said and "no file that the studio can read" in said
     for name in range(9):
         (tmp_path / "pictures" / f"{name}.png").write_bytes(b"\x89PNG")
     (tmp_path / "pictures" / "names.csv").write_text("text;label\n" + "\n".join(LINES))

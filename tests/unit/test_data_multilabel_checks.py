@@ -68,7 +68,7 @@ def test_a_label_of_very_few_rows_is_told_also_beside_others() -> None:
 def test_a_label_in_nearly_all_rows_dominates_and_rows_that_say_more_stay() -> None:
     rows = [{**row, "tags": ["parcel", "late"] if n % 5 == 0 else ["parcel"]} for n, row in enumerate(tagged())]
     problem = the_only(rows, "imbalance")
-    assert "100 % of the rows have the label parcel." in problem.message and problem.count == 48
+    assert "100% of the rows have the label parcel." in problem.message and problem.count == 48
     kept = check(fix_of(table(rows), SORT, ROLES, "imbalance").of(table(rows)), SORT, ROLES)
     assert kept.labels == {"late": 12, "parcel": 12}
     both = [{**row, "tags": ["parcel", *row["tags"]]} for row in tagged()]

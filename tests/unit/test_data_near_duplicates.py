@@ -75,7 +75,7 @@ def test_each_near_row_is_counted_but_the_first_and_the_fix_removes_them() -> No
     report = check(table(rows), CHAT, PAIR)
     (problem,) = report.problems
     assert (problem.kind, problem.severity, problem.rows, problem.count) == ("near-duplicate", "warning", (23, 24), 2)
-    assert report.usable == 24 and "nine in ten words" in problem.message
+    assert report.usable == 24 and "90% of the words agree" in problem.message
     fix = fix_of(table(rows), CHAT, PAIR, "near-duplicate")
     assert fix.remove == [23, 24] and not fix.values and fix.note == "2 rows removed: near duplicate."
 

@@ -293,7 +293,7 @@ def test_the_form_that_pandas_calls_tight_is_read_as_split_is() -> None:
 def test_split_json_without_an_index_and_with_repeated_names_is_read() -> None:
     table = read_text('{"columns": ["text", "text"], "data": [["a", "b"], ["c", "d"]]}')
     assert table.rows() == [{"text": "a", "text (2)": "b"}, {"text": "c", "text (2)": "d"}]
-    assert table.notes == ("There are two columns text: the later one is called text (2).",)
+    assert table.notes == ("Two columns are called text. The later one is now called text (2).",)
 
 
 def test_a_row_of_another_length_is_a_bad_line_with_its_number() -> None:

@@ -55,7 +55,7 @@ def test_which_sheet_of_the_workbooks_among_files_is_asked_and_can_be_chosen(tmp
     assert record.sheets == ("Orders", "Letters") and record.rows == 30
     visit.choose(dataset=record.id, task="chat", model="", view="rows")
     drawn = str(rows.drawn(visit)[0])
-    assert "several sheets with rows, and of each the first is shown" in drawn and "Read the sheet Letters" in drawn
+    assert "several sheets with rows. The first sheet of each is shown" in drawn and "Read the sheet Letters" in drawn
     import_data.reread(sessions.visit({}, "page", {"name": "sheet", "value": "Letters"}))
     made = studio.datasets.get(record.id)
     asked = [row["question"] for _, row in studio.datasets.rows(made.id, 1, 30).rows]
@@ -85,7 +85,7 @@ def test_a_zip_of_one_workbook_is_asked_about_as_the_workbook_is(studio: Studio,
         archive.write(book(tmp_path / "book.xlsx", Orders="order", Letters="letter"), "book.xlsx")
     assert read(tmp_path / "one.zip").sheets == ("Orders", "Letters")
     assert len(read(tmp_path / "one.zip", how=Reading(sheet="Letters"))) == 10
-    assert "Which one is meant?" in str(which_sheet(studio.datasets.add_file(tmp_path / "one.zip")))
+    assert "Which one do you want?" in str(which_sheet(studio.datasets.add_file(tmp_path / "one.zip")))
 
 
 def lines(path: Path, *rows: list[Any]) -> Path:
@@ -102,14 +102,14 @@ def test_a_title_above_the_names_of_the_columns_costs_no_column(tmp_path: Path) 
     rows = [[f"the lamp came on day {n}", "good" if n % 2 else "bad"] for n in range(8)]
     table = read(lines(tmp_path / "title.xlsx", ["Feedback 2024"], [], ["text", "label"], *rows))
     assert table.columns == ("text", "label") and len(table) == 8
-    assert table.notes == ("The first line is a title and no row: Feedback 2024.",)
+    assert table.notes == ("The first line is a title, not a row: Feedback 2024.",)
 
 
 def test_cells_beside_the_named_columns_are_kept_and_named(tmp_path: Path) -> None:
     rows = [[f"the lamp came on day {n}", "good", None, f"note {n}"] for n in range(8)]
     table = read(lines(tmp_path / "more.xlsx", ["text", "label"], *rows))
     assert table.columns == ("text", "label", "column 3") and table.row(8)["column 3"] == "note 7"
-    assert table.notes == ("Column 3 has no name and is called column 3.",)
+    assert table.notes == ("Column 3 has no name. It is now called column 3.",)
 
 
 def test_a_single_column_with_a_remark_beside_it_has_no_title(tmp_path: Path) -> None:

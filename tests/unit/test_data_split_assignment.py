@@ -13,7 +13,8 @@ from hypothesis import strategies as some
 
 from studio.api import Studio
 from studio.data.formats import read_text
-from studio.data.splits import SplitAssignment, Splitter, split
+from studio.data.split_assignment import SplitAssignment, split
+from studio.data.splits import Splitter
 from studio.data.table import Table
 from studio.data.timestamps import moments_of
 from studio.schema.dataset import SplitSpec
@@ -101,7 +102,7 @@ def test_the_latest_rows_are_tested_on_and_the_earliest_learned_from() -> None:
     last = {part: max(made[n - 1]["day"] for n in division.rows(part)) for part in ("train", "validation")}
     first = {part: min(made[n - 1]["day"] for n in division.rows(part)) for part in ("validation", "test")}
     assert last["train"] < first["validation"] and last["validation"] < first["test"]
-    assert division.counts.because.startswith("By time in day: the latest rows are held back.")
+    assert division.counts.because.startswith("By time in day: the latest rows are held out.")
 
 
 def test_rows_of_one_moment_stay_together_and_rows_without_one_are_learned_from() -> None:
@@ -137,11 +138,11 @@ def test_moments_are_understood_as_people_write_them(values: list[Any]) -> None:
 def test_what_is_no_moment_is_refused_by_its_row_and_an_unclear_order_is_said() -> None:
     made = rows(60, day=lambda n: "soon" if n == 17 else "2024-01-02")
     error = refused(made, time_column="day")
-    assert error.rows == (17,) and "row 17" in error.what and error.given == "soon"
-    assert "no moments" in refused(rows(60, day=lambda n: f"word {n}"), time_column="day").what
+    assert error.rows == (17,) and "Row 17" in error.what and error.given == "soon"
+    assert "no dates or times" in refused(rows(60, day=lambda n: f"word {n}"), time_column="day").what
     unclear = refused(rows(60, day=lambda n: f"0{1 + n % 9}/0{1 + n % 7}/2024"), time_column="day")
-    assert "which number" in unclear.what
-    assert "too few different moments" in refused(rows(60, day=lambda n: "2024-01-02"), time_column="day").what
+    assert "day and month can't be told apart" in unclear.what
+    assert "too few different times" in refused(rows(60, day=lambda n: "2024-01-02"), time_column="day").what
 
 
 # --- the file's own word ---
@@ -155,7 +156,7 @@ def test_a_column_of_parts_of_any_name_can_be_chosen_and_the_usual_one_ignored()
     about = (table, task_named("classification"), ROLES)
     assert Splitter(*about, SplitSpec(), split_column="split").assign().counts.test == 10
     ignored = Splitter(*about, SplitSpec(split_column="none"), split_column="split").assign().counts
-    assert ignored.test == 0 and ignored.validation == 10 and ignored.because.startswith("With 40 to 399 rows")
+    assert ignored.test == 0 and ignored.validation == 10 and ignored.because.startswith("Default for 40 to 399 rows")
 
 
 def test_a_column_that_names_no_parts_is_refused_with_what_it_holds() -> None:
@@ -214,7 +215,7 @@ def test_how_rows_are_divided_is_kept_with_the_dataset_and_carried_to_its_next_v
     assert "customer" not in studio.datasets.splits(record.id, group_column="").because, "what is asked now counts more"
     with pytest.raises(StudioError) as caught:
         studio.datasets.splits(record.id, time_column="text")
-    assert "no moments" in caught.value.what, "another way takes the place of the one kept"
+    assert "no dates or times" in caught.value.what, "another way takes the place of the one kept"
     with pytest.raises(StudioError) as caught:
         studio.datasets.set_splits(record.id, group_column="nobody")
     assert caught.value.field == "group_column"

@@ -8,8 +8,9 @@ from hypothesis import strategies as some
 
 from studio.data.formats import read, read_text
 from studio.data.samples import sample_path
+from studio.data.split_assignment import SplitAssignment, default_fractions, split
 from studio.data.split_names import split_column_of
-from studio.data.splits import SplitAssignment, Splitter, default_fractions, split
+from studio.data.splits import Splitter
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.tasks import task_named
@@ -111,7 +112,7 @@ def test_the_only_row_of_a_label_is_learned_from() -> None:
 def test_a_validation_file_leaves_the_test_share() -> None:
     assert counts(split(rows(1000), validation_file=True)) == (950, 0, 50)
     assert counts(split(rows(100), validation_file=True)) == (100, 0, 0)
-    assert "file of its own" in split(rows(100), validation_file=True).counts.because
+    assert "separate file" in split(rows(100), validation_file=True).counts.because
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_a_validation_file_leaves_the_test_share() -> None:
 def test_shares_that_a_person_sets_are_kept(spec: SplitSpec, expected: tuple[int, int, int]) -> None:
     found = counts(split(rows(1000), spec))
     assert all(abs(one - other) <= 1 for one, other in zip(found, expected, strict=True))
-    assert "you set" in split(rows(1000), spec).counts.because
+    assert "Your setting" in split(rows(1000), spec).counts.because
 
 
 def test_shares_that_leave_nothing_to_learn_from_are_refused() -> None:
@@ -139,10 +140,10 @@ def test_shares_that_leave_nothing_to_learn_from_are_refused() -> None:
 
 
 def test_the_sentence_says_shares_and_that_evaluate_uses_validation() -> None:
-    assert default_fractions(500).because == "From 400 rows on: train 85 %, validation 10 %, test 5 %."
+    assert default_fractions(500).because == "Default for 400 rows or more: train 85%, validation 10%, test 5%."
     middle = default_fractions(100).because
     assert (
-        middle.startswith("With 40 to 399 rows: train 85 %, validation 15 %.") and "Evaluate uses validation" in middle
+        middle.startswith("Default for 40 to 399 rows: train 85%, validation 15%.") and "Evaluate uses validation" in middle
     )
 
 
@@ -154,7 +155,7 @@ def test_parts_that_the_file_brings_are_kept() -> None:
     no_validation = split(rows(100), file_splits={n: "test" if n % 5 == 0 else "" for n in range(1, 101)})
     train, validation, test = counts(no_validation)
     assert (train + validation, test) == (80, 20) and 11 <= validation <= 13
-    assert "brought its own" in no_validation.counts.because
+    assert "its own splits" in no_validation.counts.because
 
 
 def test_a_column_of_parts_is_recognised() -> None:

@@ -105,7 +105,7 @@ def test_rows_that_get_a_label_later_move_none_that_had_one_across_the_border_of
         earlier = now
     assert all(list(now.values()).count(part) > 15 for part in ("train", "validation", "test"))
     counts = studio.datasets.splits(record.id)
-    assert "What was here before stays in its part." in counts.because and counts.test > 15
+    assert "Earlier rows stay in their split." in counts.because and counts.test > 15
 
 
 def test_parts_of_earlier_versions_are_worked_out_once_and_again_when_what_was_kept_is_gone(studio: Studio) -> None:
@@ -140,7 +140,7 @@ def test_rows_that_are_left_out_move_no_other_row() -> None:
     counts = some.counts
     assert counts.train + counts.validation + counts.test == 112
     held = [(number, number) for number, part in whole.items() if part == "validation"]
-    with pytest.raises(StudioError, match="All rows for validation are left out"):
+    with pytest.raises(StudioError, match="All rows of the validation split are left out"):
         Splitter(table(pairs()), CHAT, PAIR).assign(left_out=["near-duplicate"], rows_left_out=tuple(held))
 
 
@@ -151,7 +151,7 @@ def test_by_content_alone_the_number_of_rows_moves_none() -> None:
     for count in (39, 41, 399, 401):
         some = split(rows[:count], spec).splits
         assert [n for n in some if some[n] != whole[n]] == []
-    assert "By content alone" in split(rows, spec).counts.because
+    assert "By content" in split(rows, spec).counts.because
 
 
 # --- what stands in two parts ---
@@ -181,7 +181,7 @@ def test_a_copy_under_another_group_or_another_day_is_told_where_it_gives_the_te
     studio.datasets.set_splits(record.id, **{way: column})
     found = told(studio, record.id)
     assert set(found) == {"duplicate", "leakage"} and found["leakage"].rows == (train,)
-    assert "1 row for training also stands in validation or test." in found["leakage"].message
+    assert "1 training row is also in validation or test." in found["leakage"].message
     fixed = studio.checks.fix(record.id, "leakage")
     assert fixed.rows == 119 and studio.checks.check(record.id).problems == ()
 

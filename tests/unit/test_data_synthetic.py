@@ -49,7 +49,7 @@ def test_a_made_row_follows_its_source_and_is_never_judged_by(kind: str, spec: S
     assert division.counts.train == 2 * plain.counts.train
     assert (division.counts.validation, division.counts.test) == (plain.counts.validation, plain.counts.test)
     left_out = plain.counts.validation + plain.counts.test
-    assert f"{left_out} made rows are left out" in division.counts.because
+    assert f"{left_out} synthetic rows are left out" in division.counts.because
 
 
 def test_a_made_row_keeps_to_its_sources_group_and_time_and_part() -> None:

@@ -146,7 +146,7 @@ def test_a_wrong_token_is_named_as_the_trouble(hub: HubServer, source: HubSource
     hub.add(tiny_repo())
     hub.token = "hf_" + "a" * 30
     for ask in (source.ask, lambda name, token: source.search(name, 5, token)):
-        with pytest.raises(StudioError, match="refuses the token") as refused:
+        with pytest.raises(StudioError, match="rejects your token") as refused:
             ask("someone/tiny", "hf_" + "b" * 30)
         assert "bbb" not in refused.value.message
 

@@ -78,8 +78,8 @@ def test_a_folder_is_found_by_its_path(tmp_path: Path) -> None:
     [
         ("starter-chta", "no-such-model", "Did you mean starter-chat"),
         ("", "no-such-model", "starter-classify"),
-        ("/nowhere/at/all", "no-such-model", "no such folder"),
-        ("../nowhere", "no-such-model", "no such folder"),
+        ("/nowhere/at/all", "no-such-model", "folder does not exist"),
+        ("../nowhere", "no-such-model", "folder does not exist"),
         ("owner/name", "no-network", "HF_HUB_OFFLINE"),
         ("a/b/c", "no-such-model", "owner/name"),
         ("owner/na me", "no-such-model", "owner/name"),

@@ -78,7 +78,7 @@ def test_an_adapter_is_no_base_model(folder: Path) -> None:
 def test_cut_weights_are_noticed_before_they_are_loaded(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(StudioError, match="cut off"):
+    with pytest.raises(StudioError, match="weights are incomplete"):
         inspect_folder(folder)
 
 

@@ -70,7 +70,7 @@ def test_pairs_that_are_equal_are_counted_named_and_not_trained_on() -> None:
     report = check(table(rows), read.task, read.matched.roles)
     problem = next(each for each in report.problems if each.kind == "equal-pair")
     assert (problem.rows, problem.count, problem.severity) == ((3, 7), 2, "error")
-    assert report.usable == 10 and "one and the same" in problem.message
+    assert report.usable == 10 and "two equal replies" in problem.message
     used = [number for number, _ in usable_rows(table(rows), read.task, read.matched.roles)]
     assert used == [1, 2, 4, 5, 6, 8, 9, 10, 11, 12]
 

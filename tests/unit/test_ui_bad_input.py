@@ -54,7 +54,7 @@ def send(visit: Visiting, files: Uploads, path: Path) -> str:
     except StudioError as error:
         told = read(alert(error))
     shown = tab(visit)
-    while "Looking at" in shown:
+    while "Checking" in shown:
         assert time.monotonic() < until
         time.sleep(0.05)
         check_progress.check(visit())

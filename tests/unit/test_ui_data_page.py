@@ -107,7 +107,7 @@ def test_columns_can_be_mapped_one_by_one_where_nothing_falls_into_place(visit: 
 def test_the_page_says_how_a_file_was_read_and_reads_it_another_way(visit: Visiting) -> None:
     made = opened(visit)
     drawn = page(visit)
-    assert "How the file was read" in drawn and "semicolon, utf-8, first line names the columns" in drawn
+    assert "How the file was read" in drawn and "semicolon, utf-8, column names in the first line" in drawn
     import_data.reread(visit(name="header", value="no"))
     record = made.studio.datasets.get(made.choices.dataset)
     assert record.version == 2 and record.rows == 63 and "no column names in the first line" in page(visit)
@@ -134,9 +134,9 @@ def test_a_workbook_with_several_sheets_is_asked_about_until_one_is_named(
     made.choose(task="classification", model="")
     import_data.take_files(made, files)
     drawn = page(visit)
-    assert "Which one is meant?" in drawn and "Read the sheet Letters &lt;img" in drawn and "<img" not in drawn
+    assert "Which one do you want?" in drawn and "Read the sheet Letters &lt;img" in drawn and "<img" not in drawn
     import_data.reread(visit(name="sheet", value="Orders"))
-    assert "Which one is meant?" not in page(visit) and visit().studio.datasets.all()[0].asked.sheet == "Orders"
+    assert "Which one do you want?" not in page(visit) and visit().studio.datasets.all()[0].asked.sheet == "Orders"
 
 
 # --- several files, and long reading ---
@@ -169,7 +169,7 @@ def test_a_large_file_is_read_in_the_background_with_progress(visit: Visiting, f
         import_data.take_files(visit(tickets=send(files, ("other.csv", large()))), files)
     wait_for(visit)
     assert made.studio.datasets.get(made.choices.dataset).rows == 60_000
-    assert "Looking at 60,000 rows" in page(visit)
+    assert "Checking 60,000 rows" in page(visit)
     until = time.monotonic() + 60
     while "rows can be used" not in page(visit):
         check_progress.check(visit())
@@ -207,11 +207,11 @@ def test_many_rows_are_mended_in_the_background(visit: Visiting) -> None:
 
     made = opened(visit, large(20_500).decode() + "This is text number 3 of many,b\n")
     data_tab.fix(visit(finding="duplicate"))
-    assert "Mending pasted rows" in page(visit)
+    assert "Fixing pasted rows" in page(visit)
     wait_for(visit)
     record = made.studio.datasets.get(made.choices.dataset)
     assert record.version == 2 and record.rows == 20_500 and record.note.startswith("1 row removed")
-    assert "Looking at 20,500 rows" in page(visit)
+    assert "Checking 20,500 rows" in page(visit)
 
 
 def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploads) -> None:
@@ -219,10 +219,10 @@ def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploa
     check_progress.check(visit())
     check_progress.stop(visit())
     drawn = page(visit)
-    assert "Nobody looked at these rows" in drawn and "Look at the rows" in drawn
+    assert "These rows have not been checked yet" in drawn and "Check the rows" in drawn
     assert 'data-act="check"' not in drawn and "Next: method" in str(rows.drawn(visit())[1])
     check_progress.again(visit())
-    assert "Looking at 30,000 rows" in page(visit)
+    assert "Checking 30,000 rows" in page(visit)
     check_progress.stop(visit())
     assert not made.studio.checks.is_cached(made.choices.dataset, "classification")
 
@@ -233,7 +233,7 @@ def test_looking_can_be_stopped_and_taken_up_again(visit: Visiting, files: Uploa
 def test_rows_are_divided_by_a_column_and_that_is_kept_with_the_dataset(visit: Visiting) -> None:
     made = opened(visit)
     splits.change(visit())
-    assert "At random, equal texts together" in page(visit)
+    assert "At random; equal texts stay together" in page(visit)
     splits.set_way(visit(value="group_column"))
     assert "Choose a column" in page(visit)
     splits.set_column(visit(name="group_column", value="customer"))
@@ -313,18 +313,18 @@ def test_a_hub_dataset_is_looked_at_chosen_and_fetched(visit: Visiting, monkeypa
         made.choose(task="classification", model="", view="bring")
         import_options.hub_inspect(made)
         drawn = page(visit)
-        assert "Fetch these rows" in drawn and "licence apache-2.0" in drawn and "2 configs" in drawn
+        assert "Download these rows" in drawn and "license apache-2.0" in drawn and "2 configs" in drawn
         import_options.hub_choose(visit(name="hub_config", value="de"))
         import_options.hub_choose(visit(name="hub_split", value="test"))
         import_options.hub_choose(visit(name="row_limit", value="50"))
         with pytest.raises(StudioError):
             import_options.hub_choose(visit(name="row_limit", value="many"))
         import_options.hub_fetch(visit())
-        assert "Fetching someone/mood from the Hub" in page(visit)
+        assert "Downloading someone/mood from the Hub" in page(visit)
         wait_for(visit)
     record = made.studio.datasets.get(visit().choices.dataset)
     assert record.rows == 50 and record.source == "hf:someone/mood" and "config de, split test" in record.note
-    assert "Most rows of each split" in page(visit)
+    assert "Maximum rows per split" in page(visit)
 
 
 def test_without_a_network_the_page_says_so(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +336,7 @@ def test_without_a_network_the_page_says_so(visit: Visiting, monkeypatch: pytest
     with pytest.raises(StudioError) as caught:
         import_options.hub_inspect(made)
     assert caught.value.code == "no-network"
-    assert "A Hub dataset" in page(visit) and 'value="someone/mood"' in page(visit), "what was typed is still there"
+    assert "Hub dataset" in page(visit) and 'value="someone/mood"' in page(visit), "what was typed is still there"
 
 
 def test_a_process_that_is_ended_from_outside_is_said_and_leaves_nothing(
@@ -373,9 +373,9 @@ def test_versions_of_many_rows_are_compared_in_the_background_and_that_can_be_st
     assert "Comparing" in page(visit) and 'data-act="compare-look"' in page(visit)
     versions.update(visit())
     versions.stop(visit())
-    assert "These two were not compared." in page(visit)
+    assert "These versions have not been compared." in page(visit)
     versions.update(visit())
-    assert "These two were not compared." in page(visit), "nobody asked for it again"
+    assert "These versions have not been compared." in page(visit), "nobody asked for it again"
     versions.again(visit())
     until = time.monotonic() + 60
     while "Comparing" in page(visit):

@@ -72,9 +72,9 @@ def test_a_long_name_is_cut_to_what_file_systems_take_and_keeps_its_ending() -> 
 @pytest.mark.parametrize(
     ("number", "code", "words"),
     [
-        (errno.ENOSPC, "disk-full", "no room on the disk"),
+        (errno.ENOSPC, "disk-full", "too little free space"),
         (errno.EDQUOT, "disk-full", "MB are free"),
-        (errno.EACCES, "not-allowed", "could not write this file down"),
+        (errno.EACCES, "not-allowed", "could not save this file"),
     ],
 )
 def test_a_file_that_can_not_be_written_down_is_told_by_its_reason(

@@ -74,10 +74,10 @@ def test_a_key_pressed_for_a_row_gives_no_label_to_another_that_has_its_number_b
         labeling.type_reply,
         labeling.open_row,
     ):
-        with pytest.raises(StudioError, match="another one at this number"):
+        with pytest.raises(StudioError, match="This number is another row now"):
             late(visiting(row=4, label="neg", reply="neg", about=seen))
     for late in (labeling.label_many, labeling.take_suggestions):
-        with pytest.raises(StudioError, match="another one at this number"):
+        with pytest.raises(StudioError, match="This number is another row now"):
             late(visiting(rows="4,5", about=seen, **{"many-label": "neg"}))
     assert "neg" not in labels(mine).values()
     labeling.put(visiting(row=4, label="neg", about=about(rows.drawn(visiting()))))
@@ -117,7 +117,7 @@ def test_a_cell_is_not_written_over_another_row_that_has_the_number_of_the_opene
     row_editor.open_row(visiting(row=4, about=about(rows.drawn(visiting()))))
     one_row_less(mine)
     before = mine.studio.datasets.get(mine.choices.dataset).version
-    with pytest.raises(StudioError, match="changed since this row was opened"):
+    with pytest.raises(StudioError, match="changed after this row was opened"):
         row_editor.save_cell(visiting(row=4, column=0, **{"cell-0": "third text, better"}))
     assert mine.studio.datasets.get(mine.choices.dataset).version == before
 
@@ -174,7 +174,7 @@ def test_files_that_nobody_took_are_removed_while_the_server_runs_and_one_that_i
     files._swept -= SWEPT_EVERY + 1
     asyncio.run(files.keep("default", "b.csv", chunks()))
     assert files.take("default", sent).name == "a.csv"
-    with pytest.raises(StudioError, match="did not arrive"):
+    with pytest.raises(StudioError, match="was not received"):
         files.take("default", left)
 
 

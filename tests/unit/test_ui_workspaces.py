@@ -76,7 +76,7 @@ def test_one_address_can_not_fill_a_demo_by_coming_again_every_hour(tmp_path: Pa
             if hour * 2 + number < 3:
                 visit.choose(task="chat")
                 continue
-            with pytest.raises(StudioError, match="have your network address"):
+            with pytest.raises(StudioError, match="share your network address"):
                 visit.choose(task="chat")
     assert len(sessions.root.home.visitors()) == 3
     sessions.visit(visitor(sessions, "192.0.2.2"), "page", {}).choose(task="chat")
@@ -178,6 +178,6 @@ def test_only_the_owner_of_a_team_may_trust_code_or_keep_a_token(tmp_path: Path)
 
 def test_the_banner_names_every_limit_that_is_set_before_anything_is_uploaded() -> None:
     told = banner(Limits(upload_mb=7, run_minutes=11, run_steps=1234, chat_tokens=99, workspace_mb=321))
-    for words in ("7 MB", "11 minutes", "1,234 steps", "99 tokens", "321 MB", "1 running and 1 waiting", "24 h"):
+    for words in ("7 MB", "11 minutes", "1,234 training steps", "99 tokens", "321 MB", "1 running and 1 queued", "24 h"):
         assert words in told, words
     assert "Training" not in banner(Limits(running_runs=0, run_minutes=0, run_steps=0, run_rows=0))

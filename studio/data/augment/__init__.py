@@ -10,7 +10,7 @@ AUGMENTERS: dict[str, Augmenter] = {augmenter.name: augmenter for augmenter in (
 
 def augmenter_named(name: str) -> Augmenter:
     """Return the augmentation method with this name. Raise `StudioError` with the nearest name if there is none."""
-    return named(AUGMENTERS, name, "way to make rows", field="way")
+    return named(AUGMENTERS, name, "augmentation method", field="way")
 
 
 __all__ = ["AUGMENTERS", "Augmenter", "augmenter_named"]

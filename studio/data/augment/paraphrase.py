@@ -19,7 +19,7 @@ class Paraphrase(Augmenter):
 
     name = "paraphrase"
     title = "Paraphrase"
-    sentence = "The chosen model says the same in other words. Small models are poor at it: look at each row."
+    sentence = "The chosen model rewrites the text in other words. Small models make mistakes, so check each row."
     needs_model = True
 
     def prompt(self, text: str) -> str:

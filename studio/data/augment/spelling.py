@@ -25,7 +25,7 @@ class Spelling(Augmenter):
 
     name = "spelling"
     title = "Spelling noise"
-    sentence = "Letters swapped, doubled, left out or hit beside, in a word or two. Numbers and names in capitals stay."
+    sentence = "Adds typing errors to a word or two. Numbers and words in capitals stay unchanged."
 
     def augment(self, text: str, chance: random.Random) -> str:
         """Return the text with a typing error in one or more words, or "" if the text is too short."""

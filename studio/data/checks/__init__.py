@@ -254,7 +254,7 @@ def usable_values(
         raise StudioError(
             "bad-line",
             f"{many(len(table.bad_lines), 'line')} can't be read. Line {first.line}: {first.why}",
-            hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
+            hint="Fix these lines in the file, or leave them out (--leave-out bad-line).",
             rows=[bad.row for bad in table.bad_lines[:100]],
         )
     skip, strict, bad = frozenset(numbers_in(rows_left_out)), WrongType(Context(table, task, roles)), table.bad_rows
@@ -299,7 +299,7 @@ def require_kinds(kinds: Collection[str]) -> None:
         if kind not in CHECKS:
             raise StudioError(
                 "unknown-name",
-                f"There is no kind of problem {kind}.",
+                f"There is no data check {kind}.",
                 valid=list(CHECKS),
                 hint=nearest(kind, CHECKS),
                 field="leave_out",
@@ -328,7 +328,7 @@ def _require_known(context: Context, kinds: Collection[str]) -> None:
         if lacking := CHECKS[kind].lacking(context):
             raise StudioError(
                 "wrong-state",
-                f"Which rows are meant by {kind} is not known yet.",
+                f"The check {kind} can't run yet, so its rows are unknown.",
                 given=kind,
                 hint=lacking,
                 field="leave_out",
@@ -337,7 +337,7 @@ def _require_known(context: Context, kinds: Collection[str]) -> None:
 
 def _as_left_out(problem: Problem) -> Problem:
     return problem.model_copy(
-        update={"severity": "note", "message": f"{problem.message} Left out on purpose.", "fix": ""}
+        update={"severity": "note", "message": f"{problem.message} These rows are left out.", "fix": ""}
     )
 
 
@@ -345,9 +345,9 @@ def _too_many(context: Context, count: str) -> StudioError:
     column = context.column_of("label")
     return StudioError(
         "too-many-labels",
-        f"The column {column} can't be the label: it has too many different values.",
+        f"The column {column} can't be the label. It has too many different values.",
         given=count,
-        valid=f"at most {MOST_LABELS:,} labels, with several rows each",
+        valid=f"at most {MOST_LABELS:,} labels, each with several rows",
         hint="Choose another column as the label, or another task.",
         field="map",
     )

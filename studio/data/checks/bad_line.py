@@ -10,7 +10,7 @@ class BadLines(Check):
     kind = "bad-line"
     unusable = True
     severity = "error"
-    why = "What stands there would be lost without a word; so nothing is trained on until you decide."
+    why = "Their content would be lost. Training starts only after you fix these lines or leave them out."
     fix = "Leave them out"
 
     def visit(self, view: RowView) -> None:

@@ -16,7 +16,7 @@ def key_of(values: dict[str, Any]) -> int:
 
 class Duplicate(Check):
     kind = "duplicate"
-    why = "Copies weigh more than other rows, and one that is tested on may have been learned by heart."
+    why = "Repeated rows count more than others. If a copy is held out, the model may have memorized it."
     fix = "Remove the copies"
 
     def __init__(self, context: Context) -> None:

@@ -11,7 +11,7 @@ class Empty(Check):
     kind = "empty"
     unusable = True
     severity = "error"
-    why = "Nothing can be learned from such a row; it is counted and not trained on."
+    why = "Training skips these rows, because the model can learn nothing from them."
     fix = "Leave them out"
 
     def __init__(self, context: Context) -> None:
@@ -35,5 +35,5 @@ class Empty(Check):
         for role, count in self.by_role.most_common():
             column = self.context.column_of(role)
             where = f"in {column}" if column in self.context.roles else f"as {role}"
-            parts.append(f"nothing {where}" + (f" ({count:,})" if many_roles else ""))
+            parts.append(f"no value {where}" + (f" ({count:,})" if many_roles else ""))
         return f"{many(len(self.row_numbers), 'row has', 'rows have')} {listed(parts)}."

@@ -48,12 +48,12 @@ class Encoding(TextCheck):
         some = len(self.lost) < len(self.row_numbers)
         self.fix = "Remove them" if self.lost else "Repair them"
         if self.lost and some:
-            self.fix = "Repair them, and remove those that are lost"
+            self.fix = "Repair them, and remove those that can't be restored"
 
     def message(self) -> str:
-        gone = f" In {many(len(self.lost), 'row')} something is lost for good." if self.lost else ""
-        rows, examples = many(len(self.row_numbers), "row holds", "rows hold"), listed(self.examples, NAMED)
-        return f"{rows} characters that were decoded the wrong way: {examples}.{gone}"
+        gone = f" {many(len(self.lost), 'row has', 'rows have')} characters that are lost." if self.lost else ""
+        rows, examples = many(len(self.row_numbers), "row has", "rows have"), listed(self.examples, NAMED)
+        return f"{rows} characters with a wrong encoding: {examples}.{gone}"
 
 
 def _damage(text: str) -> str:

@@ -41,19 +41,19 @@ class Imbalance(LabelCounts):
             return [
                 self.problem(
                     "error",
-                    f"There is only one label, {label}, in all {many(most, 'row')}.",
-                    "With one label there is nothing to tell apart.",
+                    f"All {many(most, 'row')} have the same label, {label}.",
+                    "A classifier needs at least two labels.",
                     "",
                 )
             ]
-        fix = "Keep as many rows of it as the next label has"
+        fix = "Keep only as many rows of it as the next label has"
         if self.several:
             fix = "Remove rows that have no other label, until the next label is as frequent"
         return [
             self.problem(
                 "warning",
                 f"{share(most, self.total)} of the rows have the label {label}.",
-                "A model that always says this label would look good and be of no use.",
+                "A model that always gives this label would have a good score and be useless.",
                 fix if self.row_numbers else "",
             )
         ]

@@ -29,7 +29,7 @@ class InconsistentRow(Check):
             self.row_numbers.append(view.number)
 
     def problems(self) -> list[Problem]:
-        return self._problems_for("error", self.row_numbers, f"{self.why} Such a row is counted and not trained on.")
+        return self._problems_for("error", self.row_numbers, f"{self.why} Training skips such rows.")
 
     def _problems_for(self, severity: Severity, rows: Sequence[int], why: str, so: str = "") -> list[Problem]:
         """Return the problem for these rows, with an optional consequence `so`. Empty if there are no rows."""
@@ -42,10 +42,10 @@ class InconsistentRow(Check):
 class EqualPair(InconsistentRow):
     kind = "equal-pair"
     counted_words = (
-        "row has two replies that are one and the same",
-        "rows have two replies that are one and the same",
+        "row has two equal replies",
+        "rows have two equal replies",
     )
-    why = "Of two equal replies none is better."
+    why = "Neither of two equal replies is better."
 
 
 class DifferentPrompts(InconsistentRow):
@@ -67,10 +67,10 @@ class AnswerNotFound(InconsistentRow):
     kind = "answer-not-found"
     usable_too = True
     counted_words = (
-        "row has an answer that does not stand in its passage",
-        "rows have answers that do not stand in their passages",
+        "row has an answer that is not in its passage",
+        "rows have answers that are not in their passages",
     )
-    why = "It says where the answer begins, and the passage does not hold it."
+    why = "The row gives the position of the answer, but the passage does not contain it."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -92,11 +92,11 @@ class AnswerNotFound(InconsistentRow):
         usable = frozenset(self.usable)
         unusable = [number for number in self.row_numbers if number not in usable]
         return [
-            *self._problems_for("error", unusable, f"{self.why} Such a row is counted and not trained on."),
+            *self._problems_for("error", unusable, f"{self.why} Training skips such rows."),
             *self._problems_for(
                 "warning",
                 self.usable,
-                "A model that reads points at the answer, so it must be there. For one that writes this is no fault.",
-                ": a model that reads learns nothing there, one that writes does",
+                "An encoder marks the answer in the passage, so it must be there. A generative model can write it.",
+                ": an encoder skips such rows, a generative model learns from them",
             ),
         ]

@@ -10,7 +10,7 @@ from studio.data.phrases import many
 
 class LabelConflict(Check):
     kind = "label-conflict"
-    why = "At most one of the labels is right, and the model can't learn both."
+    why = "At most one of the labels can be right, and the model can't learn both."
     fix = "Leave these rows out"
 
     def __init__(self, context: Context) -> None:
@@ -41,5 +41,5 @@ class LabelConflict(Check):
         self.count = len(conflicting)
 
     def message(self) -> str:
-        texts, rows = many(self.count, "text stands", "texts stand"), many(len(self.row_numbers), "row")
-        return f"{texts} under different labels, in {rows}."
+        texts, rows = many(self.count, "text has", "texts have"), many(len(self.row_numbers), "row")
+        return f"{texts} different labels, in {rows}."

@@ -26,7 +26,7 @@ class LabelError(Check):
     @classmethod
     def lacking(cls, context: Context) -> str:
         if context.suspects is None and context.task.has_labels:
-            return "Have the labels judged first: Look for wrong labels, or studio check --label-errors."
+            return "Check the labels first: Find wrong labels on the page, or studio check --label-errors."
         return ""
 
     def visit(self, view: RowView) -> None:
@@ -53,7 +53,7 @@ def problem_of(suspects: Mapping[int, Suspect]) -> Problem | None:
         every=spans_of(suspects),
         count=len(suspects),
         message=f"{many(len(suspects), 'label is', 'labels are')} likely wrong: {named}.",
-        why="A wrong label teaches the wrong thing, and makes scores look worse than they are. A small classifier "
-        "judged each row, having learned from the others: look at them first.",
+        why="The model learns wrong labels too, and they make scores look worse. A small classifier "
+        "learned from the other rows and checked each label. It can be wrong, so look at these rows first.",
         fix="Remove these rows",
     )

@@ -20,7 +20,7 @@ HELD_OUT = ("validation", "test")
 
 class Leakage(Check):
     kind = "leakage"
-    why = "What was learned by heart can't be tested: scores come out too good."
+    why = "The model may memorize these rows (data leakage). Scores on held-out rows are then too good."
     fix = "Remove them from training"
 
     def __init__(self, context: Context) -> None:
@@ -41,7 +41,7 @@ class Leakage(Check):
 
     @classmethod
     def lacking(cls, context: Context) -> str:
-        return "" if cls.applies(context) else "Say what training is judged by (--validation)."
+        return "" if cls.applies(context) else "Name a validation file (--validation)."
 
     def _add_validation(self, validation: Table) -> None:
         task, roles = self.context.task, self.context.roles
@@ -117,13 +117,11 @@ class Leakage(Check):
 
     def message(self) -> str:
         near = len(self.row_numbers) - self.exact
-        also = (
-            "" if not near else " nearly" if not self.exact else f", {near:,} of them with other words here and there"
-        )
+        also = "" if not near else " nearly" if not self.exact else f". {near:,} of them differ in a few words"
         compared = len(self.texts) if self.has_fixed_splits else self.near.result.compared
-        sampled = f" Near ones were looked for in a sample of {many(compared, 'row')}." if self.one_in > 1 else ""
+        sampled = f" Near duplicates were checked in a sample of {many(compared, 'row')}." if self.one_in > 1 else ""
         where = "the validation file" if self.context.validation is not None else "validation or test"
-        rows = many(len(self.row_numbers), "row for training also stands", "rows for training also stand")
+        rows = many(len(self.row_numbers), "training row is also", "training rows are also")
         return f"{rows} in {where}{also}.{sampled}"
 
 

@@ -104,7 +104,7 @@ class LocalFinder:
 
 class NearDuplicate(Check):
     kind = "near-duplicate"
-    why = "Near copies weigh more than other rows, and one that is tested on may have been learned by heart."
+    why = "Repeated rows count more than others. If a copy is held out, the model may have memorized it."
     fix = "Remove the later ones"
 
     def __init__(self, context: Context) -> None:
@@ -119,6 +119,6 @@ class NearDuplicate(Check):
 
     def message(self) -> str:
         compared = many(self.near.result.compared, "row")
-        sampled = f" Looked for in a sample of {compared}." if self.near.one_in > 1 else ""
+        sampled = f" Checked in a sample of {compared}." if self.near.one_in > 1 else ""
         rows = many(len(self.row_numbers), "row is", "rows are")
-        return f"{rows} nearly the same as a row above: nine in ten words agree, in the same order.{sampled}"
+        return f"{rows} nearly the same as a row above: at least 90% of the words agree, in the same order.{sampled}"

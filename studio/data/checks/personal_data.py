@@ -13,7 +13,7 @@ NAMED = 3
 class PersonalData(TextCheck):
     kind = "personal-data"
     changed = "masked"
-    why = "A model can learn such data by heart and tell it to anybody."
+    why = "A model can memorize such data and repeat it to anyone who asks."
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -34,9 +34,9 @@ class PersonalData(TextCheck):
         return masked(text)
 
     def finish(self) -> None:
-        self.fix = f"Mask them: {listed(PERSONAL_DATA[name].mask for name in self.counts)} instead"
+        self.fix = f"Mask them: write {listed(PERSONAL_DATA[name].mask for name in self.counts)} instead"
 
     def message(self) -> str:
         counted = listed(many(count, *PERSONAL_DATA[name].words) for name, count in self.counts.most_common())
-        rows = many(len(self.row_numbers), "row holds", "rows hold")
+        rows = many(len(self.row_numbers), "row has", "rows have")
         return f"{rows} personal data: {counted} ({listed(self.examples, NAMED)})."

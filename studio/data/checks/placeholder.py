@@ -23,7 +23,7 @@ def placeholder_in(text: str) -> str:
 
 class Placeholder(Check):
     kind = "placeholder"
-    why = "The model learns to say the placeholder itself."
+    why = "The model learns to write the placeholder itself."
     fix = "Leave them out, or fill them in"
 
     def __init__(self, context: Context) -> None:
@@ -38,5 +38,5 @@ class Placeholder(Check):
                 self.examples.update(dict.fromkeys(short(hit) for hit in hits))
 
     def message(self) -> str:
-        rows = many(len(self.row_numbers), "row holds", "rows hold")
+        rows = many(len(self.row_numbers), "row has", "rows have")
         return f"{rows} a placeholder: {listed(self.examples, 3)}."

@@ -19,7 +19,7 @@ NAMED = 5
 
 class RareLabel(LabelCounts):
     kind = "rare-label"
-    changed = "given the usual spelling of their label"
+    changed = "given the most frequent spelling of their label"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -73,12 +73,12 @@ class RareLabel(LabelCounts):
                 f"{many(len(self.better), 'label differs', 'labels differ')} from another only in case or "
                 f"spaces: {pairs}."
             )
-            why.append("The model would have to tell apart what is one label.")
+            why.append("The model would treat the spellings as different labels.")
             fix.append("Merge the spellings")
         if self.rare:
             named = listed((f"{label} ({many(count, 'row')})" for label, count in self.rare), NAMED)
             parts.append(f"{many(len(self.rare), 'label has', 'labels have')} very few rows: {named}.")
-            why.append("A label needs several rows to be learned, and some more to be tested on.")
+            why.append("A label needs several rows for training, and more for validation and test.")
             fix.append("remove the rows of the rare labels" if fix else "Leave these rows out")
         return [self.problem("warning", " ".join(parts), " ".join(why), ", and ".join(fix))]
 

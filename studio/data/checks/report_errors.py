@@ -16,7 +16,7 @@ def refusal(report: CheckReport) -> StudioError | None:
         StudioError(
             "bad-line",
             each.message,
-            hint="Mend the file, or leave these lines out on purpose (--leave-out bad-line).",
+            hint="Fix these lines in the file, or leave them out (--leave-out bad-line).",
             rows=each.rows,
         )
         for each in report.problems
@@ -32,17 +32,17 @@ def _too_few(report: CheckReport) -> StudioError | None:
         lost = [each.message for each in report.problems if each.severity == "error" and each.kind != BadLines.kind]
         return StudioError(
             "too-few-rows",
-            " ".join([f"{many(report.usable, 'row')} can be used, of {many(report.rows, 'row')}.", *lost]),
+            " ".join([f"{report.usable:,} of {many(report.rows, 'row')} can be used.", *lost]),
             valid=f"at least {LEAST_ROWS} rows",
-            hint="Correct these rows, or bring more rows." if lost else "Bring more rows.",
+            hint="Fix these rows, or add more rows." if lost else "Add more rows.",
         )
     able = [label for label, count in report.labels.items() if count >= LEAST_ROWS_OF_A_LABEL]
     if report.labels and len(able) < LEAST_LABELS:
         return StudioError(
             "too-few-rows",
-            "There are too few labels to tell apart.",
+            "There are too few labels with enough rows.",
             given=f"labels with {LEAST_ROWS_OF_A_LABEL} rows or more: {listed(able) or 'none'}",
             valid=f"at least {LEAST_LABELS} such labels",
-            hint="Bring rows with other labels too, or choose another column as the label.",
+            hint="Add rows with other labels, or choose another column as the label.",
         )
     return None

@@ -27,7 +27,7 @@ def in_order(messages: list[dict[str, Any]]) -> bool:
 
 class RolesOutOfOrder(Check):
     kind = "roles-out-of-order"
-    why = "Many models refuse such conversations, and others learn to answer themselves."
+    why = "Many models reject such conversations. Others learn to answer their own messages."
     fix = "Leave them out"
 
     @classmethod
@@ -39,5 +39,5 @@ class RolesOutOfOrder(Check):
             self.row_numbers.append(view.number)
 
     def message(self) -> str:
-        conversations = many(len(self.row_numbers), "conversation")
-        return f"In {conversations} the turns are out of order: two by the same side, or the model speaks first."
+        conversations = many(len(self.row_numbers), "conversation has", "conversations have")
+        return f"{conversations} messages out of order: two from the same side, or the assistant comes first."

@@ -6,8 +6,8 @@ from studio.data.phrases import many, share
 
 class TooLong(Check):
     kind = "too-long"
-    why = "What is cut is not learned: a reply then ends in the middle."
-    fix = "Leave them out, or allow longer rows"
+    why = "The model never sees the truncated part. It may learn replies that end in the middle."
+    fix = "Leave them out, or raise the maximum length"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -20,7 +20,7 @@ class TooLong(Check):
     @classmethod
     def lacking(cls, context: Context) -> str:
         if context.lengths is None and context.task.cuts:
-            return "How long a row is in tokens can be told for a model only: name one (--model)."
+            return "Lengths in tokens depend on the model. Choose a model (--model)."
         return ""
 
     def words(self) -> str:
@@ -41,11 +41,11 @@ class TooLong(Check):
     def message(self) -> str:
         assert self.context.lengths is not None
         sampled = len(self.context.lengths) < len(self.context.table)
-        of = f"Of a sample of {many(self.rows, 'row')} " if sampled else ""
+        of = f"In a sample of {many(self.rows, 'row')}, " if sampled else ""
         them = "them" if sampled else "the rows"
-        whole = " All rows are counted when asked for (--all-rows), and before any is left out." if sampled else ""
+        whole = " To count all rows, use --all-rows. All rows are counted before any are left out." if sampled else ""
         return (
             f"{of}{many(len(self.row_numbers), 'row is', 'rows are')} longer than {self.context.max_length:,} tokens "
             f"({share(len(self.row_numbers), self.rows)} of {them}; the longest has {self.longest:,}). "
-            f"{share(self.cut, self.tokens)} of their tokens are cut off at the end.{whole}"
+            f"{share(self.cut, self.tokens)} of their tokens would be truncated at the end.{whole}"
         )

@@ -22,7 +22,7 @@ _ONE_WORD = re.compile(r"\b(?:a|one|the|single) word\b")
 
 class TooShort(Check):
     kind = "too-short"
-    why = "Little can be learned from them, and a few are enough to make a model curt."
+    why = "The model learns little from them. A few are enough to make its replies too short."
     fix = "Remove them"
 
     def __init__(self, context: Context) -> None:
@@ -68,7 +68,7 @@ class TooShort(Check):
     def message(self) -> str:
         what = ("text is", "texts are") if self.context.task.has_labels else ("reply is", "replies are")
         texts = many(len(self.row_numbers), *what)
-        return f"{texts} very short: {self.limit} characters or fewer, or nothing but signs."
+        return f"{texts} very short: {self.limit} characters or fewer, or only punctuation."
 
 
 def _is_only_punctuation(text: str) -> bool:

@@ -80,10 +80,7 @@ class _Side:
 
 class WrongLanguage(Check):
     kind = "wrong-language"
-    why = (
-        "A few rows in another language are learned badly, and may make the model change languages in the middle of "
-        "a reply."
-    )
+    why = "The model learns little from them, and may switch to another language within a reply."
     fix = "Remove them"
 
     def __init__(self, context: Context) -> None:
@@ -115,9 +112,9 @@ class WrongLanguage(Check):
     def message(self) -> str:
         counts = Counter(name_of(code) for side in self.sides.values() for code in side.others.values())
         usual = listed(dict.fromkeys(name_of(side.language) for side in self.sides.values() if side.others))
-        sampled = f" Looked for in a sample of {many(self.checked, 'row')}." if self.one_in > 1 else ""
+        sampled = f" Checked in a sample of {many(self.checked, 'row')}." if self.one_in > 1 else ""
         return (
-            f"{many(len(self.row_numbers), 'row is', 'rows are')} in another language than the rest, which is {usual}: "
+            f"{many(len(self.row_numbers), 'row is', 'rows are')} not in the language of the others, {usual}: "
             f"{listed(f'{name} ({count:,})' for name, count in counts.most_common())}.{sampled}"
         )
 

@@ -85,6 +85,6 @@ class WrongType(Check):
             return []
         sentences = [self._sentences(*item) for item in self.by_column.items()]
         if self.formulas:
-            sentences.insert(0, f"{many(self.formulas, 'row has', 'rows have')} a formula without its result.")
+            sentences.insert(0, f"{many(self.formulas, 'row has', 'rows have')} a formula without a stored result.")
         why = "These rows are not used for training. Correct them, or leave them out."
         return [self.problem("error", " ".join(sentences), why, "Leave them out")]

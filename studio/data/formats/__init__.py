@@ -59,7 +59,7 @@ def format_of(path: Path, name: str) -> Format:
     if head.startswith(_OLD_EXCEL):
         raise StudioError(
             "unknown-format",
-            f"{name} is a workbook of an old kind, or has a password.",
+            f"{name} is a workbook in an old format, or has a password.",
             valid=list(FORMATS),
             hint="Save it as .xlsx without a password, or as CSV.",
         )
@@ -70,8 +70,8 @@ def format_of(path: Path, name: str) -> Format:
     if by_name is None:
         raise StudioError(
             "unknown-format",
-            f"The studio does not read files like {name}.",
-            given=extension or "a name without an ending",
+            f"The studio can't read files like {name}.",
+            given=extension or "a name without an extension",
             valid=list(FORMATS),
         )
     if by_name is JSONL and head.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
@@ -96,14 +96,14 @@ def read(path: Path, *, name: str = "", limits: ReadLimits = HARD, how: Reading 
     size = path.stat().st_size
     limits.check_file(name, size)
     if size == 0:
-        raise StudioError("empty-data", f"{name} is empty.", hint="Bring a file with at least 8 rows.")
+        raise StudioError("empty-data", f"{name} is empty.", hint="Import a file with at least 8 rows.")
     try:
         format = format_of(path, name)
         reader = partial(read_sandboxed, format) if format.is_sandboxed(limits) else format.read
         return reader(path, name, how, limits)
     except PermissionError as error:
         hint = "Check the file's permissions."
-        raise StudioError("unreadable-file", f"{name} may not be read.", hint=hint) from error
+        raise StudioError("unreadable-file", f"The studio has no permission to read {name}.", hint=hint) from error
 
 
 def files_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -117,16 +117,16 @@ def files_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
     if not names:
         raise StudioError(
             "empty-data",
-            f"The folder {folder.name} holds no file that the studio reads.",
+            f"The folder {folder.name} has no file that the studio can read.",
             given=listed(files) or "an empty folder",
             valid=list(FORMATS),
         )
     if len(names) < len(files) / MIN_READABLE:
         raise StudioError(
             "unknown-format",
-            f"The folder {folder.name} is no dataset: most of it is something else.",
+            f"The folder {folder.name} is not a dataset. Most of its files can't be read.",
             given=f"{len(names):,} of {len(files):,} files can be read",
-            hint="Name a folder with the files alone.",
+            hint="Choose a folder that has only the data files.",
         )
     return {name: files[name] for name in names}, notes
 
@@ -142,7 +142,10 @@ def read_many(
     """Return the rows of several files as one table. `paths` is name to show → path."""
     if not paths or len(paths) > MOST_FILES:
         raise StudioError(
-            "unreadable-file", "So many files can't be joined.", given=len(paths), valid=f"1 to {MOST_FILES:,} files"
+            "unreadable-file",
+            "This number of files can't be joined.",
+            given=len(paths),
+            valid=f"1 to {MOST_FILES:,} files",
         )
     sizes = sum(path.stat().st_size for path in paths.values() if path.is_file())
     limits.check_file(many(len(paths), "file") if len(paths) > 1 else next(iter(paths)), sizes)

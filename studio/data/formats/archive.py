@@ -24,7 +24,7 @@ def members_of(path: Path, name: str, kind: str, hint: str, limits: ReadLimits =
         with ZipFile(path) as archive:
             members = archive.infolist()
     except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise StudioError("unreadable-file", f"{name} is not a whole {kind}.", hint=hint) from error
+        raise StudioError("unreadable-file", f"{name} is damaged or not a {kind}.", hint=hint) from error
     size = sum(member.file_size for member in members)
     packed_size = max(1, path.stat().st_size)
     limits.check_decoded(name, size)
@@ -34,6 +34,6 @@ def members_of(path: Path, name: str, kind: str, hint: str, limits: ReadLimits =
             f"{name} would grow to {size / 1e6:,.0f} MB when unpacked.",
             given=f"{packed_size / 1e6:,.1f} MB, {len(members):,} parts",
             valid=f"at most {MOST_BYTES / 1e6:,.0f} MB and {MOST_RATIO} times its size, {MOST_MEMBERS:,} parts",
-            hint="Bring the rows as CSV or JSON Lines.",
+            hint="Save the rows as CSV or JSON Lines, and import that file.",
         )
     return members

@@ -130,17 +130,17 @@ def _find_damage(lines: list[str], start: int, has_undecodable: bool) -> tuple[i
         if isinstance(text, TooLong):
             return line, LINE_TOO_LONG.format(most=encoding.LONGEST_LINE)
         if "\0" in text:
-            return line, "It holds a NUL byte."
+            return line, "It has a NUL byte."
         if has_undecodable and UNDECODABLE.search(text):
-            return line, "It holds a byte that is not valid in the file's encoding."
+            return line, "It has a byte that is not valid in the file's encoding."
     return None
 
 
 def _why(error: str) -> str:
     if "unexpected end of data" in error or "field larger" in error:
-        return "A quotation mark is opened and never closed."
+        return "A quotation mark is not closed."
     if "expected after" in error:
-        return "A quotation mark stands where none can: it is opened and not closed, or not doubled inside a cell."
+        return "A quotation mark is in the wrong place: it is not closed, or not doubled inside a cell."
     return f"It can't be read: {error}."
 
 
@@ -174,7 +174,11 @@ def read_lines(
         head = head[1:]
     if len(delimiter) > 1:
         raise StudioError(
-            "bad-setting", "A delimiter is one character.", given=delimiter, valid=list(DELIMITERS), field="delimiter"
+            "bad-setting",
+            "The delimiter is not a single character.",
+            given=delimiter,
+            valid=list(DELIMITERS),
+            field="delimiter",
         )
     delimiter = delimiter or sniff([line.replace("\0", "") for line in head], default_delimiter)
     builder.delimiter = "" if delimiter == NO_DELIMITER else delimiter
@@ -191,7 +195,7 @@ def read_lines(
         width = max(len(cells) for _, cells, why in first if not why or len(first) == 1)
         builder.set_columns([f"column {number}" for number in range(1, width + 1)])
         if how.header is None:
-            builder.notes.append("The first line reads like a row: the columns are called column 1, column 2 …")
+            builder.notes.append("The first line looks like a row, so the columns are called column 1, column 2 …")
     for line, cells, why in chain(first, rows):
         if why:
             builder.add_bad(line, why)
@@ -240,7 +244,7 @@ def _header(builder: Builder, line: int, cells: list[str], why: str) -> int:
             "unreadable-file",
             f"The column names in line {line} of {builder.name} can't be read.",
             given=why.rstrip("."),
-            hint="Save the file anew as CSV in UTF-8.",
+            hint="Save the file again as CSV in UTF-8.",
         )
     width = len(cells)
     while width > 1 and not cells[width - 1].strip() and not cells[width - 2].strip():

@@ -68,7 +68,7 @@ def encoding_of(path: Path, chosen: str = "") -> Encoding:
     utf16 = _detect_utf16(head)
     if utf16:
         return Encoding(
-            utf16, has_undecodable=not _decodes(path, utf16), note=f"Read as {utf16.upper()}, which it does not say."
+            utf16, has_undecodable=not _decodes(path, utf16), note=f"Read as {utf16.upper()}, detected from its bytes."
         )
     if _decodes(path, "utf-8"):
         return Encoding("utf-8")
@@ -112,7 +112,7 @@ def _named_encoding(path: Path, name: str) -> Encoding:
         raise StudioError(
             "bad-setting",
             f"There is no encoding {name}.",
-            valid="the name of an encoding, utf-8, cp1252 or shift_jis say",
+            valid="the name of an encoding, for example utf-8, cp1252 or shift_jis",
             field="encoding",
         ) from error
     return Encoding(known.name, has_undecodable=not _decodes(path, known.name))
@@ -168,7 +168,7 @@ def _legacy(path: Path) -> Encoding:
     name = _guess(text)
     if not name:
         return Encoding("utf-8", has_undecodable=True)
-    note = f"Read as {name}: it is not UTF-8. Look whether accents are right."
+    note = f"Read as {name}, because it is not UTF-8. Check that accents are correct."
     return Encoding(name, has_undecodable=not _decodes(path, name), note=note)
 
 

@@ -40,7 +40,7 @@ def join(files: Sequence[tuple[str, Opener]], builder: Builder, how: Reading, no
         except StudioError as error:
             if error.code != "empty-data":
                 raise
-            builder.notes.append(f"{file_name} holds no rows.")
+            builder.notes.append(f"{file_name} has no rows.")
         counts.append(f"{file_name} ({many(builder.count - before, 'row')})")
     builder.notes += sheets.notes()
     builder.sheets = list(sheets.known)

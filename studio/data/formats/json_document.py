@@ -32,7 +32,7 @@ def read_text(text: str, builder: Builder, has_undecodable: bool) -> Table:
     next_position = _skip(text, end)
     if isinstance(item, dict) and text[next_position : next_position + 1] == "{" and "\n" in text[end:next_position]:
         lines = Builder(builder.name, "jsonl", builder.limits, encoding=builder.encoding)
-        lines.notes = [*builder.notes, "The file holds one object a line and is read as JSON Lines."]
+        lines.notes = [*builder.notes, "The file has one object per line, so it is read as JSON Lines."]
         return json_lines.read_lines(io.StringIO(text, newline=""), lines, has_undecodable)
     if next_position < len(text):
         _refuse(text, next_position, "Extra data", builder)
@@ -70,9 +70,9 @@ def _refuse(text: str, position: int, why: str, builder: Builder) -> NoReturn:
     column = position - (text.rfind("\n", 0, position) + 1) + 1
     raise StudioError(
         "unreadable-file",
-        f"{builder.name} can't be read as JSON: line {line} is not right.",
+        f"{builder.name} can't be read as JSON. Line {line} is not valid.",
         given=f"{why} at character {column} of line {line}",
-        hint="Mend that line, or save the rows anew as JSON, JSONL or CSV.",
+        hint="Fix that line, or save the rows again as JSON, JSONL or CSV.",
     )
 
 
@@ -89,7 +89,7 @@ def _read_list(text: str, start: int, builder: Builder, has_undecodable: bool) -
         counted = position
         raw = text[position:end]
         if has_undecodable and UNDECODABLE.search(raw):
-            builder.add_bad(line, "It holds a byte that is not valid in the file's encoding.")
+            builder.add_bad(line, "It has a byte that is not valid in the file's encoding.")
         elif isinstance(item, list) and columns and len(item) == len(columns):
             builder.add_object(dict(zip(columns, item, strict=True)))
         elif not isinstance(item, dict):
@@ -126,7 +126,7 @@ def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
             f"{name} is too large for one JSON document.",
             given=f"{path.stat().st_size / 1e6:,.0f} MB",
             valid=f"at most {MOST_BYTES / 1e6:,.0f} MB",
-            hint="Save the rows as JSON Lines, one object a line: those are read one by one.",
+            hint="Save the rows as JSON Lines, with one object per line.",
         )
     encoding = encoding_of(path, how.encoding)
     builder = Builder(name, "json", limits, encoding=encoding.name)

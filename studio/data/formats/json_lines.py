@@ -30,7 +30,7 @@ def read_lines(lines: Iterable[str], builder: Builder, has_undecodable: bool) ->
 
 def _parse(line: str, has_undecodable: bool) -> tuple[dict[str, Any] | None, str]:
     if has_undecodable and UNDECODABLE.search(line):
-        return None, "It holds a byte that is not valid in the file's encoding."
+        return None, "It has a byte that is not valid in the file's encoding."
     try:
         item = json.loads(line)
     except json.JSONDecodeError as error:
@@ -50,7 +50,7 @@ def broken_text(raw: str, item: Any) -> str:
     try:
         json.dumps(item, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        return "It holds half of a character (an unpaired surrogate)."
+        return "It has half of a character (an unpaired surrogate)."
     return ""
 
 

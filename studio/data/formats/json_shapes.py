@@ -38,7 +38,7 @@ def rows_of(item: dict[str, Any], name: str) -> Rows:
         return rows
     raise StudioError(
         "unreadable-file",
-        f"{name} is one JSON object, and what it holds is neither rows nor columns.",
+        f"{name} is one JSON object without rows or columns.",
         given=f"an object of {listed(item)}",
         valid="a list of objects, one object for each row",
     )

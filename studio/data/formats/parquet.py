@@ -71,7 +71,7 @@ def check_footer(metadata: Any, packed: int, name: str, limits: ReadLimits) -> N
             given=f"{packed / 1e6:,.1f} MB, {metadata.num_rows:,} rows, {values:,} values, {len(groups):,} row groups",
             valid=f"row groups of {MOST_GROUP / 1e6:,.0f} MB, {MOST_RATIO} times its size, {MOST_VALUES:,} values and "
             f"{MOST_ROWS_PER_BYTE} rows for each byte at most",
-            hint="Save it in smaller row groups, or load a part of the rows.",
+            hint="Save it in smaller row groups, or import fewer rows.",
         )
 
 
@@ -122,7 +122,7 @@ def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
             "unreadable-file",
             f"{name} can't be read as Parquet.",
             given=str(error).splitlines()[0][:200] if str(error) else None,
-            hint="Check that the file is whole, or save the rows anew.",
+            hint="Check that the file is complete, or save the rows again.",
         ) from error
     return builder.table()
 

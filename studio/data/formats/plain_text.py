@@ -81,7 +81,7 @@ def _default_pieces(lines: list[str], markdown: bool) -> str:
 
 def _read(path: Path, name: str, how: Reading, limits: ReadLimits, format: str) -> Table:
     if how.pieces and how.pieces not in PIECES:
-        raise StudioError("bad-setting", f"A text can't be cut by {how.pieces}.", valid=list(PIECES), field="pieces")
+        raise StudioError("bad-setting", f"A text can't be split by {how.pieces}.", valid=list(PIECES), field="pieces")
     encoding_ = encoding_of(path, how.encoding)
     builder = Builder(name, format, limits, encoding=encoding_.name)
     builder.notes += [encoding_.note] if encoding_.note else []
@@ -103,7 +103,7 @@ def _read(path: Path, name: str, how: Reading, limits: ReadLimits, format: str) 
         if isinstance(text, TooLong):
             builder.add_bad(line, f"It is longer than {LONGEST_LINE:,} characters.")
         elif damaged >= 0:
-            builder.add_bad(line + damaged, "It holds a byte that is not valid in the file's encoding, or a NUL.")
+            builder.add_bad(line + damaged, "It has a byte that is not valid in the file's encoding, or a NUL byte.")
         elif text.strip():
             builder.add([text.strip()])
     return builder.table()

@@ -56,9 +56,9 @@ def read_sandboxed(format: Format, path: Path, name: str, how: Reading, limits: 
         except ProcessError as error:
             raise StudioError(
                 "too-large",
-                f"{name} can't be read: it needs more memory or time than the studio gives a packed file.",
-                valid=f"what fits into {memory / 1e9:.1f} GB when it is unpacked",
-                hint="Bring the rows as CSV or JSON Lines.",
+                f"{name} can't be read: it needs more memory or time than the studio allows for a compressed file.",
+                valid=f"at most {memory / 1e9:.1f} GB when it is unpacked",
+                hint="Save the rows as CSV or JSON Lines, and import that file.",
             ) from error
     return builder.table()
 

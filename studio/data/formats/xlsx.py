@@ -22,7 +22,7 @@ from studio.schema.errors import StudioError, nearest
 
 LOOKED_AT = 200
 """Number of lines used to detect a title."""
-_HINT = "Open it in a spreadsheet and save it anew as .xlsx, without a password, or as CSV."
+_HINT = "Open it in a spreadsheet program. Save it again as .xlsx without a password, or as CSV."
 
 
 def _read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
@@ -59,16 +59,16 @@ def _sheet(workbook: Any, builder: Builder, how: Reading) -> str:
     if len(titles) > SHEETS:
         raise StudioError(
             "too-large",
-            f"{builder.name} has too many sheets to look at.",
+            f"{builder.name} has too many sheets.",
             given=f"{len(titles):,} sheets",
             valid=f"at most {SHEETS:,} sheets",
-            hint="Save the sheet that you need as a file of its own.",
+            hint="Save the sheet that you need as a separate file.",
         )
     builder.sheets = [title for title in titles if _has_rows(workbook, title)]
     if how.ask and not requested and len(builder.sheets) > 1:
         raise StudioError(
             "sheet-unclear",
-            f"{builder.name} has {len(builder.sheets)} sheets with rows, and it is not clear which one is meant.",
+            f"{builder.name} has {len(builder.sheets)} sheets with rows. It is not clear which one to read.",
             valid=builder.sheets,
             hint="Name one with --sheet.",
             field="sheet",
@@ -158,7 +158,7 @@ def _fill(builder: Builder, rows: Sequence[Sequence[Any]], texts: Iterator[Seque
     columns: list[int] = []
     blank, unsolved, title = 0, 0, _title_of(rows)
     if title:
-        builder.notes.append(f"The first line is a title and no row: {short(title)}.")
+        builder.notes.append(f"The first line is a title, not a row: {short(title)}.")
     for row, text in zip_longest(rows, texts, fillvalue=()):
         if not _filled(row) and not _filled(text):
             blank += 1

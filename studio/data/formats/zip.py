@@ -15,7 +15,7 @@ from studio.data.phrases import listed
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 
-_HINT = "Pack the files anew, without a password, or bring them one by one."
+_HINT = "Make a new zip without a password, or import the files one by one."
 _CHUNK = 1 << 20
 ReadOne = Callable[[Path, str, ReadLimits, Reading], Table]
 """Reads one file, whatever its format."""
@@ -31,9 +31,9 @@ def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
         if not chosen:
             raise StudioError(
                 "unknown-format",
-                f"{name} holds no file that the studio reads.",
+                f"{name} has no file that the studio can read.",
                 given=listed(member.filename for member in members) or "an empty archive",
-                hint="Pack files of rows, csv or jsonl say, into it.",
+                hint="Add files with rows, for example CSV or JSONL.",
             )
         with TemporaryDirectory() as folder:
             files = _unpack(path, name, chosen, Path(folder), limits)
@@ -51,9 +51,9 @@ def _data_files(members: list[ZipInfo], name: str) -> list[ZipInfo]:
         if place.is_absolute() or ".." in place.parts or ":" in member.filename.split("/")[0]:
             raise StudioError(
                 "unreadable-file",
-                f"{name} holds a file whose name leads out of the archive; nothing was unpacked.",
+                f"{name} has a file whose name points outside the archive. Nothing was unpacked.",
                 given=member.filename,
-                hint="Pack the files anew, and take archives only from people you trust.",
+                hint="Make a new zip of the files, and use archives only from people you trust.",
             )
         if member.flag_bits & 1:
             raise StudioError("unreadable-file", f"{name} has a password.", given=member.filename, hint=_HINT)
@@ -78,7 +78,7 @@ def _unpack(path: Path, name: str, members: list[ZipInfo], folder: Path, limits:
                             raise StudioError(
                                 "too-large",
                                 f"{name} grows beyond {MOST_BYTES / 1e6:,.0f} MB.",
-                                hint="Unpack it, and bring its files one by one.",
+                                hint="Unpack it, and import its files one by one.",
                             )
                         out.write(chunk)
                 files.append((member.filename, target))

@@ -26,7 +26,7 @@ class FolderSource:
         if name.startswith(LIKE_A_PATH):
             raise StudioError(
                 "no-such-model",
-                "There is no such folder on this machine.",
+                "The folder does not exist on this machine.",
                 given=name,
                 valid="a folder with config.json, model.safetensors and a tokenizer",
                 field="model",

@@ -17,22 +17,22 @@ def batch_panel(batch: Batch | None) -> Html:
     words, body = "", Html("")
     if batch is None:
         offer = with_button(
-            "Which rows training reads together in its first step, in its own order and filled up to one length. The "
-            "model is loaded for it, as for a run.",
+            "Shows the rows of the first training step, shuffled and padded to one length. This loads the model, as a "
+            "run does.",
             button("Show the first batch", "batch", "s"),
             "muted",
         )
         body = html('<div class="body stack tight">{offer}</div>', offer=offer)
     else:
         padding = 100 * sum(line.padding for line in batch.rows) / max(1, batch.width * len(batch.rows))
-        words = f"{rows_words(len(batch.rows))} of {batch.width:,} places, {padding:.0f} % padding"
-        laid = "" if batch.padded else "This machine lays the rows end to end: the padding is not computed. "
+        words = f"{rows_words(len(batch.rows))} of {batch.width:,} tokens, {padding:.0f}% padding"
+        laid = "" if batch.padded else "This machine packs the rows without padding (padding-free). "
         tokens = html("{lines}", lines=[_tokens(line) for line in batch.rows])
         body = html(
             '<ul class="list batch">{lines}</ul>{tokens}<p class="bar foot small muted">{foot}</p>',
             lines=[_line(line) for line in batch.rows],
-            tokens=fold("As tokens", "all of it", tokens, key="batch-tokens"),
-            foot=f"{laid}{batch.steps:,} such batches are one pass over the rows.",
+            tokens=fold("As tokens", "the whole batch", tokens, key="batch-tokens"),
+            foot=f"{laid}One epoch has {batch.steps:,} such batches.",
         )
     return panel("The first batch", "batch", body, html('<span class="right muted">{words}</span>', words=words))
 
@@ -45,7 +45,7 @@ def _line(line: BatchRow) -> Html:
     learned = sum(token.learned for token in line.tokens)
     name = _name(line)
     what = f"the label {line.label}" if line.label else f"{learned:,} learned"
-    label_text = f"{name}: {len(line.tokens):,} tokens, {what}, {line.padding:,} places of padding"
+    label_text = f"{name}: {len(line.tokens):,} tokens, {what}, {line.padding:,} padding tokens"
     parts = [(len(list(part)), "l" if mine else "") for mine, part in groupby(line.tokens, lambda t: t.learned)]
     parts += [(line.padding, "p")] if line.padding else []
     return html(

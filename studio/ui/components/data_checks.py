@@ -18,17 +18,17 @@ ICONS = {
 def doctor_panel(report: CheckReport | None, refused: StudioError | None, version: int) -> Html:
     """The problems, worst first, with buttons to fix them."""
     if report is None:
-        why = alert(refused) if refused else html('<p class="muted">Nothing to look at yet.</p>')
-        return panel("Doctor", "doc", html('<div class="body">{why}</div>', why=why))
+        why = alert(refused) if refused else html('<p class="muted">Nothing to check yet.</p>')
+        return panel("Data checks", "doc", html('<div class="body">{why}</div>', why=why))
     usable = state("error" if report.blocked else "ok", f"{report.usable:,} of {report.rows:,} rows can be used")
     problems = sorted(report.problems, key=lambda problem: list(ICONS).index(problem.severity))
-    listed = html('<p class="body muted">Nothing stands out. No copies, no gaps, nothing that can’t be read.</p>')
-    foot = "Nothing was changed."
+    listed = html('<p class="body muted">No problems found: no duplicates, no empty cells, nothing unreadable.</p>')
+    foot = "The checks change nothing."
     if problems:
         listed = html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in problems])
-        foot = f"A fix makes version {version + 1} and says what it did. Version {version} stays."
+        foot = f"A fix makes version {version + 1} and notes what it changed. Version {version} stays."
     body = html('{list}<p class="bar foot small">{foot}</p>', list=listed, foot=foot)
-    return panel("Doctor", "doc", body, html('<span class="right">{usable}</span>', usable=usable))
+    return panel("Data checks", "doc", body, html('<span class="right">{usable}</span>', usable=usable))
 
 
 def _finding(problem: Problem) -> Html:
@@ -68,9 +68,9 @@ def splits_panel(counts: SplitCounts | None, seed: int, changing: Html | None) -
         return Html("")
     total = max(1, counts.train + counts.validation + counts.test)
     parts = (
-        ("train", counts.train, "learned from", ""),
-        ("validation", counts.validation, "picks best step", "v"),
-        ("test", counts.test, "only for step 5", "x"),
+        ("train", counts.train, "trains the model", ""),
+        ("validation", counts.validation, "picks the best checkpoint", "v"),
+        ("test", counts.test, "only for Evaluate", "x"),
     )
     return html(
         '<section class="panel stack mid" aria-labelledby="spl"><div class="row"><h2 id="spl">Splits</h2><small '
@@ -89,5 +89,5 @@ def splits_panel(counts: SplitCounts | None, seed: int, changing: Html | None) -
             for name, n, what, _ in parts
         ],
         because=html('<p class="muted small">{b}</p>', b=counts.because) if counts.because else "",
-        change=changing or html('<div class="row">{b}</div>', b=button("Change shares", "shares", "s")),
+        change=changing or html('<div class="row">{b}</div>', b=button("Change splits", "shares", "s")),
     )

@@ -15,9 +15,9 @@ from studio.ui.numbers import size
 DELIMITERS = ((",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar"), (" ", "space"))
 PIECE_WORDS = {
     "document": "the whole file",
-    "heading": "a section, by headings",
+    "heading": "a section (by headings)",
     "line": "a line",
-    "length": "a piece of about 2,000 characters",
+    "length": "about 2,000 characters",
 }
 AS_FOUND = ""
 TEXT_FORMATS = ("csv", "tsv", "json", "jsonl", "txt", "md", "zip", "files")
@@ -32,7 +32,7 @@ def reading_fold(record: DatasetRecord) -> Html:
         return Html("")
     body = html(
         '<div class="stack mid"><div class="cols c3">{fields}</div><p class="help">A change reads the file again and '
-        "makes a new version; this one stays.</p></div>",
+        "makes a new version. This version stays.</p></div>",
         fields=fields,
     )
     return html(
@@ -42,14 +42,14 @@ def reading_fold(record: DatasetRecord) -> Html:
 
 
 def summary(record: DatasetRecord) -> str:
-    """`CSV, comma, utf-8, first line names the columns`."""
+    """`CSV, comma, utf-8, column names in the first line`."""
     detected = record.found
     words = [record.format.upper() if record.format not in ("files", "hub") else ""]
     words += [dict(DELIMITERS).get(detected.delimiter, detected.delimiter), detected.encoding]
     if detected.header is not None:
-        words.append("first line names the columns" if detected.header else "no line of names")
+        words.append("column names in the first line" if detected.header else "no column names in the first line")
     words.append(f"sheet {detected.sheet}" if detected.sheet else "")
-    words.append(f"a row is {PIECE_WORDS[detected.pieces]}" if detected.pieces else "")
+    words.append(f"each row is {PIECE_WORDS[detected.pieces]}" if detected.pieces else "")
     return ", ".join(word for word in words if word)
 
 
@@ -58,7 +58,7 @@ def _choice(record: DatasetRecord, name: str, label: str, choices: Sequence[tupl
     requested = getattr(record.asked, name)
     chosen = {None: "", True: "yes", False: "no"}.get(requested, requested) if name == "header" else requested
     words = dict(choices).get(detected, detected)
-    offered = [(AS_FOUND, f"As found: {words}" if words else "As found"), *choices]
+    offered = [(AS_FOUND, f"Detected: {words}" if words else "Detected"), *choices]
     if chosen and chosen not in dict(offered):
         offered.append((chosen, chosen))
     return Field(name, label).select(offered, chosen or AS_FOUND, "reread")
@@ -67,23 +67,25 @@ def _choice(record: DatasetRecord, name: str, label: str, choices: Sequence[tupl
 def _delimiter(record: DatasetRecord) -> Html | None:
     if record.format not in TABLES and record.source != "pasted":
         return None
-    return _choice(record, "delimiter", "Between two cells", DELIMITERS, record.found.delimiter)
+    return _choice(record, "delimiter", "Delimiter (between cells)", DELIMITERS, record.found.delimiter)
 
 
 def _header(record: DatasetRecord) -> Html | None:
     if record.format not in TABLES:
         return None
     detected = "" if record.found.header is None else "yes" if record.found.header else "no"
-    choices = (("yes", "yes, the names of the columns"), ("no", "no, a row like the others"))
-    return _choice(record, "header", "First line holds names", choices, detected)
+    choices = (("yes", "yes"), ("no", "no, it is a row"))
+    return _choice(record, "header", "First line has column names", choices, detected)
 
 
 def _encoding(record: DatasetRecord) -> Html | None:
     if record.format not in TEXT_FORMATS or record.source == "pasted":
         return None
     encoding = record.found.encoding
-    field = Field("encoding", "Encoding", f"Found: {encoding}." if encoding else "utf-8, cp1252 or shift_jis, say.")
-    return field.text(record.asked.encoding, "reread", placeholder=encoding or "as found")
+    field = Field(
+        "encoding", "Encoding", f"Detected: {encoding}." if encoding else "For example utf-8, cp1252 or shift_jis."
+    )
+    return field.text(record.asked.encoding, "reread", placeholder=encoding or "detected")
 
 
 def _sheet(record: DatasetRecord) -> Html | None:
@@ -95,17 +97,17 @@ def _sheet(record: DatasetRecord) -> Html | None:
 def _pieces(record: DatasetRecord) -> Html | None:
     if record.format not in ("txt", "md"):
         return None
-    return _choice(record, "pieces", "A row is", [(each, PIECE_WORDS[each]) for each in PIECES], record.found.pieces)
+    return _choice(record, "pieces", "Each row is", [(each, PIECE_WORDS[each]) for each in PIECES], record.found.pieces)
 
 
 def _hub(record: DatasetRecord) -> Html | None:
     if not record.source.startswith("hf:"):
         return None
-    return _row_limit("A higher number fetches again from the Hub.", record.asked.row_limit or "", "reread")
+    return _row_limit("A higher number downloads again from the Hub.", record.asked.row_limit or "", "reread")
 
 
 def _row_limit(help_: str, limit: Any, act: str) -> Html:
-    field = Field("row_limit", "Most rows of each split", help_)
+    field = Field("row_limit", "Maximum rows per split", help_)
     return field.text(limit, act, inputmode="numeric", placeholder="20000")
 
 
@@ -114,14 +116,14 @@ def which_sheet(record: DatasetRecord) -> Html:
     if len(record.sheets) < 2 or record.asked.sheet:
         return Html("")
     shown, number = record.found.sheet, len(record.sheets)
-    words = html("This workbook has {n} sheets with rows. Shown is <b>{sheet}</b>.", n=number, sheet=shown)
+    words = html("This workbook has {n} sheets with rows. The sheet <b>{sheet}</b> is shown.", n=number, sheet=shown)
     if record.format in ("zip", "files"):
-        words = html("Workbooks among these files have several sheets with rows, and of each the first is shown.")
+        words = html("Some workbooks have several sheets with rows. The first sheet of each is shown.")
     buttons = [
         button(sheet, "reread", "s", name="sheet", value=sheet, aria_label=f"Read the sheet {sheet}")
         for sheet in record.sheets
     ]
-    question = '<p>{words} Which one is meant?</p><div class="row wrap">{buttons}</div>'
+    question = '<p>{words} Which one do you want?</p><div class="row wrap">{buttons}</div>'
     return note("acc", html(question, words=words, buttons=buttons))
 
 
@@ -133,7 +135,7 @@ def under_way(job: Job) -> Html:
     share = min(1.0, job.bytes / job.total) if job.total and job.bytes else 0.0
     return html(
         '<section class="panel stack mid" aria-labelledby="way" data-key="under-way"><h2 id="way">{title}</h2>{bar}'
-        '<p class="muted" role="status">{words}</p><p class="muted small">The other tabs can be used meanwhile.</p>'
+        '<p class="muted" role="status">{words}</p><p class="muted small">You can use the other tabs meanwhile.</p>'
         '<div class="row">{stop}</div>{poll}</section>',
         title=job.title,
         bar=track(share, "", f"{share:.0%} read") if job.total else "",
@@ -146,9 +148,9 @@ def under_way(job: Job) -> Html:
 def hub_form(chosen_so_far: Mapping[str, str], dataset: HubDataset | None) -> Html:
     """The form of a Hub dataset: its name, then its configs and splits."""
     name, config = chosen_so_far.get("name", ""), chosen_so_far.get("config", "")
-    form = Field("hub", "Name of a dataset on the Hub", "As in the address of its page. Press Enter to look.").text(
-        name, "hub-look", placeholder="OWNER/NAME", data_enter="hub-look"
-    )
+    form = Field(
+        "hub", "Name of a dataset on the Hub", "As in the address of its page. Press Enter to look it up."
+    ).text(name, "hub-look", placeholder="OWNER/NAME", data_enter="hub-look")
     if dataset is None:
         return html('<div class="stack mid">{form}</div>', form=form)
     configs = list(dataset.configs)
@@ -156,19 +158,19 @@ def hub_form(chosen_so_far: Mapping[str, str], dataset: HubDataset | None) -> Ht
     splits = [(each.name, _split_words(each)) for each in dataset.configs[config]]
     chosen = [
         Field("hub_split", "Split").select([("", "all splits"), *splits], chosen_so_far.get("split", ""), "hub-choose"),
-        _row_limit("Only what is needed is fetched.", chosen_so_far.get("limit", ""), "hub-choose"),
+        _row_limit("The studio downloads only the rows that it needs.", chosen_so_far.get("limit", ""), "hub-choose"),
     ]
     if len(configs) > 1:
         names = [(each, each) for each in configs]
         chosen.insert(0, Field("hub_config", "Config").select(names, config, "hub-choose"))
-    licence = f"licence {dataset.licence}" if dataset.licence else "licence not said"
+    licence = f"license {dataset.licence}" if dataset.licence else "license not stated"
     return html(
         '<div class="stack mid">{form}<p class="muted">{facts}</p><div class="cols c3">{chosen}</div>'
         '<div class="row">{use}</div></div>',
         form=form,
         facts=join([dataset.name, licence, f"{len(configs)} config{'s' if len(configs) > 1 else ''}"], " · "),
         chosen=chosen,
-        use=button("Fetch these rows", "hub-fetch"),
+        use=button("Download these rows", "hub-fetch"),
     )
 
 

@@ -9,8 +9,8 @@ from studio.ui.markup import Html, attrs, html
 from studio.ui.numbers import share
 
 KEYS = 9
-WORDS = {"first": "the first", "second": "the second", "both": "both as good", "skip": "skipped", "unsure": "unsure"}
-_GIVES = {"label": "has a label", "reply": "has a reply", "choice": "is compared"}
+WORDS = {"first": "the first", "second": "the second", "both": "equally good", "skip": "skipped", "unsure": "unsure"}
+_GIVES = {"label": "has a label", "reply": "has a reply", "choice": "has a choice"}
 
 
 def card(now: Labeling) -> Html:
@@ -41,16 +41,16 @@ def card(now: Labeling) -> Html:
 
 
 def _all_done(now: Labeling) -> Html:
-    message = f"No row is left in the order: {dict(now.orders).get(now.order, now.order)}."
+    message = f"No rows are left in this order: {dict(now.orders).get(now.order, now.order)}."
     if now.done >= now.total:
         message = f"Every row {_GIVES[now.work]}."
     return html(
         '<section class="panel stack mid labelcard" tabindex="0" data-hotkeys data-shown="none" aria-label="Row to '
-        'label"><p><b>{message}</b>{unsure} Use them, look at the rows in another order, or take the last one back.</p>'
+        'label"><p><b>{message}</b>{unsure} Use them, choose another order, or undo the last one.</p>'
         '<div class="row"><span class="w200">{order}</span>{u}</div></section>',
         message=message,
         order=_order(now),
-        unsure=f" You were unsure of {now.unsure:,}." if now.unsure else "",
+        unsure=f" You marked {now.unsure:,} as unsure." if now.unsure else "",
         u=_undo(now),
     )
 
@@ -101,7 +101,7 @@ def _reply(now: Labeling) -> Html:
     return html(
         '<div class="reply stack tight"><label for="f-reply"><b>Reply</b></label>{area}<div class="row"><button '
         'type="button" class="btn accent" data-act="reply" data-take="reply" data-primary data-quiet data-row="{row}">'
-        'Keep and go on</button><small class="muted">What you type is kept as you go.</small></div></div>',
+        'Save and next</button><small class="muted">Your text is saved while you type.</small></div></div>',
         area=textarea("reply", now.reply, "type-reply", rows=6, data_live=True, data_autofocus=True, **reply),
         row=now.row,
     )
@@ -110,7 +110,7 @@ def _reply(now: Labeling) -> Html:
 def _replies(now: Labeling) -> Html:
     assert now.replies is not None
     left, right = ("second", "first") if now.replies.swapped else ("first", "second")
-    side = '<span class="row"><span class="kbd">{key}</span><b>The {where} one</b></span><span>{text}</span>'
+    side = '<span class="row"><span class="kbd">{key}</span><b>Reply on the {where}</b></span><span>{text}</span>'
     empty = Html('<span class="muted">This reply is empty.</span>')
     return html(
         '<div class="pair" role="group" aria-label="Which reply is better?">{sides}</div><div class="labels">{same}'
@@ -129,14 +129,14 @@ _GIVE = {"label": _labels, "reply": _reply, "choice": _replies}
 def _keys(now: Labeling) -> Html:
     if now.work == "reply":
         return html(
-            '<span><span class="kbd">Ctrl</span><span class="kbd">Enter</span> keep and go on</span>'
-            '<span class="muted">Other keys work while you are not writing.</span>'
+            '<span><span class="kbd">Ctrl</span><span class="kbd">Enter</span> save and next</span>'
+            '<span class="muted">Other keys work when you are not typing.</span>'
         )
     enter: Html | str = ""
     if now.suggestion:
-        more = {"tabindex": "-1", "aria_label": "Take the suggestion"}
+        more = {"tabindex": "-1", "aria_label": "Accept the suggestion"}
         button_ = _put(now, now.suggestion.best, "Enter", "Enter", "kbd", **more)
-        enter = html("<span>{b} take the suggestion</span>", b=button_)
+        enter = html("<span>{b} accept the suggestion</span>", b=button_)
     return html(
         '<span><span class="kbd">1</span> to <span class="kbd">{n}</span> {what}</span>{enter}',
         n=min(len(now.labels), KEYS) if now.work == "label" else 3,
@@ -159,4 +159,4 @@ def recent(now: Labeling) -> Html:
         )
         for each in now.recent[:3]
     ]
-    return panel("Last three", "rec", html('<ul class="list recent">{r}</ul>', r=rows))
+    return panel("Last three rows", "rec", html('<ul class="list recent">{r}</ul>', r=rows))

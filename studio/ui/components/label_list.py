@@ -1,4 +1,4 @@
-"""Many rows at once: a page of rows with values and checkboxes, and labels for the ticked rows."""
+"""Many rows at once: a page of rows with values and checkboxes, and labels for the selected rows."""
 
 from studio.schema.labeling import Labeling, LabelList, LabelRow
 from studio.ui.components.basic import button, select_input, tag, text_input
@@ -11,19 +11,19 @@ from studio.ui.numbers import share
 PAGE = 25
 SHOWS = (
     ("all", "All rows"),
-    ("open", "Without anything"),
+    ("open", "Not done yet"),
     ("done", "Done"),
-    ("unsure", "Those I was unsure of"),
-    ("differ", "Where people differ"),
-    ("sure", "Surest suggestions first"),
+    ("unsure", "Marked as unsure by you"),
+    ("differ", "People disagree"),
+    ("sure", "Most certain suggestions first"),
 )
 
 
 def label_list(now: Labeling, page: LabelList) -> Html:
     """Return the list, with the search bar above it and the page buttons below."""
     heads = html(
-        '<th class="pick"><input type="checkbox" data-tick-all aria-label="Tick all rows shown"></th><th class="idx '
-        'num">Row</th><th>Text</th><th>{value}</th>',
+        '<th class="pick"><input type="checkbox" data-tick-all aria-label="Select all rows on this page"></th>'
+        '<th class="idx num">Row</th><th>Text</th><th>{value}</th>',
         value={"label": "Label", "reply": "Reply", "choice": "Better"}[now.work],
     )
     rows = [_row(now, each) for each in page.rows] or Html('<tr><td colspan="4" class="muted">No rows.</td></tr>')
@@ -47,8 +47,8 @@ def _bar(now: Labeling, page: LabelList) -> Html:
             "label-search",
             page.search,
             "label-search",
-            placeholder="Find a word",
-            aria_label="Find a word",
+            placeholder="Search the texts",
+            aria_label="Search the texts",
             data_live=True,
             maxlength=200,
         ),
@@ -58,16 +58,16 @@ def _bar(now: Labeling, page: LabelList) -> Html:
 def _many(now: Labeling) -> Html:
     if now.work != "label":
         return Html("")
-    options = [("", "Label for the ticked rows"), *((name, name) for name in now.labels)]
+    options = [("", "Label for the selected rows"), *((name, name) for name in now.labels)]
     take = html(
-        '<button type="button" class="btn s" data-act="take-suggestions" data-with-ticks disabled>Take the suggestions'
+        '<button type="button" class="btn s" data-act="take-suggestions" data-with-ticks disabled>Accept suggestions'
         "</button>"
     )
     return html(
-        '<div class="bar"><span class="muted nowrap" data-ticked role="status">0 rows ticked</span>'
+        '<div class="bar"><span class="muted nowrap" data-ticked role="status">0 rows selected</span>'
         '<span class="right w200">{labels}</span><button type="button" class="btn s accent" data-act="label-many" '
-        'data-take="many-label" data-with-ticks disabled>Put it on them</button>{take}</div>',
-        labels=select_input("many-label", options, "", "", class_="s", aria_label="Label for the ticked rows"),
+        'data-take="many-label" data-with-ticks disabled>Apply label</button>{take}</div>',
+        labels=select_input("many-label", options, "", "", class_="s", aria_label="Label for the selected rows"),
         take=take if now.suggesting.learned_from else "",
     )
 
@@ -76,7 +76,7 @@ def _row(now: Labeling, each: LabelRow) -> Html:
     others = [html(' <small class="nowrap">{n}: {v}</small>', n=name, v=value) for name, value in each.by if name]
     value = (each.value if now.work == "label" else WORDS.get(each.value, each.value)) if each.value else ""
     return html(
-        '<tr{key}><td class="pick"><input type="checkbox" data-tick name="tick" value="{row}" aria-label="Tick row '
+        '<tr{key}><td class="pick"><input type="checkbox" data-tick name="tick" value="{row}" aria-label="Select row '
         '{row}"></td><td class="idx num">{open}</td><td class="t">{text}</td><td class="w">{value}{mark}{guess}{by}'
         "</td></tr>",
         key=attrs(data_key=f"list-{each.row}"),
@@ -101,6 +101,6 @@ def _foot(page: LabelList) -> Html:
     return html(
         '<div class="bar foot"><span class="muted">{words}</span><span class="right row">{back}{on}</span></div>',
         words=words,
-        back=button("Earlier rows", "label-page", "s", disabled=page.start <= 1, value=max(1, page.start - PAGE)),
-        on=button("Further rows", "label-page", "s", disabled=last >= page.total, value=page.start + PAGE),
+        back=button("Previous rows", "label-page", "s", disabled=page.start <= 1, value=max(1, page.start - PAGE)),
+        on=button("Next rows", "label-page", "s", disabled=last >= page.total, value=page.start + PAGE),
     )

@@ -9,7 +9,7 @@ from studio.ui.numbers import rows as rows_words
 
 FEW = 30
 """A label with fewer rows gets a hint."""
-ALONE = "somebody without a name"
+ALONE = "a person without a name"
 WIDTH, HEIGHT, EDGE = 320, 72, 4
 POLL_INTERVAL = 700
 """Milliseconds between two requests while suggestions are made."""
@@ -25,20 +25,20 @@ def so_far(now: Labeling) -> Html:
             name=name,
             n=count,
             track=track(count / most, "grey"),
-            few=html('<small class="wt">Few yet: {few} or more is better</small>', few=FEW) if count < FEW else "",
+            few=html('<small class="wt">Few rows: {few} or more are better</small>', few=FEW) if count < FEW else "",
         )
         for name, count in counts
     ]
     changes = html('<ul class="stack mid">{r}</ul>', r=[_change(now, at, name) for at, name in enumerate(now.labels)])
     body = html(
         '<ul class="stack mid">{rows}</ul><div class="row">'
-        '<input class="input grow" name="new_label" aria-label="A further label" placeholder="A further label" '
+        '<input class="input grow" name="new_label" aria-label="New label" placeholder="New label" '
         'autocomplete="off">{add}</div>{change}',
         rows=rows,
         add=button("Add", "add-label", "s", "plus", take="new_label"),
         change=fold("Change labels", "rename, merge", changes, key="change-labels") if now.labels else "",
     )
-    return stack("So far", "sofar", body, "mid")
+    return stack("Labels so far", "sofar", body, "mid")
 
 
 def _change(now: Labeling, number: int, name: str) -> Html:
@@ -61,7 +61,7 @@ def merging(now: Labeling, label: str, into: str) -> Html:
     """Return the question before two labels are merged."""
     rows = now.counts.get(label, 0)
     question = html(
-        "<p><b>Merge {a} into {b}?</b> {n} then {have} the label {b}, and {a} is gone from the list.</p>",
+        "<p><b>Merge {a} into {b}?</b> {n} then {have} the label {b}. The label {a} is removed.</p>",
         a=label,
         b=into,
         n=rows_words(rows),
@@ -107,8 +107,8 @@ def _learned(now: Labeling) -> str:
     took = f" in {duration(state.seconds)}" if state.seconds >= 1 else ""
     agreed = f"You agreed with {trust.last_right} of the last {trust.last}."
     if not trust.shown:
-        agreed = "It is shown beside the labels; Enter takes it."
-    return f"From a quick model that learned from {state.learned_from:,} rows{took}. {agreed}"
+        agreed = "Suggestions appear beside the labels. Press Enter to accept one."
+    return f"A small model learned from {state.learned_from:,} of your rows{took}. {agreed}"
 
 
 def curve(trust: Trust) -> Html:
@@ -121,7 +121,7 @@ def curve(trust: Trust) -> Html:
         return f"{EDGE + across * (WIDTH - 2 * EDGE):.1f},{HEIGHT - EDGE - part * (HEIGHT - 2 * EDGE):.1f}"
 
     now = share(trust.last_right / trust.last)
-    words = f"Of {trust.shown:,} suggestions {trust.right:,} were right; of the last {trust.last}, {now}"
+    words = f"{trust.right:,} of {trust.shown:,} suggestions were right, and {now} of the last {trust.last}"
     return html(
         '<figure class="stack tight"><svg class="chart curve" viewBox="0 0 {w} {h}" role="img" aria-label="{words}">'
         '<line x1="0" x2="{w}" y1="{top}" y2="{top}"/><line x1="0" x2="{w}" y1="{low}" y2="{low}"/>'
@@ -134,7 +134,7 @@ def curve(trust: Trust) -> Html:
         words=words,
         points=" ".join(place(each.labelled, each.share) for each in points),
         advice=trust.sentence,
-        hard=" With the least sure rows first you see the hard ones; on the others it is right more often."
+        hard=" The least certain rows come first. On the other rows it is right more often."
         if trust.last_right < 0.9 * trust.last
         else "",
     )
@@ -145,8 +145,8 @@ def who(now: Labeling) -> Html:
     name = Field(
         "labeller",
         "Your name",
-        "Give one when somebody else labels too: then you see where you differ, and nobody is shown a row that another "
-        "has on the screen.",
+        "Enter a name if other people label too. You then see where you disagree. Two people never get the same row "
+        "at the same time.",
     )
     others = [each for each in now.labellers if each.name != now.labeller]
     people = [
@@ -166,7 +166,7 @@ def who(now: Labeling) -> Html:
 
 def agreement(pair: Agreement) -> Html:
     """Return the agreement of two people."""
-    show = html('<div class="row">{b}</div>', b=button("Show where you differ", "label-show", "s", show="differ"))
+    show = html('<div class="row">{b}</div>', b=button("Show disagreements", "label-show", "s", show="differ"))
     return html(
         '<div class="stack tight"><p><b>{a} and {b}:</b> {words}</p>{show}</div>',
         a=pair.first or ALONE,
@@ -205,13 +205,13 @@ def import_export(now: Labeling, dataset: str, name: str) -> Html:
         )
         for kind in ("csv", "jsonl")
     ]
-    what = f"CSV or JSONL with a column {now.work}, and a column row or the text. They count as yours."
+    what = f"CSV or JSONL with a column {now.work}, and the row number or the text. They count as your labels."
     paste = Field("pasted-labels", "Paste labels", what).area("", "", rows=4, placeholder=f"row,{now.work}\n12,…")
     body = html(
         '<div class="stack mid"><div class="row wrap">{save}</div>{paste}<div class="row">{take}</div></div>',
         save=save,
         paste=paste,
-        take=button("Take them in", "paste-labels", "s", take="pasted-labels"),
+        take=button("Import labels", "paste-labels", "s", take="pasted-labels"),
     )
-    made = fold("Labels out and in", "CSV, JSONL", body, key="labels-out")
+    made = fold("Export and import labels", "CSV, JSONL", body, key="labels-out")
     return html('<section class="panel flush">{f}</section>', f=made)

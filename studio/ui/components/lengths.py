@@ -16,7 +16,7 @@ LEAST = 16
 def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
     """The histogram, the rows that are truncated, and the slider."""
     raised = max(LEAST, -(-stats.longest // 32) * 32)
-    lengths = [("Middle row", stats.middle), ("Longest", stats.longest), ("This row", this)]
+    lengths = [("Median", stats.middle), ("Longest", stats.longest), ("This row", this)]
     return html(
         '<section class="panel stack mid" aria-labelledby="len"><div class="row"><h2 id="len">Lengths of {n:,} rows'
         '</h2><small class="right">max_length</small></div>{chart}<p class="small" data-said aria-live="polite">{said}'
@@ -24,29 +24,29 @@ def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
         n=stats.rows,
         chart=histogram(stats, this),
         said=limit_sentence(stats),
-        raise_=bool(stats.over and raised <= stats.most)
-        and button(f"Raise limit to {raised:,}", "limit", "s", value=raised),
-        planned=by_hand and button("As planned", "limit", "s quiet", value=0, aria_label="Leave the limit to the plan"),
+        raise_=bool(stats.over and raised <= stats.most) and button(f"Raise to {raised:,}", "limit", "s", value=raised),
+        planned=by_hand
+        and button("Use the default", "limit", "s quiet", value=0, aria_label="Use the default maximum length"),
         facts=facts([(name, f"{tokens:,} tokens") for name, tokens in lengths if tokens is not None]),
-        sampled=stats.sampled and html('<p class="muted small">Counted on an even sample of the rows.</p>'),
+        sampled=stats.sampled and html('<p class="muted small">Counted on a sample of the rows.</p>'),
     )
 
 
 def limit_sentence(stats: LengthStats) -> str:
     """The effect of the maximum length. The script updates it while the slider moves."""
-    cut = {0: "no row is cut", 1: "1 row is cut"}.get(stats.over, f"{stats.over:,} rows are cut")
-    return f"At {stats.limit:,} tokens {cut}. What is cut is never learned."
+    cut = {0: "no row is truncated", 1: "1 row is truncated"}.get(stats.over, f"{stats.over:,} rows are truncated")
+    return f"At {stats.limit:,} tokens {cut}. The model never sees the truncated part."
 
 
 def histogram(stats: LengthStats, this: int | None) -> Html:
-    """Bars of rows by length, the bar of this row in colour, and the limit as a slider."""
+    """Bars of rows by length, the bar of this row in color, and the limit as a slider."""
     last = stats.bins[-1][0]
-    cut = "no row is cut" if not stats.over else f"{stats.over:,} cut"
+    cut = "no row is truncated" if not stats.over else f"{stats.over:,} truncated"
     handle = attrs(
         class_="limit",
         role="slider",
         tabindex=0,
-        aria_label="Longest row in tokens",
+        aria_label="Maximum length in tokens",
         aria_valuemin=LEAST,
         aria_valuemax=stats.most,
         aria_valuenow=stats.limit,
@@ -59,11 +59,11 @@ def histogram(stats: LengthStats, this: int | None) -> Html:
     return html(
         '<div class="lengths"{data}><svg class="chart" viewBox="0 0 320 124" role="img"{label}>{bars}<line '
         'class="axis" x1="0" x2="320" y1="100.5" y2="100.5"/><text x="0" y="118">0</text><text x="320" y="118" '
-        'text-anchor="end">{last:,} tokens</text></svg><div{handle}><span{side}>limit <b>{limit:,}</b></span></div>'
+        'text-anchor="end">{last:,} tokens</text></svg><div{handle}><span{side}>max <b>{limit:,}</b></span></div>'
         "</div>",
         data=data,
         label=attrs(
-            aria_label=f"Rows by length: the middle row has {stats.middle} tokens, {stats.over} are longer than "
+            aria_label=f"Rows by length: the median is {stats.middle} tokens, {stats.over} rows are longer than "
             f"{stats.limit}"
         ),
         bars=_bars(stats, this),
@@ -100,7 +100,7 @@ def longest_panel(stats: LengthStats, row: int) -> Html:
         html(
             '<li><span class="grow">Row {n:,}</span>{tag}<span class="num">{tokens:,} tokens</span>{show}</li>',
             n=number,
-            tag=tokens > stats.limit and tag("cut", "warn"),
+            tag=tokens > stats.limit and tag("truncated", "warn"),
             tokens=tokens,
             show=tag("shown")
             if number == row

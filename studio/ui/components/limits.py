@@ -1,17 +1,17 @@
-"""The limits of a public demo in words, shown above the tabs and at the upload."""
+"""The limits of a public demo as sentences, above the tabs and at the upload."""
 
 from studio.schema.limits import MB, Limits
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
 from studio.ui.numbers import duration, size
 
-WHERE = "Your rows and runs are seen only in this browser."
+WHERE = "Only this browser can see your rows and runs."
 
 
 def banner(limits: Limits) -> Html:
     """A banner about the demo: how long data is kept, and the limits."""
     kept = (
-        f"They are deleted {duration(limits.workspace_hours * 3600)} after your last visit."
+        f"The demo deletes them {duration(limits.workspace_hours * 3600)} after your last visit."
         if limits.workspace_hours
         else "The owner of this demo may delete them at any time."
     )
@@ -30,9 +30,9 @@ def sentences(limits: Limits) -> list[str]:
     kinds = {
         "Files": files(limits),
         "Training": _listed(
-            (limits.running_runs, f"{limits.running_runs} running and {limits.waiting_runs} waiting at a time"),
+            (limits.running_runs, f"{limits.running_runs} running and {limits.waiting_runs} queued runs at a time"),
             (limits.run_minutes, f"{limits.run_minutes:g} minutes"),
-            (limits.run_steps, f"{limits.run_steps:,} steps"),
+            (limits.run_steps, f"{limits.run_steps:,} training steps"),
             (limits.run_rows, f"{limits.run_rows:,} training rows"),
         ),
         "Chat": _listed((limits.chat_tokens, f"{limits.chat_tokens:,} tokens per reply")),

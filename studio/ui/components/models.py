@@ -30,7 +30,7 @@ LANGUAGES = {
     "ko": "Korean",
     "multilingual": "many languages",
 }
-LICENCES = {"apache-2.0": "Apache 2.0", "mit": "MIT", "": "not stated", "other": "its own, see the Hub"}
+LICENCES = {"apache-2.0": "Apache 2.0", "mit": "MIT", "": "not stated", "other": "custom, see the Hub"}
 
 
 def licence_words(licence: str) -> str:
@@ -86,13 +86,13 @@ def _here(view: ModelView, download: DownloadState | None) -> Html:
             ),
             track=track(download.done_bytes / whole, label=f"{done} of {total} downloaded"),
         )
-    words = size(info.bytes) if info.bytes else "size not known"
+    words = size(info.bytes) if info.bytes else "size unknown"
     mark: Html | str = html("<span>From the Hub</span>")
     if info.here:
-        mark, words = state("ok", "Here already"), size(info.bytes)
+        mark, words = state("ok", "Downloaded"), size(info.bytes)
     elif download and download.status in ("failed", "cancelled"):
         mark = state("error", "Download failed") if download.status == "failed" else state("idle", "Stopped")
-        words = f"{size(download.done_bytes)} are here"
+        words = f"{size(download.done_bytes)} downloaded"
     elif info.gated:
         mark, words = state("warn", "Gated", "lock"), f"{size(info.bytes)} from the Hub"
     return html("{mark}<small>{words}</small>", mark=mark, words=words)
@@ -102,7 +102,7 @@ def _memory(view: ModelView) -> Html:
     if view.unavailable_reason and view.fits != "too-large":
         return state("idle", "Not for this task", "x")
     if not view.memory_bytes:
-        return state("idle", "Not known yet", "info")
+        return state("idle", "Unknown", "info")
     kind, word, bar = FITS[view.fits]
     done, total = memory_of(view.memory_bytes, view.available_bytes)
     return html(
@@ -120,23 +120,23 @@ def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
     info = view.info
     languages = ", ".join(LANGUAGES.get(each, each) for each in info.languages[:4])
     more = f" and {len(info.languages) - 4} more" if len(info.languages) > 4 else ""
-    template = "Its own" if info.has_chat_template else "None: a plain one is used"
+    template = "Included" if info.has_chat_template else "None: the studio uses a plain one"
     pairs = [
-        ("Licence", licence_words(info.licence)),
+        ("License", licence_words(info.licence)),
         ("Languages", f"{languages}{more}"),
-        ("Can do", ", ".join(titles.get(each, each) for each in info.tasks) or "None of the studio’s tasks"),
-        ("Reads at once", info.context and f"{info.context:,} tokens"),
+        ("Can do", ", ".join(titles.get(each, each) for each in info.tasks) or "None of the tasks here"),
+        ("Context length", info.context and f"{info.context:,} tokens"),
         ("Chat template", info.kind == "causal" and template),
         ("Size on disk" if info.here else "Size to download", info.bytes and size(info.bytes)),
         ("Parameters", info.parameters and count(info.parameters)),
         ("Gated", "Yes" if info.gated else "No"),
         ("Downloads on the Hub", info.downloads and f"{info.downloads:,} a month"),
-        ("Kind", info.architecture),
+        ("Architecture", info.architecture),
         ("Revision", info.revision and html('<span class="mono">{r}</span>', r=info.revision[:7])),
     ]
     context = html(
-        '<p class="small">{n:,} is the context length. The most it reads while training is set in step 3 and is 512 '
-        "unless you change it.</p>",
+        '<p class="small">The model reads up to {n:,} tokens. Training truncates rows at the maximum length: 512 '
+        "tokens unless you change it in the Method tab.</p>",
         n=info.context,
     )
     return html(
@@ -153,7 +153,7 @@ def _words(view: ModelView) -> Html:
     parts = [
         ("Good for", view.good_for),
         ("Not for", view.not_for),
-        ("Worth knowing", view.info.note if view.info.note != view.sentence else ""),
+        ("Note", view.info.note if view.info.note != view.sentence else ""),
     ]
     return html(
         '<div class="stack tight">{parts}</div>',
@@ -164,15 +164,15 @@ def _words(view: ModelView) -> Html:
 def trust_question(view: ModelView) -> Html:
     """The question whether to trust a model with custom code or pickles."""
     warning = html(
-        "<p><b>This model could run a program on this machine.</b> {why}</p><p>Whoever made it could read your files "
-        "and your rows. Allow it only if you know who made it and trust them. It is asked once for each model, and "
-        "again when its code or weights have changed.</p>",
+        "<p><b>This model could run a program on this machine.</b> {why}</p><p>Its authors could read your files "
+        "and your rows. Allow it only if you know and trust them. The studio asks once for each model, and again "
+        "when its code or weights change.</p>",
         why=view.info.needs_trust,
     )
     return html(
         '<div class="stack tight">{note}{check}{button}</div>',
         note=note("warn", warning),
-        check=check_input("understood", "I know who made this model and trust them.", False),
+        check=check_input("understood", "I know the authors of this model and trust them.", False),
         button=button(
             "Allow this model", "trust", "danger", disabled=True, needs="understood", seen=view.info.fingerprint
         ),
@@ -183,25 +183,25 @@ def trust_kept() -> Html:
     """A note that the model is trusted, with a button to withdraw that."""
     return note(
         "warn",
-        html("<p>You allowed this model to run code of its own, or to be read from a pickle.</p>"),
-        button("Allow it no longer", "trust", "s", back="yes"),
+        html("<p>You allowed this model to run its own code or to load pickle files.</p>"),
+        button("Withdraw permission", "trust", "s", back="yes"),
     )
 
 
 def token_form(name: str, has_token: bool) -> Html:
     """The form of a Hub token, for gated models."""
     steps = html(
-        "<p><b>The makers ask you to accept their terms first.</b> Open the model’s page on the Hub ({name}), log in "
-        "and accept; then make a token under Settings, Access Tokens, and put it here.</p>",
+        "<p><b>You must accept the terms of this model first.</b> Open its page on the Hub ({name}), log in and "
+        "accept. Then make a token under Settings, Access Tokens, and paste it here.</p>",
         name=name,
     )
-    field = Field("token", "Hub token", "Kept in a file that only you can read, and sent to the Hub alone.")
+    field = Field("token", "Hub token", "Saved in a file that only you can read. Sent only to the Hub.")
     return html(
         '<div class="stack tight">{note}{kept}{field}<div class="row">{keep}{forget}</div></div>',
         note=note("acc", steps),
-        kept=has_token and html('<p class="muted">A token is kept on this machine. It is never shown again.</p>'),
+        kept=has_token and html('<p class="muted">A token is saved on this machine. It is never shown again.</p>'),
         field=field.text("", "", type="password", placeholder="hf_…"),
-        keep=button("Keep the token", "token", "s", take="token"),
+        keep=button("Save token", "token", "s", take="token"),
         forget=has_token
-        and button("Remove it", "forget-token", "s quiet", confirm="Remove the Hub token from this machine?"),
+        and button("Remove token", "forget-token", "s quiet", confirm="Remove the Hub token from this machine?"),
     )

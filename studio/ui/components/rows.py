@@ -11,7 +11,7 @@ from studio.ui.markup import Html, attrs, html
 
 PAGE = 12
 WIDEST = 100
-"""Maximum number of columns, beside those with a role: a browser takes seconds to draw thousands."""
+"""Maximum number of columns without a role. A browser takes seconds to draw thousands."""
 IGNORE = "ignore"
 CELL = 300
 MARKS = {"empty": "error", "bad-line": "error", "wrong-type": "error", "label-conflict": "error"}

@@ -1,4 +1,4 @@
-"""Review of made rows, each beside its source row."""
+"""Review of synthetic rows, each beside its source row."""
 
 from studio.schema.augmentation import MadeRow, Proposals
 from studio.ui.components.basic import button, tag
@@ -10,25 +10,25 @@ PAGE = 20
 
 
 def review_panel(proposals: Proposals, page: int) -> Html:
-    """A page of made rows with their verdicts, and buttons for all."""
+    """A page of synthetic rows with their verdicts, and buttons for all."""
     kept, waiting, total = proposals.count("kept"), proposals.count("waiting"), len(proposals.rows)
-    skipped = f" For {proposals.skipped:,} rows nothing honest could be made." if proposals.skipped else ""
-    words = f"{waiting:,} wait · {kept:,} kept · {proposals.count('refused'):,} refused"
+    skipped = f" No usable text was found for {rows_words(proposals.skipped)}." if proposals.skipped else ""
+    words = f"{waiting:,} to review · {kept:,} kept · {proposals.count('refused'):,} refused"
     body = html(
-        '<ul class="list made">{rows}</ul><div class="bar foot"><span class="muted small">Marked as made by {by}.'
+        '<ul class="list made">{rows}</ul><div class="bar foot"><span class="muted small">Made by {by}.'
         '{skipped}</span></div><div class="bar foot"><span class="row gap">{all}{none}{forget}</span><span '
         'class="right row">{turn}{use}</span></div>',
         rows=[_proposal(row) for row in proposals.rows[page - 1 : page - 1 + PAGE]],
         by=proposals.made_by,
         skipped=skipped,
-        all=button("Keep all that wait", "keep-made", "s", disabled=not waiting),
-        none=button("Refuse all that wait", "refuse-made", "s", disabled=not waiting),
-        forget=button("Throw away", "forget-made", "s quiet", confirm="Throw away the made rows?"),
+        all=button("Keep all unreviewed", "keep-made", "s", disabled=not waiting),
+        none=button("Refuse all unreviewed", "refuse-made", "s", disabled=not waiting),
+        forget=button("Delete all", "forget-made", "s quiet", confirm="Delete all synthetic rows that were not added?"),
         turn=total > PAGE and page_buttons("made-page", page, total, PAGE),
         use=button(f"Add {rows_words(kept)}", "use-made", "s primary", disabled=not kept),
     )
     side = html('<span class="right muted" role="status">{words}</span>', words=words)
-    return panel("Rows made from yours", "made", body, side)
+    return panel("Synthetic rows", "made", body, side)
 
 
 def _proposal(row: MadeRow) -> Html:
@@ -47,7 +47,7 @@ def _proposal(row: MadeRow) -> Html:
         after=row.after,
         tag=words[row.verdict],
         buttons=[
-            button(word, act, kind, number=row.number, aria_label=f"{word} made row {row.number}", disabled=off)
+            button(word, act, kind, number=row.number, aria_label=f"{word} synthetic row {row.number}", disabled=off)
             for word, act, kind, off in verdicts
         ],
     )

@@ -50,7 +50,7 @@ def _speaker(part: Sequence[TokenView]) -> str:
 def tokens_panel(preview: Preview, limit: int, special: bool) -> Html:
     """One row as tokens."""
     number, learned = len(preview.tokens), sum(token.learned for token in preview.tokens)
-    cut = f"{preview.full_length - number:,} cut off" if preview.truncated else "nothing cut"
+    cut = f"{preview.full_length - number:,} truncated" if preview.truncated else "not truncated"
     label = preview.label if not learned else ""
     answer: Html | str = ""
     if preview.worse:
@@ -62,7 +62,7 @@ def tokens_panel(preview: Preview, limit: int, special: bool) -> Html:
         '<section class="panel flush" tabindex="0" data-arrows{label}><div class="bar"><div class="legend"><span><i '
         'class="sq b"></i>Read <b>{read:,}</b></span><span><i class="sq"></i>Learned <b>{learned}</b></span><span '
         'class="muted">{whole}</span></div><span class="right">{check}</span></div><div class="{plain}">{turns}{cut}'
-        '{answer}</div>{more}<div class="bar foot under" data-under><small>Under the pointer</small><span class="tok">'
+        '{answer}</div>{more}<div class="bar foot under" data-under><small>Pointed at</small><span class="tok">'
         '</span><span class="mono muted"></span><span class="muted"></span><span class="right small">↵ is a line break'
         "</span></div></section>",
         label=attrs(aria_label=f"Row {preview.row} as tokens; left and right arrow keys go to other rows"),
@@ -108,10 +108,10 @@ def _cut_off(preview: Preview) -> Html:
     lost = max(len(preview.beyond), preview.full_length - len(preview.tokens))
     tokens = [*(_token(token) for token in preview.beyond), " …" if lost > len(preview.beyond) else ""]
     return html(
-        '<p class="cut-here" role="separator" aria-label="Cut here: what follows is not seen"><span>cut here, at '
-        "{limit:,} tokens</span></p>{gone}",
+        '<p class="cut-here" role="separator" aria-label="Truncated here: the model does not see the rest">'
+        "<span>truncated here, at {limit:,} tokens</span></p>{gone}",
         limit=preview.limit,
-        gone=_named("Cut off", tag(f"{lost:,} tokens", "warn"), tokens, "turn gone"),
+        gone=_named("Truncated", tag(f"{lost:,} tokens", "warn"), tokens, "turn gone"),
     )
 
 
@@ -121,15 +121,15 @@ def template_panel(preview: Preview) -> Html:
         return Html("")
     small = "special tokens"
     words = (
-        "Names in curly brackets stand for what is in the row; what else is there the model’s tokenizer adds, and "
-        "people never see it."
+        "Names in curly brackets stand for the text of the row. The model’s tokenizer adds the rest, and people never "
+        "see it."
     )
     if preview.templated:
         small = "chat_template · assistant-only loss"
         words = "The model’s own template. Words in angle brackets mark who speaks; people never see them."
     return html(
-        '<section class="panel stack mid" aria-labelledby="tpl"><div class="row"><h2 id="tpl">How a row is put '
-        'together</h2><small class="right">{small}</small></div><p class="muted">{words}</p><pre tabindex="0" '
+        '<section class="panel stack mid" aria-labelledby="tpl"><div class="row"><h2 id="tpl">How a row is '
+        'formatted</h2><small class="right">{small}</small></div><p class="muted">{words}</p><pre tabindex="0" '
         'aria-label="Template">{template}</pre></section>',
         small=small,
         words=words,

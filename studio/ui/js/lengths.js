@@ -13,7 +13,7 @@
     const cut = over === 0 ? "no row is truncated" : over === 1 ? "1 row is truncated" : `${number(over)} rows are truncated`;
     handle.style.left = `${(100 * Math.min(1, at / last)).toFixed(2)}%`;
     handle.setAttribute("aria-valuenow", at);
-    handle.setAttribute("aria-valuetext", `${number(at)} tokens, ${over ? number(over) + " cut" : cut}`);
+    handle.setAttribute("aria-valuetext", `${number(at)} tokens, ${over ? number(over) + " truncated" : cut}`);
     const words = handle.querySelector("span");
     words.classList.toggle("left", at > last / 2);
     words.querySelector("b").textContent = number(at);

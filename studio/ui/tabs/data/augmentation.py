@@ -1,4 +1,4 @@
-"""More from few rows: advice on the number of rows, a learning curve, likely wrong labels, and augmentation.
+"""Data augmentation: advice on the number of rows, a learning curve, likely wrong labels, and augmentation.
 
 Part of the Data tab.
 """
@@ -38,7 +38,7 @@ def draw_curve(visit: Visit) -> None:
 def check_all_rows(visit: Visit) -> None:
     """Check all rows instead of a sample, in a subprocess."""
     chosen, studio = visit.choices, visit.studio
-    job = Job("Looking at every row", total=studio.datasets.get(chosen.dataset).rows)
+    job = Job("Checking all rows", total=studio.datasets.get(chosen.dataset).rows)
     JOBS.take(_key(visit, "whole"))
     JOBS.begin(
         _key(visit, "whole"),
@@ -56,7 +56,7 @@ def _begin(visit: Visit, what: str, work: Callable[..., Any], **options: Any) ->
     """Start a job in the background, so that the page stays responsive."""
     dataset = visit.choices.dataset
     JOBS.take(_key(visit, what))
-    JOBS.begin(_key(visit, what), Job("Getting ready"), lambda job: work(dataset, progress=job.advance, **options))
+    JOBS.begin(_key(visit, what), Job("Preparing"), lambda job: work(dataset, progress=job.advance, **options))
 
 
 def _key(visit: Visit, what: str) -> Key:
@@ -83,7 +83,7 @@ def pick_count(visit: Visit) -> None:
 
 
 def make(visit: Visit) -> None:
-    """Make rows, which wait for a review."""
+    """Make synthetic rows, which wait for a review."""
     extra, propose = visit.choices.extra, visit.studio.augmentation.propose
     way, count = extra.get("way", "spelling"), int(extra.get("make", USUAL))
     wanted = AugmentationRequest(way=way, count=count, model=visit.choices.model or None)
@@ -140,9 +140,9 @@ def _sample(visit: Visit, report: CheckReport) -> Html:
     """A button that checks all rows, where a sample was checked."""
     if report.rows <= SAMPLED or every_row(visit):
         return Html("")
-    words = f"Near copies and languages were looked for in a sample of {SAMPLED:,} rows or so."
-    body = _progress_or_offer(visit, "whole", "Look at every row", words)
-    return html('<section class="panel stack tight" aria-label="A sample was looked at">{body}</section>', body=body)
+    words = f"Near duplicates and languages were checked in a sample of about {SAMPLED:,} rows."
+    body = _progress_or_offer(visit, "whole", "Check all rows", words)
+    return html('<section class="panel stack tight" aria-label="Only a sample was checked">{body}</section>', body=body)
 
 
 def _labels(visit: Visit, report: CheckReport) -> Html:
@@ -150,12 +150,10 @@ def _labels(visit: Visit, report: CheckReport) -> Html:
         return Html("")
     if visit.studio.label_quality.was_judged(visit.choices.dataset) and not _running_job(visit, "judge"):
         has_suspects = any(each.kind == "label-error" for each in report.problems)
-        words = (
-            "The labels were judged: see above." if has_suspects else "The labels were judged: none is likely wrong."
-        )
+        words = "The labels were checked. See above." if has_suspects else "The labels were checked. None looks wrong."
         return stack("Labels", "closer", html('<p class="muted small">{words}</p>', words=words))
-    words = "A small classifier can judge each label, having learned from the other rows."
-    return stack("Labels", "closer", _progress_or_offer(visit, "judge", "Look for wrong labels", words))
+    words = "A small classifier learns from your other rows and checks each label."
+    return stack("Labels", "closer", _progress_or_offer(visit, "judge", "Find wrong labels", words))
 
 
 def _progress_or_offer(visit: Visit, act: str, label: str, words: str, classes: str = "muted small") -> Html:
@@ -172,7 +170,7 @@ def _progress(job: Job, act: str, label: str) -> Html:
     return html(
         '<p class="muted small" role="status">{words} …</p>{track}{poll}',
         words=job.title,
-        track=track(job.share, "", f"{job.title}: {100 * job.share:.0f} percent"),
+        track=track(job.share, "", f"{job.title}: {100 * job.share:.0f}%"),
         poll=poll("look", 600),
     )
 
@@ -188,7 +186,7 @@ def drawn(visit: Visit) -> Html:
         '<div class="cols main-side w400"><div class="stack">{made}</div><div class="stack">{allows}{curve}</div>'
         "</div>",
         made=_made_rows(visit),
-        allows=stack("What your rows allow", "allows", html("<p>{s}</p>", s=allows)),
+        allows=stack("What to expect of your rows", "allows", html("<p>{s}</p>", s=allows)),
         curve=_curve(visit),
     )
 
@@ -203,11 +201,11 @@ def _curve(visit: Visit) -> Html:
             '{chart}<p>{s}</p><div class="row">{b}</div>',
             chart=curve_chart(known),
             s=known.sentence,
-            b=button("Draw it again", "curve", "s quiet"),
+            b=button("Draw the curve again", "curve", "s quiet"),
         )
     else:
         words = (
-            "Trains a small classifier on ever more of your rows, and measures each on rows kept apart. Takes seconds."
+            "Trains a small classifier on more and more of your rows. Measures each on held-out rows. Takes seconds."
         )
         body = _progress_or_offer(visit, "curve", "Draw the learning curve", words, "muted")
     return stack("Would more rows help?", "curve", body, "mid")
@@ -223,7 +221,7 @@ def _made_rows(visit: Visit) -> Html:
     else:
         refused = alert(job.error) if job and job.error else ""
         body = html('<div class="body stack mid">{r}{f}</div>', r=refused, f=_form(visit, proposals))
-    return panel("Rows made from yours", "made", body)
+    return panel("Synthetic rows", "made", body)
 
 
 def _form(visit: Visit, proposals: Proposals) -> Html:
@@ -232,13 +230,13 @@ def _form(visit: Visit, proposals: Proposals) -> Html:
     chosen = next((way for way in able if way.name == extra.get("way")), ways[0])
     choices = [(way.name, way.title, way.unavailable_reason) for way in ways]
     count = int(extra.get("make", USUAL))
-    skipped = f"For {rows_words(proposals.skipped)} nothing honest could be made."
+    skipped = f"No usable text was found for {rows_words(proposals.skipped)}."
     return html(
-        "{none}<p>Made rows are marked as made, wait until you have looked at them, and never stand in validation or "
-        'test. What is expected (the reply, the label) stays as it is.</p>{ways}<p class="muted">{sentence}</p>'
-        '{reasons}<div class="row gap"><label for="f-make">Rows to make</label>{count}{make}</div>',
+        "{none}<p>Synthetic rows are marked, and wait until you have reviewed them. They are never used for validation "
+        'or test. The reply or the label stays the same.</p>{ways}<p class="muted">{sentence}</p>'
+        '{reasons}<div class="row gap"><label for="f-make">Number of rows</label>{count}{make}</div>',
         none=note("warn", skipped) if proposals.skipped else "",
-        ways=segments("way", "way", choices, chosen.name, "Way to make rows"),
+        ways=segments("way", "way", choices, chosen.name, "Augmentation method"),
         sentence=chosen.sentence,
         reasons=[
             html('<p class="muted small">{t}: {w}</p>', t=title, w=reason) for _, title, reason in choices if reason

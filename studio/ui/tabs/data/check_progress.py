@@ -10,7 +10,7 @@ from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
 
 TOLD = 20_000
-"""Rows at the end for which the page says that rows are compared."""
+"""When at most this many rows remain, the page says that rows are compared."""
 MANY = 5_000
 """Minimum number of rows that are checked in a subprocess, after the table is shown."""
 
@@ -47,7 +47,7 @@ def check(visit: Visit) -> None:
     splits = {name: chosen.settings[name] for name in SplitSpec.model_fields if name in chosen.settings}
     JOBS.begin(
         _key(visit, key),
-        Job("Looking", total=record.rows),
+        Job("Checking", total=record.rows),
         lambda job: studio.jobs.check(record.id, chosen.task, job.watch, **splits),
     )
 
@@ -70,20 +70,20 @@ def panel(visit: Visit, record: DatasetRecord) -> Html:
     key = check_key(visit)
     job = JOBS.get(_key(visit, key))
     if visit.choices.extra.get("stopped") == key and job is None:
-        words = "Nobody looked at these rows. Training looks before it starts."
-        return stack("Doctor", "doc", with_button(words, button("Look at the rows", "look-again", "s"), "muted"))
+        words = "These rows have not been checked yet. Training checks them before it starts."
+        return stack("Data checks", "doc", with_button(words, button("Check the rows", "look-again", "s"), "muted"))
     done = min(job.done if job else 0, record.rows)
-    words = f"Looking at {rows_words(record.rows)}" + (f": {done:,} done" if done else " …")
+    words = f"Checking {rows_words(record.rows)}" + (f": {done:,} done" if done else " …")
     if done and done > record.rows - TOLD:
-        words += ". Now they are compared with each other."
+        words += ". Comparing rows with each other."
     body = html(
         '{bar}<p class="muted" role="status">{words}</p><div class="row">{b}</div>{poll}',
         bar=track(done / max(1, record.rows), "", f"{done:,} of {record.rows:,} rows"),
         words=words,
-        b=button("Stop", "stop-looking", "s", aria_label="Stop looking at the rows"),
+        b=button("Stop", "stop-looking", "s", aria_label="Stop checking the rows"),
         poll=poll("check", 400 if job else 100),
     )
-    return stack("Doctor", "doc", body)
+    return stack("Data checks", "doc", body)
 
 
 def _key(visit: Visit, key: str) -> Key:

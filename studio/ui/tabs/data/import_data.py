@@ -49,7 +49,7 @@ def requested_sample(visit: Visit) -> SampleView:
         if sample.name == name:
             return sample
     raise StudioError(
-        "no-such-sample", "There is no sample of that name.", given=name, valid=[each.name for each in samples]
+        "no-such-sample", "There is no sample with this name.", given=name, valid=[each.name for each in samples]
     )
 
 
@@ -123,7 +123,7 @@ def users_model(visit: Visit) -> str:
 
 
 def tasks_here(visit: Visit) -> list[TaskView]:
-    """All tasks, each with the reason why it does not fit the current rows or the chosen model, if any."""
+    """All tasks, each with the reason if it does not fit the current rows or the chosen model."""
     known = [each.id for each in visit.studio.datasets.all()]
     return visit.studio.catalog.tasks(
         users_model(visit), visit.choices.dataset if visit.choices.dataset in known else None
@@ -141,10 +141,10 @@ def choose_task(visit: Visit, task: str) -> None:
         if why:
             raise StudioError(
                 "wrong-model",
-                f"{own} was chosen, and can't do this.",
+                f"The model {own} can't be used for this task.",
                 given=task,
                 valid=why,
-                hint="Choose another model in step 1 first, a starter say.",
+                hint="Choose another model in the Model tab first, for example a starter model.",
             )
     can = [view.info for view in visit.studio.models.all(task) if not view.unavailable_reason]
     made_for_it = sorted(can, key=lambda info: (info.source != "starter", not info.here, len(info.tasks)))
@@ -160,8 +160,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     """The ways to import rows, and the columns that the task needs."""
     body = html(
         '{head}<div class="cols main-side w400"><div class="stack">{drop}<section class="panel flush" '
-        'aria-label="Other ways">{ways}</section>{earlier}</div>{shape}</div>',
-        head=heading("Bring your rows", "One row for each example: what comes in, and what should come out."),
+        'aria-label="Other ways to import">{ways}</section>{earlier}</div>{shape}</div>',
+        head=heading("Import your rows", "One row for each example: the input, and the output that you want."),
         drop=_drop_zone(visit),
         ways=[_paste(visit), _samples(visit), _hub_fold(visit), _label_fold()],
         earlier=_earlier(visit),
@@ -169,7 +169,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     )
     if visit.choices.dataset:
         return body, action_bar("", Primary("Keep these rows", "keep"), back="model")
-    words = "Bring rows first: drop a file, or use a sample."
+    words = "Import rows first: drop a file, or use a sample."
     return body, action_bar(words, Primary("Next: method", disabled=True), back="model")
 
 
@@ -177,7 +177,8 @@ def _drop_zone(visit: Visit) -> Html:
     most = limits.files(visit.limits)
     return html(
         '<section class="drop" data-drop aria-label="Drop files">{i}<h2>Drop files here</h2><p class="muted">CSV, '
-        "TSV, Excel, JSON, JSONL, Parquet, text, Markdown, or a zip of them; several become one dataset.{limit}</p>"
+        "TSV, Excel, JSON, JSONL, Parquet, text, Markdown, or a zip of them. Several files become one "
+        "dataset.{limit}</p>"
         '<label class="btn accent filebtn">Choose a file<input type="file" class="sr" data-file multiple '
         'aria-label="Choose a file"></label><div class="sending" data-sending data-keep aria-live="polite"></div>'
         "</section>",
@@ -227,15 +228,15 @@ def _hub_fold(visit: Visit) -> Html:
     if visit.demo:
         return Html("")
     form = hub_form(import_options.hub_choices(visit), import_options.hub_dataset(visit))
-    return _way(visit, "hub", "A Hub dataset", "by its name, no more rows than you want", form)
+    return _way(visit, "hub", "Hub dataset", "by its name, with a limit of rows", form)
 
 
 def _label_fold() -> Html:
     words = html(
-        "<p>Bring a file with one text a row; a column of labels is not needed. Then open the view <b>Label</b>, "
-        "name your labels, and put one on each row with a key. What is labelled can be trained on.</p>"
+        "<p>Import a file with one text in each row. A label column is not needed. Then open the view <b>Label</b>, "
+        "name your labels, and give each row a label with one key. Train on the labeled rows.</p>"
     )
-    summary = "texts without answers are enough; you add the labels here"
+    summary = "import texts only, then add the labels here"
     return fold("Label from scratch", summary, words, key="way-label")
 
 
@@ -254,12 +255,12 @@ def _earlier(visit: Visit) -> Html:
                 dataset=each.id,
                 aria_label=f"Delete {each.name}",
                 confirm=f"Delete {each.name}: {rows_words(each.rows)} in {each.version} version"
-                f"{'s' if each.version > 1 else ''}, and its labels? Runs that learned from it keep what they learned.",
+                f"{'s' if each.version > 1 else ''}, and its labels? Runs that were trained on it stay.",
             ),
         )
         for each in datasets
     ]
-    return panel("From before", "before", html('<ul class="list opts">{r}</ul>', r=rows)) if datasets else Html("")
+    return panel("Your datasets", "before", html('<ul class="list opts">{r}</ul>', r=rows)) if datasets else Html("")
 
 
 def _shape(visit: Visit) -> Html:
@@ -270,9 +271,9 @@ def _shape(visit: Visit) -> Html:
     rows = [[html("<td>{c}</td>", c=cell) for cell in row] for row in example.example_rows]
     body = html(
         '<table class="wells"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div class="body stack '
-        'tight"><p>The columns may have any name; you say on the next screen which is which.{note}</p><p '
-        'class="muted">A few hundred rows are a good start. More can be added later.</p></div><p class="bar foot '
-        'small">{stay} Nothing is thrown away.</p>',
+        'tight"><p>The columns can have any name. You set their roles on the next screen.{note}</p><p '
+        'class="muted">A few hundred rows are a good start. You can add more later.</p></div><p class="bar foot '
+        'small">{stay} Every version is saved.</p>',
         heads=[html("<th>{r}</th>", r=role) for role in heads],
         rows=[html("<tr>{cells}</tr>", cells=cells) for cells in rows],
         note=example.example_note and f" {example.example_note}",

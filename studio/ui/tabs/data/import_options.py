@@ -40,7 +40,7 @@ def drawn(job: Job) -> tuple[Html, Html]:
     """The tab while files are read."""
     body = html(
         '{head}<div class="cols main-side w400"><div class="stack">{panel}</div></div>',
-        head=heading("Bring your rows", "This takes a moment. You can leave the tab, or the page, and come back."),
+        head=heading("Import your rows", "This takes a moment. You can leave the tab or the page, and come back."),
         panel=under_way(job),
     )
     return body, action_bar("Reading …", Primary("Next: method", disabled=True), back="model")
@@ -52,10 +52,10 @@ def take_files(visit: Visit, files: Uploads) -> DatasetRecord | None:
     if len(tickets) > MOST_FILES:
         raise StudioError(
             "too-large",
-            "So many files can't be sent at once.",
+            "Too many files were sent at once.",
             given=len(tickets),
             valid=f"at most {MOST_FILES:,}",
-            hint="Pack them into a zip.",
+            hint="Put them into a zip file.",
         )
     paths: dict[str, Path] = {}
     for ticket in tickets or [""]:
@@ -95,7 +95,7 @@ def reread(visit: Visit) -> DatasetRecord | None:
     of_hub = record.source.startswith("hf:")
     if record.bytes <= AT_ONCE and not of_hub:
         return studio.datasets.reread(record.id, **how)
-    job = Job(f"Reading {record.name} another way", total=0 if of_hub else record.bytes)
+    job = Job(f"Reading {record.name} again", total=0 if of_hub else record.bytes)
     return _begin(visit, job, lambda job: studio.jobs.reread(record.id, job.watch, **how))
 
 
@@ -105,7 +105,7 @@ def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
     if record.rows <= MANY_ROWS:
         options = CheckOptions(whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length"))
         return studio.checks.fix(record.id, kind, options)
-    job = Job(f"Mending {record.name}")
+    job = Job(f"Fixing {record.name}")
     return _begin(visit, job, lambda job: studio.jobs.fix(record.id, kind, whole, job.watch))
 
 
@@ -130,14 +130,20 @@ def _how(name: str, value: str) -> dict[str, Any]:
 def _whole(text: str) -> int:
     text = text.replace(",", "").replace(" ", "").strip()
     if text and not (text.isdecimal() and text.isascii() and len(text) < 10):
-        raise StudioError("bad-setting", "That is no number of rows.", given=text, valid="1 or more", field="row_limit")
+        raise StudioError(
+            "bad-setting",
+            "The number of rows is not a whole number.",
+            given=text,
+            valid="1 or more, for example 20000",
+            field="row_limit",
+        )
     return int(text or 0)
 
 
 def _begin(visit: Visit, job: Job, do: Callable[[Job], DatasetRecord]) -> DatasetRecord | None:
     """Start a job in the background. There is no dataset yet: `finished` returns it later."""
     if JOBS.begin(key_of(visit), job, do) is not job:
-        raise StudioError("wrong-state", "Something else is being read.", hint="Wait for its end, or cancel it.")
+        raise StudioError("wrong-state", "Another import is running.", hint="Wait until it ends, or cancel it.")
     return None
 
 
@@ -195,7 +201,7 @@ def hub_fetch(visit: Visit) -> None:
     """Download the chosen rows."""
     dataset, chosen, studio = hub_dataset(visit), hub_choices(visit), visit.studio
     if dataset is None:
-        raise StudioError("no-such-dataset", "Name a dataset of the Hub first.", hint="Type its name and press Enter.")
+        raise StudioError("no-such-dataset", "No Hub dataset was named.", hint="Type its name and press Enter.")
     known = list(dataset.configs)
     how: dict[str, Any] = {
         "hub_config": chosen.get("config") or ("default" if "default" in known else known[0]),
@@ -203,5 +209,5 @@ def hub_fetch(visit: Visit) -> None:
         "row_limit": _whole(chosen.get("limit", "")),
     }
     how = {name: value for name, value in how.items() if value}
-    job = Job(f"Fetching {dataset.name} from the Hub")
+    job = Job(f"Downloading {dataset.name} from the Hub")
     _begin(visit, job, lambda job: studio.jobs.add_hub(dataset.name, job.watch, **how))

@@ -1,4 +1,4 @@
-"""Labeling, a part of the Data tab: one row at a time by key, or many at once. Each key press is saved at once."""
+"""Labeling: one row at a time by key, or many at once. Each key press is saved at once. Part of the Data tab."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -134,15 +134,15 @@ def turn(visit: Visit) -> None:
 
 
 def label_many(visit: Visit) -> None:
-    """Give the ticked rows one label."""
-    label, hint = visit.text("many-label", 400), "Choose one first."
+    """Give the selected rows one label."""
+    label, hint = visit.text("many-label", 400), "Choose a label first."
     if not label:
-        raise StudioError("bad-setting", "No label was chosen for the ticked rows.", hint=hint, field="many-label")
+        raise StudioError("bad-setting", "No label was chosen for the selected rows.", hint=hint, field="many-label")
     visit.studio.labels.give_many(visit.choices.dataset, _ticked(visit), label, visit.labeller)
 
 
 def take_suggestions(visit: Visit) -> None:
-    """Give each ticked row its suggested label."""
+    """Give each selected row its suggested label."""
     visit.studio.labels.give_many(visit.choices.dataset, _ticked(visit), "", visit.labeller)
 
 
@@ -271,7 +271,7 @@ def _works(now: Labeling) -> Html:
     options = [(name, title) for name, title, unavailable_reason in now.works if not unavailable_reason]
     if len(options) < 2:
         return Html("")
-    words = "What rows are given"
+    words = "What to add to rows"
     return select_input("label-work", options, now.work, "label-work", class_="s", aria_label=words)
 
 
@@ -280,28 +280,30 @@ def _bar(now: Labeling) -> Html:
     if now.enough:
         return action_bar(now.enough, Primary(words.use, disabled=True), back="model")
     if not now.new:
-        return action_bar("All of it is in the data already.", Primary("Next: method", goto="method"), back="model")
-    more = f"; {STEADY} give a steadier number" if now.done < STEADY else ""
+        return action_bar(
+            f"All {words.counted} are in the dataset already.", Primary("Next: method", goto="method"), back="model"
+        )
+    more = f". With {STEADY}, the score is more reliable" if now.done < STEADY else ""
     message = html("<b>{n:,} {what}</b> are enough to try{more}.", n=now.done, what=words.counted, more=more)
     return action_bar(message, Primary(words.use, "use-labels"), back="model")
 
 
 def _names_form(now: Labeling, columns: tuple[str, ...]) -> Html:
-    help_ = "Short names. The first nine get the keys 1 to 9. More can be added later."
-    labels = Field("labels", "Labels, one a line", help_)
+    help_ = "Short names. The first nine get the keys 1 to 9. You can add more later."
+    labels = Field("labels", "Labels, one per line", help_)
     return html(
         '<div class="row wrap labelwork"><span class="right">{works}</span></div><div class="cols main-side"><section '
-        'class="panel stack" aria-labelledby="which"><h2 id="which">Which labels are there?</h2>{labels}'
+        'class="panel stack" aria-labelledby="which"><h2 id="which">Name your labels</h2>{labels}'
         '<div class="row">{use}</div></section>{column}</div>',
         works=_works(now),
         labels=labels.area("", "", rows=5, placeholder="negative\nneutral\npositive"),
-        use=button("Start labelling", "set-labels", "accent", take="labels"),
+        use=button("Start labeling", "set-labels", "accent", take="labels"),
         column=label_sidebar.columns(now, columns),
     )
 
 
 class Words(NamedTuple):
-    """What rows get, in words."""
+    """Words for what rows get."""
 
     done: str
     use: str
@@ -309,7 +311,7 @@ class Words(NamedTuple):
 
 
 WORDS = {
-    "label": Words("labelled", "Use these labels", "labels"),
+    "label": Words("labeled", "Use these labels", "labels"),
     "reply": Words("with a reply", "Use these replies", "replies"),
     "choice": Words("compared", "Use these choices", "choices"),
 }

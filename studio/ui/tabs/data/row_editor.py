@@ -27,7 +27,7 @@ def panel(visit: Visit) -> Html | str:
         return ""
     return html(
         '<section class="panel stack mid" aria-labelledby="cell"><div class="row"><h2 id="cell">Row {n:,}</h2>'
-        '<span class="right">{close}</span></div><p class="muted">Each change makes a version, and this one stays.</p>'
+        '<span class="right">{close}</span></div><p class="muted">Each change makes a version. This version stays.</p>'
         "{cells}</section>",
         n=row,
         close=button("Close", "close-row", "s", aria_label=f"Close row {row}"),
@@ -38,7 +38,7 @@ def panel(visit: Visit) -> Html | str:
 def _cell(row: int, number: int, column: str, text: str | None) -> Html:
     field = Field(f"cell-{number}", column)
     if text is None:
-        return field.around(html('<p class="muted">Too long to be edited here.</p>'))
+        return field.around(html('<p class="muted">Too long to edit here.</p>'))
     high = min(12, 1 + text.count("\n") + len(text) // LINE)
     return html(
         '{field}<div class="row">{save}</div>',
@@ -47,7 +47,7 @@ def _cell(row: int, number: int, column: str, text: str | None) -> Html:
     )
 
 
-# --- what a person does ---
+# --- actions ---
 
 
 def open_row(visit: Visit) -> None:
@@ -69,7 +69,7 @@ def save_cell(visit: Visit) -> None:
     if not 0 <= number < len(record.columns):
         return
     if visit.choices.extra.get("opened_row") != {"of": record.id, "version": record.version, "row": row}:
-        raise changed("The rows were changed since this row was opened.")
+        raise changed("The rows were changed after this row was opened.")
     text = visit.text(f"cell-{number}", 200_000)
     made = import_options.edit(visit, row, {record.columns[number]: text})
     visit.choose(version=None, page=1 if visit.choices.only else max(1, row - (row - 1) % PAGE), only="")

@@ -42,7 +42,7 @@ VIEWS = (
     ("rows", "Rows", ""),
     ("tokens", "What the model sees", ""),
     ("label", "Label", ""),
-    ("more", "More rows", ""),
+    ("more", "Data augmentation", ""),
     ("versions", "Versions", ""),
 )
 
@@ -86,7 +86,7 @@ def _dataset_view(visit: Visit) -> tuple[Html, Html]:
         case "versions":
             body = versions.drawn(visit)
         case "more" if state.report is None:
-            body = note("", "Say first, in the view Rows, which column is which.")
+            body = note("", "First set the role of each column, in the view Rows.")
         case "more":
             body = augmentation.drawn(visit)
         case "tokens":
@@ -158,17 +158,17 @@ def _head(visit: Visit, record: DatasetRecord) -> Html:
         case "tokens":
             return heading(
                 "What the model sees",
-                "The very tokens that training gets. Grey is read; blue and underlined is what the model learns to "
-                "write.",
+                "The exact tokens that training uses. The model reads the gray ones, and learns to write the blue, "
+                "underlined ones.",
             )
         case "versions":
-            words = "what each version changed, any two side by side, the way back"
+            words = "see what each version changed, compare two, or restore one"
             return heading("Versions", f"{record.name} · {words}")
         case "more":
-            words = "What the number of rows allows, whether more would help, and rows made from yours."
-            return heading("More from few rows", words)
+            words = "What to expect of your rows, whether more would help, and synthetic rows made from them."
+            return heading("Data augmentation", words)
         case "label":
-            return heading("Label rows", f"{record.name} · each key press is kept at once")
+            return heading("Label rows", f"{record.name} · each key press is saved at once")
     note = record.note[:1].lower() + record.note[1:].rstrip(".")
     facts = [rows_words(record.rows), f"{len(record.columns)} columns", size(record.bytes)]
     side = [
@@ -193,7 +193,7 @@ def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
     if before:
         made.append(button(f"Back to version {max(before)}", "version", "s", "undo", version=max(before)))
     if after:
-        made.append(button(f"On to version {min(after)}", "version", "s", version=min(after)))
+        made.append(button(f"Forward to version {min(after)}", "version", "s", version=min(after)))
     return made
 
 
@@ -240,7 +240,7 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
 
 
 def _next(visit: Visit, state: DatasetState) -> Html | str:
-    """What the page requests after the table was drawn: a count of the tokens, and after a while a prepared run."""
+    """What the page requests after the table is drawn: a count of the tokens, later a prepared run."""
     chosen = visit.choices
     if state.waiting or state.report is None or state.record.rows > MOST_COUNTED or not chosen.model:
         return ""
@@ -273,10 +273,10 @@ def _bar(state: DatasetState) -> Html:
     if state.waiting:
         words: Html | str = html("<b>{n}</b>", n=rows_words(state.record.rows))
     elif report is None or report.blocked:
-        words = without_flags(report.blocked) if report else "Say above the table which column is which."
+        words = without_flags(report.blocked) if report else "Set the role of each column, above the table."
         primary = Primary("Next: method", disabled=True)
     else:
         warned = any(each.severity != "note" for each in report.problems)
-        more = " · the doctor’s warnings do not stop you" if warned else " can be used"
+        more = " can be used · warnings do not stop you" if warned else " can be used"
         words = html("<b>{n}</b>{w}", n=rows_words(report.usable), w=more)
     return action_bar(words, primary, back="model")

@@ -10,9 +10,9 @@ from studio.ui.markup import Html, html
 from studio.ui.session import Visit
 
 WAYS = {
-    "group_column": "By a group that stays together",
-    "time_column": "By time: the latest rows are held back",
-    "split_column": "As a column says",
+    "group_column": "By group: rows of a group stay together",
+    "time_column": "By time: hold out the latest rows",
+    "split_column": "By a split column",
 }
 FIELDS = tuple(name for name in SplitSpec.model_fields if name != "seed")
 
@@ -24,7 +24,7 @@ def chosen(visit: Visit) -> dict[str, Any]:
 
 
 def counts(visit: Visit) -> tuple[SplitCounts | None, StudioError | None]:
-    """Rows of each split, or why they can't be split so."""
+    """Rows of each split, or why these settings can't split them."""
     try:
         return visit.studio.datasets.splits(visit.choices.dataset, **chosen(visit)), None
     except StudioError as error:
@@ -35,18 +35,22 @@ def fields(visit: Visit, record: DatasetRecord) -> Html:
     """The form of the split settings."""
     now = chosen(visit)
     way = next((name for name in WAYS if now.get(name)), visit.choices.extra.get("way") or "")
-    own = f"As the file says, in {record.split_column}" if record.split_column else "At random, equal texts together"
+    own = (
+        f"By the file's own column {record.split_column}"
+        if record.split_column
+        else "At random; equal texts stay together"
+    )
     columns = [("", "Choose a column"), *((each, each) for each in record.columns)]
     if way == "split_column":
-        columns.append(("none", "None: at random after all"))
-    stable = "A row keeps its part whatever rows come or go (shares are met about)"
+        columns.append(("none", "None: split at random"))
+    stable = "Keep each row in its split when rows are added or removed (fractions become approximate)"
     return html(
         '<div class="stack mid">{way}{column}<div class="cols c2">{a}{b}</div>{stable}'
         '<div class="row">{done}</div></div>',
-        way=Field("way", "Divide").select([("", own), *WAYS.items()], way, "split-way"),
+        way=Field("way", "How to split").select([("", own), *WAYS.items()], way, "split-way"),
         column=way in WAYS and Field(way, "Column").select(columns, now.get(way, ""), "split-column"),
-        a=_share(visit, "validation_share", "Validation, in percent"),
-        b=_share(visit, "test_share", "Test, in percent"),
+        a=_share(visit, "validation_share", "Validation (%)"),
+        b=_share(visit, "test_share", "Test (%)"),
         stable=check_input("stable_splits", stable, bool(now.get("stable_splits")), "split-stable"),
         done=button("Done", "shares", "s"),
     )
@@ -55,7 +59,7 @@ def fields(visit: Visit, record: DatasetRecord) -> Html:
 def _share(visit: Visit, name: str, label: str) -> Html:
     value = visit.choices.settings.get(name)
     percent = "" if value is None else f"{value * 100:g}"
-    field = Field(name, label, "0 to 50. Empty: by the number of rows.")
+    field = Field(name, label, "0 to 50. Empty: depends on the number of rows.")
     return field.text(percent, "share", inputmode="decimal")
 
 
@@ -71,7 +75,11 @@ def set_share(visit: Visit) -> None:
         _keep(visit, {name: float(text) / 100 if text else None})
     except ValueError:
         raise StudioError(
-            "bad-setting", "A share is a number of percent.", given=text, valid="0 to 50", field=name
+            "bad-setting",
+            "The fraction of a split is not a number.",
+            given=text,
+            valid="a percentage from 0 to 50, for example 10",
+            field=name,
         ) from None
 
 
@@ -95,7 +103,7 @@ def set_stable(visit: Visit) -> None:
 
 
 def _keep(visit: Visit, changes: dict[str, Any]) -> None:
-    """Save the settings, unless the rows can't be split so."""
+    """Save the settings, unless they can't split the rows."""
     if not set(changes) <= set(FIELDS):
         return
     now = {name: value for name, value in {**chosen(visit), **changes}.items() if value not in (None, "", False)}

@@ -25,7 +25,7 @@ def of_this_dataset(act: Callable[[Visit], None]) -> Callable[[Visit], None]:
     def done(visit: Visit) -> None:
         dataset = visit.text("about", 200).partition(" ")[0]
         if dataset and dataset != visit.choices.dataset:
-            raise changed("Another dataset was opened since this page was drawn.")
+            raise changed("Another dataset was opened after this page was drawn.")
         act(visit)
 
     return done
@@ -37,7 +37,7 @@ def require_same(visit: Visit, rows: Sequence[int]) -> None:
     if not version.isdecimal() or int(version) == visit.studio.datasets.get(dataset).version:
         return
     if not all(_same(visit, dataset, int(version), row) for row in rows):
-        raise changed("The rows were changed since this page was drawn: there is another one at this number now.")
+        raise changed("The rows were changed after this page was drawn. This number is another row now.")
 
 
 def _same(visit: Visit, dataset: str, version: int, row: int) -> bool:
@@ -50,4 +50,4 @@ def _same(visit: Visit, dataset: str, version: int, row: int) -> bool:
 
 def changed(words: str) -> StudioError:
     """The error for a stale action."""
-    return StudioError("wrong-state", words, hint="Nothing was done. Look at what is drawn now, then do it again.")
+    return StudioError("wrong-state", words, hint="Nothing was changed. Check what the page shows now, then try again.")

@@ -1,4 +1,4 @@
-"""2 Data: import of rows, roles of columns, and data checks."""
+"""Data: import of rows, roles of columns, and data checks."""
 
 from contextlib import suppress
 
@@ -49,7 +49,7 @@ def wire(c: Components, shell: PageShell) -> None:
     c.wire(shell, {name: shell.then_drawn(of_this_dataset(act)) for name, act in acts.items()})
 
 
-# --- what a person does ---
+# --- actions ---
 
 
 def pick_view(visit: Visit) -> None:

@@ -76,9 +76,9 @@ def drawn(visit: Visit, readable: bool) -> Html:
     """The row as tokens, and the lengths of all. The tokenizer is loaded after the view was drawn."""
     chosen = visit.choices
     if not readable:
-        return note("", "Say first, in the view Rows, which column is which.")
+        return note("", "First set the role of each column, in the view Rows.")
     if not chosen.model:
-        return note("", "Choose a model in step 1: each model cuts text into its own tokens.")
+        return note("", "Choose a model in the Model tab. Each model splits text into tokens in its own way.")
     if chosen.extra.get("counted") != _key(visit):
         return html(
             '<section class="panel"><p class="muted" role="status">Loading the model’s tokenizer …</p></section>{poll}',

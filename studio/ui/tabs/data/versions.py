@@ -22,7 +22,7 @@ def drawn(visit: Visit) -> Html:
     known = visit.studio.versions.all(record.id)
     return html(
         '<div class="stack"><section class="panel flush" aria-label="Versions"><ul class="list opts">{rows}</ul>'
-        '<p class="bar foot small">Nothing is thrown away: each version stays until the dataset is deleted.</p>'
+        '<p class="bar foot small">Each version stays until you delete the dataset.</p>'
         "</section>{compared}</div>",
         rows=[_version(each, record) for each in reversed(known)],
         compared=_compared(visit, known) if len(known) > 1 else "",
@@ -39,7 +39,7 @@ def _version(each: DatasetRecord, current: DatasetRecord) -> Html:
         rows=rows_words(each.rows),
         when=ago(each.created),
         note=each.note,
-        back=not here and button("Use this one", "version", "s", version=each.version, aria_label=name, stay="yes"),
+        back=not here and button("Use this version", "version", "s", version=each.version, aria_label=name, stay="yes"),
     )
 
 
@@ -77,7 +77,7 @@ def _progress(visit: Visit, key: Key) -> Html:
     """The progress of a comparison of many rows in a subprocess. The page polls it."""
     job = JOBS.get(key)
     if visit.choices.extra.get("not_compared") == key[1] and job is None:
-        return with_button("These two were not compared.", button("Compare them", "compare-again", "s"), "muted")
+        return with_button("These versions have not been compared.", button("Compare", "compare-again", "s"), "muted")
     return html(
         '<p class="muted" role="status">Comparing{s} …</p><div class="row">{b}</div>{poll}',
         s=f": {job.seconds:.0f} s" if job else "",
@@ -91,7 +91,7 @@ def _key(visit: Visit, before: int, after: int) -> Key:
 
 
 def _columns(comparison: Comparison) -> Html | str:
-    words = [("New columns", comparison.columns_added), ("Columns that are gone", comparison.columns_removed)]
+    words = [("New columns", comparison.columns_added), ("Removed columns", comparison.columns_removed)]
     sentences = [f"{title}: {', '.join(names)}." for title, names in words if names]
     return html('<p class="body muted">{s}</p>', s=" ".join(sentences)) if sentences else ""
 
@@ -103,7 +103,7 @@ def _table(comparison: Comparison) -> Html:
     return html(
         '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows that differ, scrolls sideways"><table '
         'class="grid-table compared"{style}><colgroup><col style="width:72px"><col style="width:96px">{cols}</colgroup>'
-        '<thead><tr><th>Row</th><th><span class="sr">What happened</span></th>{heads}</tr></thead>'
+        '<thead><tr><th>Row</th><th><span class="sr">Change</span></th>{heads}</tr></thead>'
         "<tbody>{rows}</tbody></table></div>",
         style=attrs(style=f"min-width:{wide}px"),
         cols=[Html("<col>") for _ in comparison.columns],
@@ -131,8 +131,8 @@ def _cell(change: RowChange, column: str) -> Html:
     before, after = change.changed[column]
     return html(
         '<td class="changed"><del>{before}</del> <ins>{after}</ins></td>',
-        before=before[:CELL] or "nothing",
-        after=after[:CELL] or "nothing",
+        before=before[:CELL] or "empty",
+        after=after[:CELL] or "empty",
     )
 
 

@@ -1,4 +1,4 @@
-"""The first page: choice of a task, or a sample with one click. Part of the Model tab."""
+"""The first page: a task to choose, or a sample to use with one click. Part of the Model tab."""
 
 from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
 from studio.ui.components.layout import panel
@@ -9,7 +9,7 @@ from studio.ui.tabs.data.import_data import choose_task, requested_sample, tasks
 
 
 def use_sample(visit: Visit) -> None:
-    """Fill steps 1 to 3 with a sample, and open step 3."""
+    """Fill the tabs Model, Data and Method with a sample, and open Method."""
     sample = requested_sample(visit)
     choose_task(visit, sample.task)
     record = visit.studio.datasets.add_sample(sample.name)
@@ -20,7 +20,7 @@ def use_sample(visit: Visit) -> None:
 
 def bar() -> Html:
     """The action bar of the first page."""
-    return action_bar("Pick a task, or use a sample.", Primary("Next: data", disabled=True))
+    return action_bar("Choose a task, or use a sample.", Primary("Next: data", disabled=True))
 
 
 def drawn(visit: Visit) -> Html:
@@ -32,7 +32,7 @@ def drawn(visit: Visit) -> Html:
     ]
     return html(
         "{head}{cards}{samples}{machine}",
-        head=heading(question, "Pick the kind of work. You can change it later."),
+        head=heading(question, "Choose a task. You can change it later."),
         cards=cards("task", "task", choices, "", aria_label=question, class_=columns),
         samples=samples_panel(visit, {each.name: each.title for each in tasks}),
         machine=_machine(visit),
@@ -54,11 +54,11 @@ def samples_panel(visit: Visit, titles: dict[str, str]) -> Html:
         for each in visit.studio.datasets.samples()
     ]
     table = html(
-        '<table class="samples"><thead class="sr"><tr><th>Sample</th><th>Task</th><th>What it holds</th><th>Rows</th>'
+        '<table class="samples"><thead class="sr"><tr><th>Sample</th><th>Task</th><th>Content</th><th>Rows</th>'
         "<th>Use</th></tr></thead><tbody>{rows}</tbody></table>",
         rows=rows,
     )
-    side = Html('<span class="muted hide-s">One click fills steps 1 to 3 and leads to Start.</span>')
+    side = Html('<span class="muted hide-s">One click fills Model, Data and Method. Then press Start.</span>')
     return panel("Or try it with sample data", "sample", table, side)
 
 
@@ -68,5 +68,5 @@ def _machine(visit: Visit) -> Html:
         "</span></p>",
         icon=icon("chip"),
         words=visit.studio.machine.facts().sentence(),
-        stay="Others do not see your rows." if visit.demo else "Your rows stay on it.",
+        stay="Other visitors do not see your rows." if visit.demo else "Your rows stay on this machine.",
     )

@@ -1,4 +1,4 @@
-"""1 Model: the task and the base model."""
+"""Model: the task and the base model."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def wire(c: Components, shell: PageShell) -> None:
     c.wire(shell, {**acts, "look": shell.drawn, "sample": onboarding.use_sample, "hub": search})
 
 
-# --- what a person does ---
+# --- actions ---
 
 
 def pick_task(visit: Visit) -> None:
@@ -52,10 +52,10 @@ def pick_task(visit: Visit) -> None:
     if task and task.unavailable_reason:
         raise StudioError(
             "wrong-model",
-            f"{task.title} is not on offer now.",
+            f"The task {task.title} is not available.",
             given=task.name,
             valid=task.unavailable_reason,
-            hint="Choose another model, or bring other rows.",
+            hint="Choose another model, or import other rows.",
         )
     choose_task(visit, visit.text("value"))
 
@@ -106,7 +106,7 @@ def forget_token(visit: Visit) -> None:
     visit.studio.models.set_hub_token("")
 
 
-# --- what is shown ---
+# --- views ---
 
 
 def _models(visit: Visit, c: Components) -> dict[Any, Any]:
@@ -119,7 +119,7 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     if view is None and chosen.model:
         view, error = _chosen_model(visit)
         models = [view, *models] if view else models
-    words = "It learns from your data. The original stays as it is, so that you can compare."
+    words = "Training makes a copy that learns from your data. The original stays unchanged, so you can compare both."
     body = html(
         '{head}{task}<div class="cols main-side"><section class="panel flush" aria-labelledby="can">{list}{search}'
         '</section><section class="panel stack" aria-labelledby="about">{details}</section></div>{poll}',
@@ -156,7 +156,7 @@ def _hub_results(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
     except StudioError as error:
         return [], html('<div class="body">{note}</div>', note=note("warn", error.message))
     hub_models = [each for each in views if each.info.name not in known]
-    words = html('<p class="bar muted">No other model of the Hub has “{text}” in its name.</p>', text=text)
+    words = html('<p class="bar muted">The Hub has no other model with “{text}” in its name.</p>', text=text)
     return hub_models, "" if hub_models else words
 
 
@@ -165,8 +165,8 @@ def _task_segments(visit: Visit) -> Html:
     off = {each.name: each for each in tasks if each.unavailable_reason and each.name != visit.choices.task}
     choices = [(each.name, each.title, each.unavailable_reason if each.name in off else "") for each in tasks]
     reasons = html(
-        '<details class="small muted" data-key="off-tasks"><summary>{n} can’t be chosen now</summary>{why}</details>',
-        n="One" if len(off) == 1 else f"{len(off)} of them",
+        '<details class="small muted" data-key="off-tasks"><summary>{n} not available: why?</summary>{why}</details>',
+        n="1 task is" if len(off) == 1 else f"{len(off)} tasks are",
         why=[
             html('<p class="small"><b>{t}</b>: {w}</p>', t=task.title, w=task.unavailable_reason)
             for task in off.values()
@@ -182,11 +182,12 @@ def _task_segments(visit: Visit) -> Html:
 def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadState]) -> Html:
     can = sum(not each.unavailable_reason for each in models)
     return html(
-        '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} can do this here{not_}</span></div>'
+        '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} available for this task{not_}</span>'
+        "</div>"
         '<div class="mcols hide-s" aria-hidden="true"><span class="c-radio"></span><span class="grow">Model</span>'
-        '<span class="c-dl">Download</span><span class="c-mem">Memory to train, LoRA</span></div>{rows}',
+        '<span class="c-dl">Download</span><span class="c-mem">Memory to train (LoRA)</span></div>{rows}',
         can=can,
-        not_=f", {len(models) - can} say why not" if can < len(models) else "",
+        not_=f", {len(models) - can} not" if can < len(models) else "",
         rows=model_rows(models, visit.choices.model, downloads, "Models"),
     )
 
@@ -224,7 +225,7 @@ def _unanswered(visit: Visit, error: StudioError) -> Html:
     return html(
         '<div><h2 id="about">{title}</h2>{small}</div>{alert}{token}',
         title=kept.rpartition("/")[2] if kept else "No model chosen",
-        small=kept and html("<small>{n}, your choice, is kept.</small>", n=kept),
+        small=kept and html("<small>{n} stays selected.</small>", n=kept),
         alert=alert(error),
         token=error.code == "gated-model" and token_form(kept, visit.studio.models.has_hub_token()),
     )
@@ -234,7 +235,7 @@ def _details(visit: Visit, view: ModelView | None, downloads: dict[str, Download
     if view is None:
         return html(
             '<div><h2 id="about">No model chosen</h2></div><p class="muted">Choose one on the left to see its '
-            "licence, size and limits.</p>"
+            "license, size and limits.</p>"
         )
     parts = [model_details(view, {task.name: task.title for task in visit.studio.catalog.tasks()})]
     if visit.demo:
@@ -261,12 +262,12 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
         reason = html("{n} · {t} · nothing to download", n=name, t=title)
     elif download and download.status == "running":
         done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
-        reason = html("{n}: {d} of {t} are here. You can go on meanwhile.", n=name, d=done, t=total)
+        reason = html("{n}: {d} of {t} downloaded. You can use the other tabs meanwhile.", n=name, d=done, t=total)
     elif info.gated and not visit.studio.models.has_hub_token():
-        reason, primary = html("{n} needs a Hub token, on the right.", n=name), Primary(get, disabled=True)
+        reason, primary = html("{n} needs a Hub token. Add it on the right.", n=name), Primary(get, disabled=True)
     else:
         parameters = count(info.parameters) if info.parameters else "unknown"
-        reason = html("{n} is not here yet · {p} parameters", n=name, p=parameters)
+        reason = html("{n} is not downloaded yet · {p} parameters", n=name, p=parameters)
         primary = Primary(get, "download")
     return action_bar(reason, primary)
 
@@ -275,11 +276,11 @@ def _blocked_reason(visit: Visit, view: ModelView | None) -> Html | str:
     """Why the next step is not available with this model; empty when it is."""
     if view is None:
         name = visit.choices.model
-        words = "<b>{n}</b> can’t be looked at just now: the reason is on the right."
+        words = "<b>{n}</b> can’t be inspected now. The reason is on the right."
         return html(words, n=name) if name else "Choose a model."
     name_html = html("<b>{t}</b>", t=view.info.title)
     if view.unavailable_reason:
         return html("{n}: {why}", n=name_html, why=view.unavailable_reason)
     if view.info.needs_trust and not view.trusted and not visit.demo:
-        return html("{n} is not loaded before you allow it, on the right.", n=name_html)
+        return html("{n} needs your permission to run. Give it on the right.", n=name_html)
     return ""
