@@ -72,7 +72,7 @@ def test_what_can_not_be_made_is_refused_in_words(studio: Studio, tmp_path: Path
         studio.augmentation.decide(data.id, "kept", [4])
     book = tmp_path / "book.txt"
     book.write_text("\n".join(f"This is line {number} of a book that is learned as it stands." for number in range(60)))
-    with pytest.raises(StudioError, match="no rows can be made"):
+    with pytest.raises(StudioError, match="does not work for this task"):
         studio.augmentation.propose(studio.datasets.add_file(book).id, AugmentationRequest(way="spelling", count=5))
     ways = {way.name: way.unavailable_reason for way in studio.augmentation.ways(data.id, "starter-classify")}
     assert ways["spelling"] == "" and "model" in ways["paraphrase"]
@@ -84,7 +84,9 @@ def test_the_number_of_rows_says_what_to_expect() -> None:
     assert "plenty" in what_rows_allow(5_000)
     few = what_rows_allow(20, {"a": 17, "b": 3})
     assert "The rarest label is b, with 3 rows" in few and "2 labels" in few
-    assert what_rows_allow(900, kinds=3).startswith("900 rows for 3 labels, about 300 for each: enough for most labels.")
+    assert what_rows_allow(900, kinds=3).startswith(
+        "900 rows for 3 labels, about 300 for each: enough for most labels."
+    )
     assert "too few for reliable results" in what_rows_allow(9, {"a": 3, "b": 3, "c": 3})
 
 
