@@ -9,11 +9,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check": ("studio check rows.csv", "studio check rows.csv --task chat --map question=prompt --map answer=reply"),
     "preview": (
         "studio preview rows.csv --model starter-chat --row 5",
-        "studio preview last --model starter-chat --batch",
+        "studio preview rows.csv --model starter-chat --batch",
     ),
     "learning-curve": ("studio learning-curve rows.csv --task classification",),
     "augment": ("studio augment rows.csv --count 20", "studio augment last --keep 1,4,9 --use"),
-    "estimate": ("studio estimate rows.csv --model starter-chat", "studio estimate last --model starter-chat --probe"),
+    "estimate": (
+        "studio estimate rows.csv --model starter-chat",
+        "studio estimate rows.csv --model starter-chat --probe",
+    ),
     "search": ("studio search rows.csv --model starter-chat --trials 6", "studio search --on last"),
     "train": (
         "studio train rows.csv --model starter-chat",

@@ -80,7 +80,7 @@ def _show_lengths(context: Context, stats: LengthStats) -> None:
     counted = " of a sample" if stats.sampled else ""
     context.say(
         f"{rows(stats.rows)}{counted}: median {stats.middle:,} tokens, maximum {stats.longest:,}. "
-        f"{stats.over:,} are longer than {stats.limit:,} and are truncated"
+        f"Truncated at {stats.limit:,} tokens: {rows(stats.over)}"
     )
     table = context.table("Row", "Tokens", "", right=("Row", "Tokens"))
     for row, tokens in stats.longest_rows[:SHOWN]:
