@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.host.host import Host
 from studio.models import disable_hub_access
-from studio.schema.host import Ready
+from studio.schema.host_responses import Ready
 from studio.store import Home
 
 

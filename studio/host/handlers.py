@@ -11,7 +11,6 @@ from studio.host.cancelled import Stopped
 from studio.schema.errors import StudioError
 from studio.schema.host import (
     Chat,
-    Chunk,
     Classify,
     CountTokens,
     DrawCurve,
@@ -22,7 +21,6 @@ from studio.schema.host import (
     JudgeLabels,
     Lengths,
     Load,
-    Moved,
     Ping,
     Predict,
     PreviewRow,
@@ -32,6 +30,7 @@ from studio.schema.host import (
     Unload,
     Write,
 )
+from studio.schema.host_responses import Chunk, Moved
 
 if TYPE_CHECKING:
     from studio.host.host import Host

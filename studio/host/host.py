@@ -26,19 +26,8 @@ from studio.inference.templates import remember_in
 from studio.machine.cores import leave_a_core, use_all_cores, use_one_core
 from studio.machine.process_limits import is_out_of_memory
 from studio.schema.errors import StudioError
-from studio.schema.host import (
-    REQUEST,
-    AnyRequest,
-    AnySaid,
-    CountTokens,
-    Done,
-    Failed,
-    Lengths,
-    Moved,
-    Ping,
-    PreviewRow,
-    Stop,
-)
+from studio.schema.host import REQUEST, AnyRequest, CountTokens, Lengths, Ping, PreviewRow, Stop
+from studio.schema.host_responses import AnyResponse, Done, Failed, Moved
 from studio.store import Home
 
 T = TypeVar("T")
@@ -77,7 +66,7 @@ class Host:
         """The id of the request that is running now, or of one of the open chats."""
         return self._running[-1] if self._running else self.chats.first
 
-    def send(self, message: AnySaid) -> None:
+    def send(self, message: AnyResponse) -> None:
         """Write one message to stdout."""
         with self._writing:
             self._out.write(message.model_dump_json() + "\n")

@@ -1,4 +1,4 @@
-"""Messages to the model host and from it: one JSON document a line, each of these models one kind of line."""
+"""Requests to the model host: one JSON document a line. host_responses.py has what it answers."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from studio.schema.base import FrozenModel
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitCounts
 from studio.schema.models import ModelInfo
-from studio.schema.report import Answer, ChatSettings, Report
+from studio.schema.report import ChatSettings, Report
 from studio.schema.runs import RunSpec
 
 
@@ -337,70 +337,6 @@ AnyRequest = Annotated[
     Field(discriminator="op"),
 ]
 REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(AnyRequest)
-
-
-class Ready(FrozenModel):
-    """The first line: the host reads requests."""
-
-    event: Literal["ready"] = "ready"
-    pid: int
-    """Process id of the host."""
-
-
-class Chunk(FrozenModel):
-    """A piece of a reply."""
-
-    event: Literal["chunk"] = "chunk"
-    id: str
-    """Id of the request."""
-    who: Literal["base", "tuned"]
-    """The model that replies."""
-    text: str
-    """The whole reply so far."""
-    done: bool = False
-    """The reply is complete."""
-    answer: Answer | None = None
-    """The complete reply, when `done`."""
-
-
-class Moved(FrozenModel):
-    """Progress of long work."""
-
-    event: Literal["progress"] = "progress"
-    id: str
-    """Id of the request."""
-    done: int
-    """Units of work that are done."""
-    total: int
-    """Units of work in all."""
-    message: str = ""
-    """What the host does, in words."""
-
-
-class Done(FrozenModel):
-    """A request is complete."""
-
-    event: Literal["done"] = "done"
-    id: str
-    """Id of the request."""
-    stopped: bool = False
-    """It was canceled."""
-    result: dict[str, Any] = Field(default_factory=dict)
-    """The result, by name."""
-
-
-class Failed(FrozenModel):
-    """A request was refused or failed."""
-
-    event: Literal["error"] = "error"
-    id: str | None
-    """Id of the request. None when it could not be read."""
-    error: dict[str, Any]
-    """`StudioError.to_dict()`."""
-
-
-AnySaid = Annotated[Ready | Chunk | Moved | Done | Failed, Field(discriminator="event")]
-SAID: TypeAdapter[AnySaid] = TypeAdapter(AnySaid)
 
 
 def request_line(request: AnyRequest) -> bytes:

@@ -17,7 +17,8 @@ from made_runs import CHAT_ROWS, chat_run, label_run, rows_file, starter, tiny_l
 from studio.host.host import Host
 from studio.inference.model_cache import ModelCache
 from studio.schema.errors import StudioError
-from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, RunRef
+from studio.schema.host import REQUEST, RunRef
+from studio.schema.host_responses import RESPONSE, Chunk, Done, Failed, Moved
 from studio.schema.models import ModelInfo
 from studio.schema.report import Answer, Preview, Report
 from studio.services.model_host.client import HostClient
@@ -45,7 +46,7 @@ class Client:
         with self.process.stdout as lines:
             for line in lines:
                 with self.news:
-                    self.said.append(SAID.validate_json(line))
+                    self.said.append(RESPONSE.validate_json(line))
                     self.news.notify_all()
 
     def send(self, op: str, name: str, **fields: Any) -> None:
@@ -295,7 +296,7 @@ def test_memory_that_runs_out_is_said_in_plain_words(tmp_path: Path) -> None:
     host.model_cache = Full()
     info = {"name": "m", "title": "M", "source": "folder", "kind": "causal"}
     host.answer(REQUEST.validate_python({"op": "count_tokens", "id": "1", "info": info, "texts": ["a"]}))
-    said = SAID.validate_json(out.lines[-1])
+    said = RESPONSE.validate_json(out.lines[-1])
     assert isinstance(said, Failed) and said.error["code"] == "out-of-memory"
 
 

@@ -12,7 +12,7 @@ from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.host import Chunk, Done
+from studio.schema.host_responses import Chunk, Done
 from studio.schema.report import Answer, ChatSettings
 from studio.schema.runs import RunSpec
 from studio.services.model_host import client

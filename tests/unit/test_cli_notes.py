@@ -45,7 +45,9 @@ def sheets(folder: Path) -> Path:
 
 
 STRANGE = {
-    "two columns of one name": Strange(twice, "Two columns are called question. The later one is now called question (2)."),
+    "two columns of one name": Strange(
+        twice, "Two columns are called question. The later one is now called question (2)."
+    ),
     "not UTF-8": Strange(accents, "Read as cp1252, because it is not UTF-8. Check that accents are correct."),
     "another sheet": Strange(sheets, "Read from the sheet Rows. Not read: Others."),
 }

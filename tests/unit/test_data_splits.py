@@ -143,7 +143,8 @@ def test_the_sentence_says_shares_and_that_evaluate_uses_validation() -> None:
     assert default_fractions(500).because == "Default for 400 rows or more: train 85%, validation 10%, test 5%."
     middle = default_fractions(100).because
     assert (
-        middle.startswith("Default for 40 to 399 rows: train 85%, validation 15%.") and "Evaluate uses validation" in middle
+        middle.startswith("Default for 40 to 399 rows: train 85%, validation 15%.")
+        and "Evaluate uses validation" in middle
     )
 
 

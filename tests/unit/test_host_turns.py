@@ -11,7 +11,8 @@ import pytest
 
 from studio.host.inbox import Inbox
 from studio.schema.errors import StudioError
-from studio.schema.host import REQUEST, Chunk, Done, request_line
+from studio.schema.host import REQUEST, request_line
+from studio.schema.host_responses import Chunk, Done
 from studio.schema.limits import DEMO
 from studio.services.model_host.client import PER_ADDRESS, WAITING_JOBS, HostClient, Places
 from studio.services.model_host.exchange import Exchange

@@ -116,7 +116,7 @@ def test_agreement_is_cohens_kappa_on_rows_that_both_saw(studio: Studio, dataset
     assert (found.first, found.second, found.rows, found.same) == ("Ann", "Ben", 20, 16)
     assert found.kappa == pytest.approx(0.6)
     assert found.differ == (1, 2, 3, 4)
-    assert "16 of 20 rows alike" in found.sentence and "0.60" in found.sentence
+    assert "16 of 20 rows have the same label" in found.sentence and "0.60" in found.sentence
 
 
 def test_rows_on_which_two_people_differ_can_be_listed(studio: Studio, dataset: str) -> None:

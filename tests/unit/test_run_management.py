@@ -131,7 +131,8 @@ def test_what_is_said_of_a_run_is_written_into_its_folder(studio: Studio) -> Non
 def test_the_disk_used_by_each_part_is_told_and_checkpoints_go_alone(studio: Studio) -> None:
     run = made(studio)
     parts = studio.saved.size_by_part(run)
-    assert parts["fine-tuned model"] == 5008 and parts["checkpoints"] == 10 and sum(parts.values()) == studio.runs.size(run)
+    assert parts["fine-tuned model"] == 5008 and parts["checkpoints"] == 10
+    assert sum(parts.values()) == studio.runs.size(run)
     studio.saved.remove_checkpoints(run)
     assert studio.saved.size_by_part(run)["checkpoints"] == 0 and studio.runs.checkpoints(run) == []
     assert studio.runs.get(run).has_result and curve(studio, run)

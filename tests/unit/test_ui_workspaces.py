@@ -178,6 +178,14 @@ def test_only_the_owner_of_a_team_may_trust_code_or_keep_a_token(tmp_path: Path)
 
 def test_the_banner_names_every_limit_that_is_set_before_anything_is_uploaded() -> None:
     told = banner(Limits(upload_mb=7, run_minutes=11, run_steps=1234, chat_tokens=99, workspace_mb=321))
-    for words in ("7 MB", "11 minutes", "1,234 training steps", "99 tokens", "321 MB", "1 running and 1 queued", "24 h"):
+    for words in (
+        "7 MB",
+        "11 minutes",
+        "1,234 training steps",
+        "99 tokens",
+        "321 MB",
+        "1 running and 1 queued",
+        "24 h",
+    ):
         assert words in told, words
     assert "Training" not in banner(Limits(running_runs=0, run_minutes=0, run_steps=0, run_rows=0))

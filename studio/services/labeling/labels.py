@@ -12,7 +12,7 @@ from studio.data.formats import read, read_text
 from studio.data.table import Table
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
-from studio.schema.labeling import Agreement, Carried, Fact, Labeling, LabelList, Learned, What
+from studio.schema.labeling import Agreement, Carried, Labeling, LabelList, Learned, What
 from studio.schema.models import ModelInfo
 from studio.schema.views import Page
 from studio.services.context import Context
@@ -32,7 +32,6 @@ from studio.services.labeling.label_tasks import (
     LABEL_TASKS,
     LABELS,
     MAX_REPLY,
-    PREFERENCES,
     REPLIES,
     Columns,
     LabelTask,
@@ -40,12 +39,19 @@ from studio.services.labeling.label_tasks import (
 )
 from studio.services.labeling.label_view import labeling_view, list_view
 from studio.services.labeling.order import AWAY, ORDERS, Screen
-from studio.services.labeling.session import Session, clean_name, columns_of, locate_in, new_state, require_columns
+from studio.services.labeling.session import (
+    Session,
+    clean_name,
+    columns_of,
+    locate_in,
+    new_state,
+    require_columns,
+    require_known_columns,
+)
 from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import WorkspaceHost
 from studio.services.models import Models
 
-MAX_LABELS = 100
 LIST_PAGE = Page(1, 25)
 
 
@@ -83,7 +89,7 @@ class Labels:
             screen.show(
                 row, session.suggested.get(row) if row and is_open else None, screen.opened and screen.row == row
             )
-            typed = self.drafts.get(_typed_key(session, row)) if row and session.label_task is REPLIES else None
+            typed = self.drafts.get(session.typed_key(row)) if row and session.label_task is REPLIES else None
             suggesting = self.suggester.state(session, self.context.demo, self._embedding_model)
             return labeling_view(session, order, screen, suggesting, typed)
 
@@ -127,25 +133,25 @@ class Labels:
     def give(self, dataset: str, row: int, label: str, labeler: str = "") -> Labeling:
         """Give a row a label, a reply or a preference; saved before this returns."""
         with self._opened(dataset, labeler, row) as session:
-            value, screen = _clean(session, label), self._screen(session)
+            value, screen = session.clean(label), self._screen(session)
             suggestion = screen.suggestion if screen.row == row else None
             suggested = {"suggested": suggestion.best, "sure": suggestion.sure} if suggestion else {}
-            self._save(session, session.fact("given", row, value, **suggested))
+            self.facts.add(session.record.id, [session.fact("given", row, value, **suggested)])
             screen.show(None)
             if session.label_task is REPLIES:
-                self.drafts.put(_typed_key(session, row), None)
+                self.drafts.put(session.typed_key(row), None)
             return self.state(dataset, labeler)
 
     def give_many(self, dataset: str, rows: Sequence[int] = (), label: str = "", labeler: str = "") -> int:
         """Give many rows a label, or each its suggested one; how many got one."""
         with self._opened(dataset, labeler, *rows) as session:
             if label:
-                values = dict.fromkeys(rows, _clean(session, label))
+                values = dict.fromkeys(rows, session.clean(label))
             else:
                 suggested = session.suggested
                 unlabeled = (row for row in rows if row in suggested and row not in session.state.values)
                 values = {row: suggested[row].best for row in unlabeled}
-            self._save(session, *(session.fact("given", row, value) for row, value in values.items()))
+            self.facts.add(session.record.id, [session.fact("given", row, value) for row, value in values.items()])
             return len(values)
 
     def skip(self, dataset: str, row: int, labeler: str = "") -> Labeling:
@@ -158,7 +164,7 @@ class Labels:
 
     def _mark(self, dataset: str, row: int, mark: What, labeler: str) -> Labeling:
         with self._opened(dataset, labeler, row) as session:
-            self._save(session, session.fact(mark, row))
+            self.facts.add(session.record.id, [session.fact(mark, row)])
             self._screen(session).show(None)
             return self.state(dataset, labeler)
 
@@ -168,7 +174,7 @@ class Labels:
             author = (session.labeler, session.record.version)
             for fact, row in reversed(session.state.history):
                 if (fact.labeller, fact.version) == author:
-                    self._save(session, session.fact("undo", undoes=fact.id))
+                    self.facts.add(session.record.id, [session.fact("undo", undoes=fact.id)])
                     self._screen(session).show(row, opened=True)
                     break
             return self.state(dataset, labeler)
@@ -176,7 +182,7 @@ class Labels:
     def type_reply(self, dataset: str, row: int, text: str, labeler: str = "") -> None:
         """Save a reply that is being typed."""
         with self._opened(dataset, labeler, row) as session:
-            self.drafts.put(_typed_key(session, row), text[:MAX_REPLY])
+            self.drafts.put(session.typed_key(row), text[:MAX_REPLY])
 
     def apply(self, dataset: str) -> DatasetRecord:
         """A new version of the dataset with the labels in a column."""
@@ -205,24 +211,24 @@ class Labels:
         if text_column is not None:
             self.choose(dataset, "label", {"text": text_column})
         with self._opened(dataset) as session:
-            names = _names(_for_labels(session), labels)
-            _require_few(len(names))
-            self._save(session, session.fact("names", value=json.dumps(names, ensure_ascii=False)))
+            names = session.require_labels().clean_all(labels)
+            session.require_few(len(names))
+            self.facts.add(session.record.id, [session.fact("names", value=json.dumps(names, ensure_ascii=False))])
             return self.state(dataset)
 
     def add_names(self, dataset: str, labels: Sequence[str], labeler: str = "") -> Labeling:
         """Add labels."""
         with self._opened(dataset, labeler) as session:
-            known = _for_labels(session).state.labels
-            new = [name for name in _names(session, labels) if name not in known]
-            _require_few(len(known) + len(new) if new else 0)
-            self._save(session, *(session.fact("add", value=name) for name in new))
+            known = session.require_labels().state.labels
+            new = [name for name in session.clean_all(labels) if name not in known]
+            session.require_few(len(known) + len(new) if new else 0)
+            self.facts.add(session.record.id, [session.fact("add", value=name) for name in new])
             return self.state(dataset, labeler)
 
     def rename(self, dataset: str, label: str, new: str, merge: bool = False, labeler: str = "") -> int:
         """Rename a label; with `merge` the new name may be another label's. Returns how many rows had it."""
         with self._opened(dataset, labeler) as session:
-            rows, name = _rows_of_label(session, label), _clean(session, new)
+            rows, name = session.rows_of(label), session.clean(new)
             if name in session.state.labels and name != label and not merge:
                 raise StudioError(
                     "bad-setting",
@@ -232,26 +238,26 @@ class Labels:
                 )
             if name != label:
                 names = json.dumps([label, name], ensure_ascii=False)
-                self._save(session, session.fact("rename", value=names))
+                self.facts.add(session.record.id, [session.fact("rename", value=names)])
             return rows
 
     def remove_name(self, dataset: str, label: str, labeler: str = "") -> None:
         """Remove a label that no row has."""
         with self._opened(dataset, labeler) as session:
-            if rows := _rows_of_label(session, label):
+            if rows := session.rows_of(label):
                 raise StudioError(
                     "wrong-state",
                     f"The label {label} is used in {rows:,} {'row' if rows == 1 else 'rows'}.",
                     hint="Merge it into another label, or change the label of these rows.",
                 )
-            self._save(session, session.fact("remove", value=label))
+            self.facts.add(session.record.id, [session.fact("remove", value=label)])
 
     # --- suggestions ---
 
     def suggest(self, dataset: str, progress: Progress = lambda done, total, words: None) -> Learned | None:
         """Train a small classifier on the labels so far and suggest labels for the other rows; waits for it."""
         with self._opened(dataset) as session:
-            reason = TWO_TEXTS if _for_labels(session).columns.get("second") else missing_labels(session.state)
+            reason = TWO_TEXTS if session.require_labels().columns.get("second") else missing_labels(session.state)
             if reason:
                 raise StudioError("too-few-rows", reason)
         return self.suggester.run(*self._suggestion_job(session), progress)
@@ -259,7 +265,7 @@ class Labels:
     def suggest_in_background(self, dataset: str) -> None:
         """The same in the background; `state` has the progress."""
         with self._opened(dataset) as session:
-            self.suggester.start(*self._suggestion_job(_for_labels(session)))
+            self.suggester.start(*self._suggestion_job(session.require_labels()))
 
     # --- files ---
 
@@ -276,13 +282,8 @@ class Labels:
         format = to.suffix.lower().lstrip(".")
         text = self.export_text(dataset, format or to.name, each)
         if not to.parent.is_dir():
-            raise StudioError(
-                "unknown-format",
-                "The folder does not exist.",
-                given=to.parent,
-                field="to",
-                hint="Create it first, or choose another folder.",
-            )
+            hint = "Create it first, or choose another folder."
+            raise StudioError("unknown-format", "The folder does not exist.", given=to.parent, field="to", hint=hint)
         to.write_text(text, encoding="utf-8", newline="")
         return count_lines(text, format)
 
@@ -305,7 +306,7 @@ class Labels:
     def _import(self, dataset: str, table: Table, labeler: str) -> Carried:
         with self._opened(dataset, labeler) as session:
             facts, summary = import_labels(session, table)
-            self._save(session, *facts)
+            self.facts.add(session.record.id, facts)
             return summary
 
     # --- sessions ---
@@ -353,13 +354,7 @@ class Labels:
     def _choose_columns(self, dataset: str, label_task: LabelTask, columns: Columns, work: str | None = None) -> None:
         """Choose columns to read or write, and with `work` this label task. Refuse columns that do not suffice."""
         record, draft = self.store.get(dataset), self._draft(dataset)
-        purposes = [purpose for purpose, _, _ in label_task.columns]
-        for purpose, column in columns.items():
-            if purpose not in purposes:
-                what = "This is not a kind of column for this labeling."
-                raise StudioError("unknown-name", what, given=purpose, valid=purposes)
-            if column and column not in record.columns:
-                raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
+        require_known_columns(record, label_task, columns)
         chosen = draft.get("columns", {})
         draft["columns"] = {**chosen, label_task.name: {**chosen.get(label_task.name, {}), **columns}}
         if work:
@@ -382,10 +377,6 @@ class Labels:
             state.apply(facts, locate_in(self.store, record, columns, state))
         return state
 
-    def _save(self, session: Session, *facts: Fact) -> None:
-        """Insert a row for each fact, in one transaction. They are applied when the session is opened again."""
-        self.facts.add(session.record.id, facts)
-
     def _screen(self, session: Session) -> Screen:
         return self._screens.setdefault(session.key, {}).setdefault(session.labeler, Screen())
 
@@ -403,42 +394,3 @@ class Labels:
         if self._info is None:
             self._info = self.models.ready(EMBEDDING_MODEL)
         return self._info
-
-
-def _typed_key(session: Session, row: int) -> str:
-    """The key of the draft of a reply that is being typed."""
-    return f"typed:{session.record.id}:{session.record.version}:{row}:{session.labeler}"
-
-
-def _clean(session: Session, value: str) -> str:
-    """Return a value as it is saved. Refuse one that is not valid."""
-    cleaned = session.label_task.clean(value)
-    if not cleaned:
-        valid = "first, second or both" if session.label_task is PREFERENCES else None
-        raise StudioError("bad-setting", session.label_task.refusal, given=value[:200] or "nothing", valid=valid)
-    return cleaned
-
-
-def _for_labels(session: Session) -> Session:
-    """Refuse a session in which rows get something else than labels."""
-    if session.label_task is not LABELS:
-        raise StudioError("wrong-state", "Labels are not the current kind of labeling.", hint='Choose "Label texts".')
-    return session
-
-
-def _names(session: Session, labels: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(_clean(session, label) for label in labels if label.strip()))
-
-
-def _require_few(labels: int) -> None:
-    if labels > MAX_LABELS:
-        raise StudioError(
-            "too-many-labels", "There are too many labels to choose from.", given=labels, valid=f"up to {MAX_LABELS}"
-        )
-
-
-def _rows_of_label(session: Session, label: str) -> int:
-    """Return the number of rows with a label. Refuse a label that does not exist."""
-    if label not in _for_labels(session).state.labels:
-        raise StudioError("unknown-name", f"There is no label {label}.", valid=session.state.labels)
-    return session.state.counts[label]

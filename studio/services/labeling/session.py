@@ -2,7 +2,7 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -14,12 +14,13 @@ from studio.data.table import Row
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Fact, Learned, Suggestion, What
-from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, Columns, LabelTask
+from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, PREFERENCES, Columns, LabelTask
 from studio.services.labeling.order import ORDERS, Order
 from studio.services.labeling.state import LabelingState, Locate
 from studio.store.datasets import DatasetStore
 
 MAX_NAME = 40
+MAX_LABELS = 100
 Key = tuple[tuple[str, str], ...]
 """Purpose and column, sorted: `columns` as the key of a cache."""
 
@@ -85,6 +86,41 @@ class Session:
         """Return the rows whose text contains `words`. Reads the text column only."""
         return _rows_containing(self.path, self.text_column, words, self.label_task.name, tuple(self.columns.items()))
 
+    def typed_key(self, row: int) -> str:
+        """The key of the draft of a reply that is being typed."""
+        return f"typed:{self.record.id}:{self.record.version}:{row}:{self.labeler}"
+
+    def clean(self, value: str) -> str:
+        """Return a value as it is saved. Refuse one that is not valid."""
+        cleaned = self.label_task.clean(value)
+        if not cleaned:
+            valid = "first, second or both" if self.label_task is PREFERENCES else None
+            raise StudioError("bad-setting", self.label_task.refusal, given=value[:200] or "nothing", valid=valid)
+        return cleaned
+
+    def clean_all(self, labels: Sequence[str]) -> list[str]:
+        """Return labels as they are saved, each once."""
+        return list(dict.fromkeys(self.clean(label) for label in labels if label.strip()))
+
+    def require_labels(self) -> "Session":
+        """Refuse when rows get something else than labels."""
+        if self.label_task is not LABELS:
+            what = "Labels are not the current kind of labeling."
+            raise StudioError("wrong-state", what, hint='Choose "Label texts".')
+        return self
+
+    def require_few(self, labels: int) -> None:
+        """Refuse more labels than people can choose from."""
+        if labels > MAX_LABELS:
+            what = "There are too many labels to choose from."
+            raise StudioError("too-many-labels", what, given=labels, valid=f"up to {MAX_LABELS}")
+
+    def rows_of(self, label: str) -> int:
+        """Return the number of rows with a label. Refuse a label that does not exist."""
+        if label not in self.require_labels().state.labels:
+            raise StudioError("unknown-name", f"There is no label {label}.", valid=self.state.labels)
+        return self.state.counts[label]
+
     def order(self) -> Order:
         """Return the order that the person chose. Default: least sure first, or a review if all rows had values."""
         chosen = ORDERS.get(self.draft.get("orders", {}).get(self.labeler, ""))
@@ -105,6 +141,17 @@ def columns_of(record: DatasetRecord, path: Path, label_task: LabelTask, draft: 
     chosen = draft.get("columns", {}).get(label_task.name, {})
     known = {purpose: column for purpose, column in chosen.items() if column in ("", *record.columns)}
     return {**_guess(path, label_task.name), **known}
+
+
+def require_known_columns(record: DatasetRecord, label_task: LabelTask, columns: Columns) -> None:
+    """Refuse columns that the dataset or the label task does not have."""
+    purposes = [purpose for purpose, _, _ in label_task.columns]
+    for purpose, column in columns.items():
+        if purpose not in purposes:
+            what = "This is not a kind of column for this labeling."
+            raise StudioError("unknown-name", what, given=purpose, valid=purposes)
+        if column and column not in record.columns:
+            raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
 
 
 def require_columns(record: DatasetRecord, label_task: LabelTask, columns: Columns) -> None:

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from studio.machine.environment import child_environment
 from studio.schema.errors import StudioError
-from studio.schema.host import REQUEST, SAID, Chunk, Done, Failed, Moved, request_line
+from studio.schema.host import REQUEST, request_line
+from studio.schema.host_responses import RESPONSE, Chunk, Done, Failed, Moved
 from studio.services.model_host.exchange import Exchange, host_gone
 from studio.store import Home, Workspace
 
@@ -200,7 +201,7 @@ class HostClient(Host):
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            message = SAID.validate_json(line)
+            message = RESPONSE.validate_json(line)
             name = getattr(message, "id", None) or ""
             waiting = self._waiting.get(name)
             exchange = waiting[1]() if waiting else None

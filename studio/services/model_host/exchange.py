@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from studio.schema.errors import StudioError
-from studio.schema.host import Chunk, Done, Failed, Moved
+from studio.schema.host_responses import Chunk, Done, Failed, Moved
 
 HostResponse = Chunk | Moved | Done
 HostMessage = HostResponse | Failed | None

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from studio.schema.host import Chunk, Done
+from studio.schema.host_responses import Chunk, Done
 from studio.schema.report import Answer
 from studio.schema.views import ChatChunk
 from studio.services.model_host.exchange import Exchange, HostResponse
