@@ -48,7 +48,7 @@ def test_two_processes_with_zero_are_chosen_reckoned_started_and_watched(
     page.get_by_text("Memory by process", exact=True).click()
     table = page.get_by_role("region", name="Memory by process, scrolls sideways")
     expect(table.get_by_role("row").filter(has_text="ZeRO-2")).to_contain_text("chosen")
-    expect(table.get_by_role("row").filter(has_text="FSDP")).to_contain_text("not on offer", ignore_case=True)
+    expect(table.get_by_role("row").filter(has_text="FSDP")).to_contain_text("not available", ignore_case=True)
     expect(page.get_by_label("Shard weights with FSDP")).to_be_disabled()
     expect(table.get_by_role("row")).to_have_count(7)
     button(page, "Start").click()
