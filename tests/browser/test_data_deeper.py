@@ -120,5 +120,5 @@ def test_labels_are_judged_and_a_curve_is_drawn_when_asked_for(page: Page) -> No
     expect(page.get_by_text("label error only", exact=False)).to_be_visible(timeout=SLOW)
     page.get_by_role("radio", name="Data augmentation").check()
     button(page, "Draw the learning curve").click()
-    expect(page.get_by_role("img", name=re.compile("Rows given their own label"))).to_be_visible(timeout=2 * SLOW)
+    expect(page.get_by_role("img", name=re.compile("Accuracy by number of rows"))).to_be_visible(timeout=2 * SLOW)
     expect(page.get_by_text("Twice as many rows would add", exact=False)).to_be_visible()
