@@ -15,7 +15,7 @@ from studio.data.values import is_blank
 MAX_COMPARED = 40_000
 """Maximum number of row pairs in one place to compare. With more, rows are paired in order."""
 NONE = 0
-"""Stands for no row: row numbers begin at 1."""
+"""Means no row: row numbers begin at 1."""
 
 
 @dataclass

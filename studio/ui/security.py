@@ -26,7 +26,7 @@ PAGE = ("/", "/login", "/logout", "/theme.css", "/favicon.ico", "/manifest.json"
 FOLDERS = ("/studio/", "/assets/", "/static/", "/svelte/")
 """Addresses of the page and its files. The other addresses of Gradio return 404."""
 CALL = "/gradio_api/component_server"
-"""The address of the page's server function; whoever may see the page may call it, so it checks what it is given."""
+"""The address of the page's server function; everyone who sees the page can call it, so it checks its arguments."""
 OPEN = (CALL, *(f"/gradio_api/{each}" for each in ("startup-events", "app_id", "theme.css")))
 """What else of Gradio's API the page asks for. All events go through the function, so that the queue is closed."""
 API = ("info", "queue/join", "queue/data", "call", "heartbeat", "reset", "cancel", "mcp")

@@ -106,7 +106,7 @@ def _function_id(page: "Blocks") -> int:
 
 
 def serve(options: ServeOptions) -> None:
-    """Serve the page until the process is told to end."""
+    """Serve the page until the process gets a signal to end."""
     if options.mcp:
         _require_mcp(options.demo)
     demo = options.demo or bool(os.environ.get("SPACE_ID"))

@@ -92,18 +92,18 @@ def make(visit: Visit) -> None:
 
 
 def _decide(visit: Visit, verdict: Any) -> None:
-    """Accept or refuse a made row, or all without a verdict."""
+    """Keep or refuse a synthetic row, or all without a verdict."""
     number = visit.whole("number")
     visit.studio.augmentation.decide(visit.choices.dataset, verdict, [number] if number else None)
 
 
 def turn(visit: Visit) -> None:
-    """Go to another page of made rows."""
+    """Go to another page of synthetic rows."""
     visit.remember(made_page=max(1, visit.whole("value", 1)))
 
 
 def forget(visit: Visit) -> None:
-    """Delete the made rows."""
+    """Delete the synthetic rows."""
     visit.studio.augmentation.forget(visit.choices.dataset)
 
 
