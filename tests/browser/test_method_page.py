@@ -59,8 +59,8 @@ def test_what_does_not_fit_is_made_to_fit_and_each_change_is_said(page: Page, tm
     tab(page, "3 Method").click()
     expect(page.locator(".runcard")).to_contain_text("Trainable parameters", timeout=SLOW)
     page.get_by_text("Learning", exact=True).first.click()
-    page.get_by_label("Batch size").fill("1024")
-    page.get_by_label("Batch size").press("Tab")
+    page.get_by_label("Batch size, rows").fill("1024")
+    page.get_by_label("Batch size, rows").press("Tab")
     expect(page.locator("#method-actions")).to_contain_text("are free.", timeout=SLOW)
     expect(button(page, "Start")).to_have_count(0)
     button(page, "Make it fit").click()
@@ -68,4 +68,4 @@ def test_what_does_not_fit_is_made_to_fit_and_each_change_is_said(page: Page, tm
     said = page.locator(".note", has_text="Changed to fit the memory.")
     expect(said).to_contain_text("instead of 1024")
     expect(button(page, "Start")).to_be_enabled()
-    assert int(page.get_by_label("Batch size").input_value()) < 1024
+    assert int(page.get_by_label("Batch size, rows").input_value()) < 1024
