@@ -175,7 +175,7 @@ def test_json_that_is_not_right_is_refused_with_its_line(tmp_path: Path) -> None
     error = refused(tmp_path, "rows.json", '[\n {"a": 1},\n {"a": 2,}\n]')
     assert error.code == "unreadable-file" and "Line 3" in error.what
     assert "Line 2" in refused(tmp_path, "rows.json", '[{"a": 1},\n').what
-    assert "line 1" in refused(tmp_path, "rows.json", '[{"a": 1}] x').what
+    assert "Line 1" in refused(tmp_path, "rows.json", '[{"a": 1}] x').what
     assert "without rows or columns" in refused(tmp_path, "rows.json", '{"a": [1, 2], "b": [1]}').what
     assert refused(tmp_path, "rows.json", "[" * 100_000).code == "unreadable-file"
     assert refused(tmp_path, "rows.json", "[]").code == "empty-data"
