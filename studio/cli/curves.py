@@ -8,8 +8,8 @@ import typer
 from studio.cli.context import Context
 from studio.cli.options import Run
 from studio.cli.terminal import plain
+from studio.schema.numbers import duration
 from studio.schema.views import CurvesView
-from studio.ui.numbers import duration
 
 
 def curve(

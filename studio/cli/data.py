@@ -9,7 +9,7 @@ from studio.cli.options import Data, LeaveOut, Map, MaxLength, OptionalModel, Ta
 from studio.cli.read_options import open_dataset, shared_options
 from studio.cli.terminal import plain
 from studio.schema.dataset import CheckReport, DatasetRecord
-from studio.ui.numbers import rows
+from studio.schema.numbers import rows
 
 
 def check(

@@ -10,9 +10,9 @@ from studio.cli.read_options import import_dataset, open_dataset
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
 from studio.schema.errors import StudioError
+from studio.schema.numbers import rows, size
 from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.check_options import CheckOptions
-from studio.ui.numbers import rows, size
 
 Dataset = Annotated[str, typer.Argument(help="A dataset's id or file name, or last.")]
 Version = Annotated[int, typer.Argument(min=1, help="A version, from 1.")]

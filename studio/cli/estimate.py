@@ -10,10 +10,10 @@ from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Prese
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
+from studio.schema.numbers import count, duration, memory, share
 from studio.schema.requests import RunRequest
 from studio.schema.settings_check import gathered, raise_once
 from studio.schema.views import FitView, PlanView
-from studio.ui.numbers import count, duration, share, size
 
 
 def estimate(
@@ -85,12 +85,12 @@ def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None
     epochs = "1 epoch" if cost.epochs == 1 else f"{cost.epochs:g} epochs"
     context.say(f"{cost.steps:,} steps · {epochs} · about {duration(cost.seconds)}")
     context.say(
-        f"Memory: {size(cost.memory_bytes)} of {size(cost.available_bytes)}"
+        f"Memory: {memory(cost.memory_bytes)} of {memory(cost.available_bytes)}"
         + (" (measured)" if cost.probed else "")
         + ("" if cost.fits else ": does not fit")
     )
     if cost.beside_bytes:
-        context.say(f"System memory: {size(cost.beside_bytes)} of {size(cost.beside_available_bytes)}")
+        context.say(f"System memory: {memory(cost.beside_bytes)} of {memory(cost.beside_available_bytes)}")
     if cost.short:
         context.say(plain(cost.short))
     context.say(
@@ -101,8 +101,8 @@ def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None
     if view.plan.config.processes > 1:
         for line in cost.per_process:
             context.say(
-                f"{'* ' if line.chosen else '  '}{line.way}: {size(line.process_bytes)} per process, "
-                f"{size(line.memory_bytes)} in total"
+                f"{'* ' if line.chosen else '  '}{line.way}: {memory(line.process_bytes)} per process, "
+                f"{memory(line.memory_bytes)} in total"
             )
     for sentence in filter(None, [view.allows, *cost.because]):
         context.say(f"- {plain(sentence)}")

@@ -9,8 +9,8 @@ from studio.cli.context import Context
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
+from studio.schema.numbers import duration, rows, share
 from studio.schema.views import Page
-from studio.ui.numbers import duration, rows, share
 
 Data = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id or file name, last, or sample:NAME.")]
 Labeler = Annotated[str, typer.Option("--labeller", help="Name of the person who labels. Default: no name.")]

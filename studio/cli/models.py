@@ -9,8 +9,8 @@ from studio.cli.context import Context
 from studio.cli.options import Task
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
+from studio.schema.numbers import count, memory, memory_of, size
 from studio.schema.views import ModelView
-from studio.ui.numbers import count, size
 
 Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter model.")]
 
@@ -151,7 +151,7 @@ def _show_models(context: Context, views: list[ModelView]) -> None:
             count(info.parameters) if info.parameters else "",
             size(info.bytes) if info.bytes else "",
             "yes" if info.here else "no",
-            size(view.memory_bytes) if view.memory_bytes else "",
+            memory(view.memory_bytes) if view.memory_bytes else "",
             f"{info.context:,}" if info.context else "",
             f"{info.downloads:,}" if info.downloads else "",
             plain(info.licence),
@@ -172,7 +172,7 @@ def _show_model(context: Context, view: ModelView) -> None:
         "Context length": f"{info.context:,} tokens" if info.context else "",
         "Chat template": "yes" if info.has_chat_template else "no",
         "Tasks": ", ".join(info.tasks),
-        "Memory to train": f"{size(view.memory_bytes)} of {size(view.available_bytes)}" if view.memory_bytes else "",
+        "Memory to train": " of ".join(memory_of(view.memory_bytes, view.available_bytes)) if view.memory_bytes else "",
         "License": info.licence or "not stated",
         "Languages": ", ".join(info.languages),
         "Gated": "yes" if info.gated else "no",

@@ -8,10 +8,10 @@ from studio.cli.context import Context
 from studio.cli.data import roles_of
 from studio.cli.options import Data, Map, Method, Model, Preset, Task
 from studio.cli.terminal import plain
+from studio.schema.numbers import rows
 from studio.schema.preview import Batch, LengthStats
 from studio.schema.report import Preview
 from studio.schema.requests import RunRequest
-from studio.ui.numbers import rows
 
 SHOWN = 20
 

@@ -8,7 +8,7 @@ import typer
 from studio.cli.context import Context
 from studio.cli.options import Run
 from studio.cli.terminal import plain
-from studio.ui.numbers import size
+from studio.schema.numbers import size
 
 KINDS = {"run": "Run", "dataset": "Dataset", "model": "Model", "tokens": "Token cache"}
 

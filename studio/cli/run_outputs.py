@@ -11,9 +11,9 @@ from studio.cli.context import Context
 from studio.cli.options import ExportFormat, Run
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
+from studio.schema.numbers import rows, share, size
 from studio.schema.report import Answer, ChatSettings, ExportResult, Report
 from studio.schema.runs import RunRecord
-from studio.ui.numbers import rows, share, size
 
 WHO = {"base": "Base model", "tuned": "Fine-tuned model"}
 """Model → its name in the output."""

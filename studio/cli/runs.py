@@ -11,9 +11,9 @@ from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 from studio.schema.events import CheckpointEvent, ErrorEvent, EvaluationEvent, StoredEvent
+from studio.schema.numbers import duration
 from studio.schema.runs import RunRecord
 from studio.services.runs.coach import current_advice
-from studio.ui.numbers import duration
 
 
 def runs(

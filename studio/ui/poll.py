@@ -19,10 +19,10 @@ from pydantic import BaseModel
 from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
+from studio.schema.numbers import time_range
 from studio.schema.runs import ACTIVE
 from studio.ui import chat_routes, run_updates
 from studio.ui.error_routes import PlainErrors, StudioFinder
-from studio.ui.numbers import time_range
 from studio.ui.poll_throttle import ResponseCache, Watchers
 from studio.ui.tabs.evaluate import report_page
 

@@ -25,9 +25,9 @@ from studio.schema.events import (
     StoredEvent,
 )
 from studio.schema.fields import about
+from studio.schema.numbers import plain_value
 from studio.schema.views import Progress
 from studio.training.planning.setting_scope import applicable_settings
-from studio.ui.numbers import plain_value
 
 MOST_STEPS = 3000
 """Maximum steps in one response. More are thinned, keeping extremes."""

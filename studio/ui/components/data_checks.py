@@ -2,11 +2,11 @@
 
 from studio.schema.dataset import CheckReport, Problem, SplitCounts
 from studio.schema.errors import StudioError
+from studio.schema.numbers import share
 from studio.ui.components.basic import alert, attrs, button, state
 from studio.ui.components.layout import panel
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
-from studio.ui.numbers import share
 
 ICONS = {
     "error": ("error", "error", "Error:"),

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.schema.dataset import PIECES, DatasetRecord
+from studio.schema.numbers import rows as rows_words
+from studio.schema.numbers import size
 from studio.schema.views import HubDataset, HubSplit
 from studio.ui.components.basic import Field, button, fold, note, track
 from studio.ui.components.layout import poll
 from studio.ui.jobs import Job
 from studio.ui.markup import Html, html, join
-from studio.ui.numbers import rows as rows_words
-from studio.ui.numbers import size
 
 DELIMITERS = ((",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar"), (" ", "space"))
 PIECE_WORDS = {

@@ -1,12 +1,12 @@
 """Many rows at once: a page of rows with values and checkboxes, and labels for the selected rows."""
 
 from studio.schema.labeling import Labeling, LabelList, LabelRow
+from studio.schema.numbers import rows as rows_words
+from studio.schema.numbers import share
 from studio.ui.components.basic import button, select_input, tag, text_input
 from studio.ui.components.label_card import WORDS
 from studio.ui.components.layout import scroll_table
 from studio.ui.markup import Html, attrs, html
-from studio.ui.numbers import rows as rows_words
-from studio.ui.numbers import share
 
 PAGE = 25
 SHOWS = (

@@ -1,11 +1,11 @@
 """The panels beside the card: labels so far, suggestions and their accuracy, people, columns, import and export."""
 
 from studio.schema.labeling import Agreement, Labeling, Trust
+from studio.schema.numbers import duration, share
+from studio.schema.numbers import rows as rows_words
 from studio.ui.components.basic import Field, button, fold, note, select_input, text_input, track
 from studio.ui.components.layout import look_again, stack
 from studio.ui.markup import Html, attrs, html
-from studio.ui.numbers import duration, share
-from studio.ui.numbers import rows as rows_words
 
 FEW = 30
 """A label with fewer rows gets a hint."""

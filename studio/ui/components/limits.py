@@ -1,9 +1,9 @@
 """The limits of a public demo as sentences, above the tabs and at the upload."""
 
 from studio.schema.limits import MB, Limits
+from studio.schema.numbers import duration, size
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
-from studio.ui.numbers import duration, size
 
 WHERE = "Only this browser can see your rows and runs."
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from studio.schema.models import ModelInfo
+from studio.schema.numbers import count, memory_of, size, size_of
 from studio.schema.views import DownloadState, ModelView
 from studio.ui.components.basic import Field, button, check_input, facts, note, state, track
 from studio.ui.markup import Html, attrs, html
-from studio.ui.numbers import count, memory_of, size, size_of
 
 FITS = {"fits": ("ok", "Fits", ""), "tight": ("warn", "Tight", "warn"), "too-large": ("error", "Too large", "none")}
 

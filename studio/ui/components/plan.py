@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from studio.schema.numbers import count, memory_of, time_range
 from studio.schema.views import PlanView
 from studio.ui.components.basic import button, facts, meter, note, state
 from studio.ui.components.settings import as_shares
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
-from studio.ui.numbers import count, memory_of, time_range
 
 
 def plan_panel(view: PlanView, cores: int) -> Html:

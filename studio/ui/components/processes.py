@@ -1,10 +1,10 @@
 """Memory of a run with several processes, for each strategy to distribute it."""
 
 from studio.schema.models import Estimate, ProcessMemory
+from studio.schema.numbers import memory
 from studio.ui.components.basic import fold, tag
 from studio.ui.components.layout import scroll_table
 from studio.ui.markup import Html, html
-from studio.ui.numbers import memory
 
 WHY = (
     "On one CPU, several processes are no faster than one, and each process loads the libraries. Use several processes "

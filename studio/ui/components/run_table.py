@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.fields import about
+from studio.schema.numbers import ago, duration, plain_value, runs, size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.training.planning.setting_scope import applies
 from studio.ui.components.basic import button, check_input, heading, state, tag
 from studio.ui.components.layout import look_again, scroll_table
 from studio.ui.components.sparkline import spark
 from studio.ui.markup import Html, html, join
-from studio.ui.numbers import ago, duration, plain_value, runs, size
 
 STATES = {
     "queued": ("idle", "Waiting"),

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from studio.schema.config import GROUPS, TrainingConfig
 from studio.schema.fields import About, about
+from studio.schema.numbers import plain_value, share
 from studio.schema.settings_check import range_of
 from studio.training.planning.setting_scope import applicable_settings
 from studio.ui.components.basic import Field, button, check_input, fold, tag, wrong_words
 from studio.ui.components.layout import panel
 from studio.ui.markup import Html, html, join
-from studio.ui.numbers import plain_value, share
 
 LONG = 1000
 """Maximum characters of a one-line field."""

@@ -1,10 +1,10 @@
 """Review of synthetic rows, each beside its source row."""
 
 from studio.schema.augmentation import MadeRow, Proposals
+from studio.schema.numbers import rows as rows_words
 from studio.ui.components.basic import button, tag
 from studio.ui.components.layout import page_buttons, panel
 from studio.ui.markup import Html, attrs, html
-from studio.ui.numbers import rows as rows_words
 
 PAGE = 20
 

@@ -65,6 +65,11 @@ window.studio = window.studio || {};
     if (size >= 1e6) return `${(size / 1e6).toFixed(size >= 1e7 ? 0 : 1)} MB`;
     return `${Math.max(1, Math.round(size / 1e3))} KB`;
   }
+  /** Memory in gigabytes of 2**30 bytes, as machines are sold and as the server writes it. */
+  function memory(size) {
+    const value = size / 2 ** 30;
+    return value >= 0.1 ? `${value.toFixed(value >= 10 ? 0 : 1)} GB` : `${Math.max(1, Math.round(size / 2 ** 20))} MB`;
+  }
   /** 302 → "5 min 02 s". */
   function took(seconds) {
     const whole = Math.round(seconds);
@@ -110,5 +115,5 @@ window.studio = window.studio || {};
     });
   }
 
-  Object.assign(window.studio, { h, s, icon, put, count, figure, bytes, took, about, clock, when, askText });
+  Object.assign(window.studio, { h, s, icon, put, count, figure, bytes, memory, took, about, clock, when, askText });
 })();

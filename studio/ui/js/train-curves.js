@@ -1,12 +1,12 @@
 /* Owns: a watched run as curves: loss with all that happened, by step or by time, and the small charts below.
    Draws what live.js knows; the view (scale, smoothing, axis) belongs to the person and is given. */
 (() => {
-  const { h, put, figure, bytes, took, count, scale, chart } = window.studio;
+  const { h, put, figure, memory, took, count, scale, chart } = window.studio;
   const LOST = ["interrupted", "failed"], MOST_EPOCHS = 24;
   const MORE = [
     ["Learning rate", 2, (y) => figure(y)], ["Gradient norm", 3, (y) => figure(y)],
     ["Rows per second", 4, (y) => `${figure(y)} rows/s`], ["Tokens per second", 8, (y) => `${figure(y)} tokens/s`],
-    ["Peak memory", 5, (y) => bytes(y * 1e6)], ["CPU, share of all cores", 9, (y) => `${Math.round(100 * y)}%`],
+    ["Peak memory", 5, (y) => memory(y * 1e6)], ["CPU, share of all cores", 9, (y) => `${Math.round(100 * y)}%`],
   ];
   const KINDS = { best: "best step", epoch: "end of an epoch", checkpoint: "checkpoint", resume: "resumed", advice: "coach", gap: "ended" };
 
@@ -105,7 +105,7 @@
       MORE.forEach(([, column, words], n) => {
         const rows = data.steps.filter((row) => row[column] !== null && row[column] !== undefined);
         part("more").querySelector(`[data-curve="${column}"]`).hidden = !rows.length;
-        const format = column === 5 ? (y) => bytes(y * 1e6) : column === 9 ? (y) => `${Math.round(100 * y)}%` : undefined;
+        const format = column === 5 ? (y) => memory(y * 1e6) : column === 9 ? (y) => `${Math.round(100 * y)}%` : undefined;
         small[n].show({ series: [{ name: "", kind: "before", points: rows.map((row) => [at.x(row[0]), row[column]]) }], from: at.from, to: at.to, tick: format, sizes: at.sizes, words: at.words,
           tip: (x) => { const row = rows.length && scale.nearest(rows, at.step(x)); return row ? { x: at.x(row[0]), title: `Step ${row[0]}`, lines: [words(row[column])], dots: [[row[column], "before"]] } : null; } });
       });

@@ -1,6 +1,6 @@
 /* Owns: the texts about a watched run, from its numbers. Pure functions of what live.js knows. */
 (() => {
-  const { h, icon, figure, bytes, took, about, clock, when, count, live } = window.studio;
+  const { h, icon, figure, bytes, memory: gigabytes, took, about, clock, when, count, live } = window.studio;
   const PHASES = [["preparing", "Preparing"], ["loading", "Loading the model"], ["reading", "Reading rows"], ["training", "Training"], ["saving", "Saving"]];
   const ENDED = ["finished", "stopped"], LOST = ["interrupted", "failed"], BUSY = 0.6;
 
@@ -66,12 +66,12 @@
   }
   function factsLine(run, { best, score, first, speed, memory, about: told, next }) {
     const fact = (words, value, rest) => h("span", {}, `${words} `, h("b", {}, value), rest || "");
-    const working = live.working(run), whole = told.memory ? ` of ${bytes(told.memory)}` : "";
+    const working = live.working(run), whole = told.memory ? ` of ${gigabytes(told.memory)}` : "";
     return [
       best && fact(score ? "Best" : "Best validation loss", score || figure(best[1]), ` at step ${best[0]}`),
       !working && first && first[0] === 0 && fact("Before training", figure(first[1])),
       speed !== null && fact("Speed", figure(speed), " rows/s"),
-      memory && fact(working ? "Memory" : "Peak memory", bytes(memory), whole),
+      memory && fact(working ? "Memory" : "Peak memory", gigabytes(memory), whole),
       working && run.phase === "training" && next && next > (run.step || 0) && fact("Next validation at step", String(next)),
     ].filter(Boolean);
   }

@@ -1,5 +1,6 @@
 """The Evaluate tab: base and fine-tuned model on held-out rows, the verdict first."""
 
+from studio.schema.numbers import about
 from studio.schema.report import Report
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, segments, track
@@ -7,7 +8,6 @@ from studio.ui.components.layout import look_again
 from studio.ui.components.scorecard import SENTENCES, matrix, per_label, row_table, scorecard
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
-from studio.ui.numbers import about
 from studio.ui.selected import mark_done, selected, target_run, without_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from studio.schema.numbers import about, size
 from studio.schema.runs import RunRecord
 from studio.schema.views import ExportView
 from studio.ui.components.basic import Primary, action_bar, alert, facts, heading, state, track
@@ -9,7 +10,6 @@ from studio.ui.components.layout import look_again, panel, stack
 from studio.ui.icons import icon
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
-from studio.ui.numbers import about, size
 from studio.ui.poll import filename
 from studio.ui.selected import mark_done, selected, target_run, without_result
 from studio.ui.session import Visit

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import gradio as gr
 
 from studio.schema.errors import StudioError
+from studio.schema.numbers import about, size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.views import Progress
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
-from studio.ui.numbers import about, size
 from studio.ui.selected import mark_done, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates

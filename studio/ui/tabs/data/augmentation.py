@@ -10,13 +10,13 @@ from typing import Any
 from studio.schema.augmentation import AugmentationRequest, Proposals
 from studio.schema.dataset import CheckReport
 from studio.schema.errors import StudioError
+from studio.schema.numbers import rows as rows_words
 from studio.ui.components.basic import alert, button, note, segments, text_input, track
 from studio.ui.components.curve import curve_chart
 from studio.ui.components.layout import panel, poll, stack, with_button
 from studio.ui.components.synthetic_rows import review_panel
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
-from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
 
 SAMPLED = 100_000

@@ -1,12 +1,12 @@
 """Data checks of many rows in the background, while the table is shown. Part of the Data tab."""
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
+from studio.schema.numbers import rows as rows_words
 from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, track
 from studio.ui.components.layout import poll, stack, with_button
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
-from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
 
 TOLD = 20_000

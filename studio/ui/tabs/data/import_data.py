@@ -5,6 +5,8 @@ from contextlib import suppress
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
+from studio.schema.numbers import ago
+from studio.schema.numbers import rows as rows_words
 from studio.schema.views import SampleView, TaskView
 from studio.ui.components import limits
 from studio.ui.components.basic import Field, Primary, action_bar, button, fold, heading
@@ -12,8 +14,6 @@ from studio.ui.components.import_preview import hub_form
 from studio.ui.components.layout import panel
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html, join
-from studio.ui.numbers import ago
-from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
 from studio.ui.tabs.data import import_options
 from studio.ui.uploads import Uploads

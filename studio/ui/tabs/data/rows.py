@@ -6,6 +6,8 @@ from typing import Any
 
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.schema.errors import StudioError
+from studio.schema.numbers import rows as rows_words
+from studio.schema.numbers import size
 from studio.schema.views import Page
 from studio.services.datasets.check_options import CheckOptions
 from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments, without_flags
@@ -15,8 +17,6 @@ from studio.ui.components.layout import poll
 from studio.ui.components.rows import IGNORE, PAGE, rows_foot, rows_table
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
-from studio.ui.numbers import rows as rows_words
-from studio.ui.numbers import size
 from studio.ui.session import Visit
 from studio.ui.tabs.data import (
     augmentation,

@@ -1,14 +1,14 @@
 """The view of a dataset's versions: what each changed, comparison of two, and restoring one. Part of the Data tab."""
 
 from studio.schema.dataset import DatasetRecord
+from studio.schema.numbers import ago
+from studio.schema.numbers import rows as rows_words
 from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, segments, select_input, tag
 from studio.ui.components.layout import page_buttons, panel, poll, with_button
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
-from studio.ui.numbers import ago
-from studio.ui.numbers import rows as rows_words
 from studio.ui.session import Visit
 
 PAGE = 12

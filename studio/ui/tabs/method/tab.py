@@ -7,6 +7,9 @@ from typing import Any
 
 from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
+from studio.schema.numbers import about as about_time
+from studio.schema.numbers import memory
+from studio.schema.numbers import rows as rows_words
 from studio.schema.runs import ACTIVE
 from studio.schema.settings_check import config_from
 from studio.schema.views import PlanView
@@ -16,9 +19,6 @@ from studio.ui.components.plan import fitted_panel, plan_panel, why_panel
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import SettingsView, settings_panel
 from studio.ui.markup import Html, html
-from studio.ui.numbers import about as about_time
-from studio.ui.numbers import memory
-from studio.ui.numbers import rows as rows_words
 from studio.ui.selected import open_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell

@@ -3,13 +3,13 @@
 from typing import Any
 
 from studio.schema.errors import StudioError
+from studio.schema.numbers import count, size, size_of
 from studio.schema.views import DownloadState, ModelView
 from studio.ui.components.basic import Primary, action_bar, alert, heading, note, segments
 from studio.ui.components.layout import poll
 from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
-from studio.ui.numbers import count, size, size_of
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.base import Components

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from studio.schema.numbers import runs, size
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.run_table import Line
 from studio.ui.markup import Html, html
-from studio.ui.numbers import runs, size
 from studio.ui.session import Visit
 from studio.ui.tabs.runs.compare import TICKED, ticked
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from studio.schema.numbers import duration
 from studio.schema.runs import RunRecord
 from studio.schema.views import CurvesView
 from studio.services.runs.curves import MOST
 from studio.ui.components.basic import fold
 from studio.ui.components.layout import scroll_table
 from studio.ui.markup import Html, html
-from studio.ui.numbers import duration
 from studio.ui.session import Visit
 
 TICKED = 500

@@ -5,11 +5,11 @@ from typing import Any
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.fields import About
+from studio.schema.numbers import plain_value, size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.ui.components.basic import Field, button, facts, select_input, text_input
 from studio.ui.components.settings import choices_of, shown_settings
 from studio.ui.markup import Html, html
-from studio.ui.numbers import plain_value, size
 from studio.ui.selected import open_run
 from studio.ui.session import Visit
 from studio.ui.tabs.method.tab import typed

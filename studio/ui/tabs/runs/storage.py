@@ -1,10 +1,10 @@
 """Disk usage: a panel under the table of runs, computed on request."""
 
+from studio.schema.numbers import size
 from studio.schema.views import Stored
 from studio.ui.components import layout
 from studio.ui.components.basic import button
 from studio.ui.markup import Html, html
-from studio.ui.numbers import size
 from studio.ui.session import Visit
 
 KINDS = {"run": "Run", "dataset": "Dataset", "model": "Model", "tokens": "Token cache"}
