@@ -1,4 +1,4 @@
-"""Loads an export as a stranger would: with transformers and peft alone, in a process of its own.
+"""Loads an export without the studio: with transformers and peft alone, in a process of its own.
 
 `run_in_process` calls `answer` of this file, which is never imported: it must not know the studio.
 """
@@ -34,7 +34,7 @@ def load(task: dict[str, Any]) -> Any:
     heads = {"num_labels": len(task["labels"]), "pad_token_id": task["pad"]} if task["labels"] else {}
     base = kind.from_pretrained(task["base"], dtype=getattr(torch, task["precision"]), **safely, **heads)
     model = PeftModel.from_pretrained(base, task["folder"]).eval()
-    # peft's outermost layer for such models does not hand on which of the two texts a token is of
+    # peft's outermost layer for such models does not pass the token type ids
     return model.merge_and_unload().eval() if task["head"] == "spans" else model
 
 

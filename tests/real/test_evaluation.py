@@ -89,7 +89,7 @@ def test_of_too_many_rows_the_same_ones_are_drawn_each_time_and_it_is_said(
 
 def test_rows_that_can_not_be_used_are_left_out_and_counted(talker: ModelPair) -> None:
     rows = [*enumerate(CHAT_ROWS, start=1), (7, {"question": "No answer?", "answer": ""})]
-    assert "1 of 7 rows lack" in evaluate(talker, rows, "file", silent).note
+    assert "1 of 7 rows have no input or no correct answer" in evaluate(talker, rows, "file", silent).note
     with pytest.raises(StudioError) as refused:
         evaluate(talker, [rows[-1]], "file", silent)
     assert refused.value.code == "too-few-rows"

@@ -1,7 +1,7 @@
 """A disk cache of tokenized rows, used by reruns, resumed runs and the trials of a search.
 
 The key is a hash of everything that the tokens depend on: the rows, the tokenizer's files, the encoding settings, the
-versions of the libraries, and `ENCODING_VERSION`, which stands for the code of `tasks/` and `data/`.
+versions of the libraries, and `ENCODING_VERSION`, which represents the code of `tasks/` and `data/`.
 """
 
 import hashlib
