@@ -143,7 +143,7 @@ def test_a_run_goes_on_from_combined_adapters_with_the_strength_that_they_have(
 
 def test_what_can_t_be_added_is_refused_with_its_reason(studio: Studio, data: DatasetRecord, base: ModelInfo) -> None:
     dora = [ended(studio, data, base, seed, method="dora") for seed in (1, 2)]
-    with pytest.raises(StudioError, match="also trained lengths, which can't be combined") as refused:
+    with pytest.raises(StudioError, match="also trained weight magnitudes, which can't be combined") as refused:
         studio.runs.combine(dict(zip(dora, WEIGHTS, strict=True)))
     assert len(list(refused.value.all())) == 2
     factors = [ended(studio, data, base, seed, method="ia3") for seed in (1, 2)]
