@@ -89,6 +89,7 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
         "bench",
         "pictures",
         "docs",
+        "docs-site",
         "clean",
         "help",
     }

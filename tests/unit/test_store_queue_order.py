@@ -141,7 +141,7 @@ def test_one_run_trains_and_one_waits_for_a_visitor_and_more_are_refused(queue: 
     queue.enqueue("visitor-1", "b", owner=Owner("", DEMO))
     with pytest.raises(StudioError) as refusal:
         queue.enqueue("visitor-1", "c", owner=Owner("", DEMO))
-    assert refusal.value.code == "limit-reached" and "up to 1 waiting" in refusal.value.message
+    assert refusal.value.code == "limit-reached" and "up to 1 queued" in refusal.value.message
     with pytest.raises(StudioError):
         queue.require_place("visitor-1", Owner("", DEMO))
     queue.require_place("visitor-1", Owner("", DEMO), "b")
