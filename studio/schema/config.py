@@ -255,7 +255,7 @@ class TrainingConfig(FrozenModel):
     this share of the run's time. 0: only at the end."""
 
     seed: int = setting(42, About("machine", "Seed", "seed"), ge=0, le=2**31 - 1)
-    """Start value of all random choices. The same seed, rows and settings give the same run again."""
+    """Start value of all random choices. On the same machine, the same seed, rows and settings give the same run."""
     threads: int = setting(0, About("machine", "CPU threads", "torch.set_num_threads"), ge=0, le=1024)
     """CPU threads for training. 0: all free cores. Several processes share them."""
     processes: int = setting(1, About("machine", "Processes", "torchrun --nproc-per-node", "", "basic"), ge=1, le=64)

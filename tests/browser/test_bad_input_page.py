@@ -212,4 +212,4 @@ def test_pasted_text_that_is_no_table_and_text_beyond_measure_are_refused_in_wor
         expect(page.locator("#notice-data .note.error")).to_be_visible(timeout=SLOW)
     area.evaluate("(e) => { e.value = 'question,answer\\n' + 'Where?,There it is.\\n'.repeat(250000); }")
     use.click()
-    expect(page.get_by_role("alert").filter(has_text="longer than can be sent at once")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("alert").filter(has_text="too long to send at once")).to_be_visible(timeout=SLOW)

@@ -172,7 +172,7 @@ def test_two_browsers_label_one_dataset_at_once_and_see_how_far_they_agree(
         press(ben, str((right + (number < 2)) % 3 + 1))
     said = ben.locator("section", has=ben.get_by_role("heading", name="Who labels"))
     expect(said).to_contain_text("Ann and Ben:")
-    expect(said).to_contain_text("8 of 10 rows alike")
+    expect(said).to_contain_text("8 of 10 rows have the same label")
     expect(said).to_contain_text("Cohen's kappa")
     button(ben, "Show disagreements").click()
     expect(ben.locator(".labellist tbody tr")).to_have_count(2)
@@ -180,7 +180,7 @@ def test_two_browsers_label_one_dataset_at_once_and_see_how_far_they_agree(
     ann.reload()
     ready(ann)
     expect(ann.get_by_label("Your name")).to_have_value("Ann", timeout=MINUTE)
-    expect(ann.get_by_text("8 of 10 rows alike")).to_be_visible(timeout=MINUTE)
+    expect(ann.get_by_text("8 of 10 rows have the same label")).to_be_visible(timeout=MINUTE)
 
 
 def test_many_rows_at_once_and_labels_that_are_renamed_merged_and_saved(page: Page, tmp_path: Path) -> None:

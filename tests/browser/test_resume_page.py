@@ -80,7 +80,7 @@ def test_a_run_that_the_system_ended_is_not_told_as_stopped_by_a_person(page: Pa
     watch(page, served, run.id)
     note = page.locator("[data-part=note]")
     expect(note).to_contain_text("Ended by the system")
-    expect(note).to_contain_text("Step 120 is kept and can be used")
+    expect(note).to_contain_text("The checkpoint from training step 120 is ready")
     expect(note).not_to_contain_text("by you")
     expect(page.get_by_role("button", name="Resume from step 120")).to_be_visible()
     expect(page.get_by_role("button", name="Chat with both")).to_be_visible()

@@ -148,7 +148,7 @@ def test_a_finished_run_shows_her_prompts_answered_twice_and_leads_to_the_chat(l
     page.get_by_text("Change of address", exact=False).click()
     expect(replies).to_contain_text("Change of address")
     page.get_by_role("button", name="Chat with both").click()
-    for pane in ("base", "tuned"):
+    for pane in ("base", "fine-tuned"):
         said = page.get_by_role("log", name=f"Replies of the {pane} model")
         expect(said).to_contain_text("Where is my refund?")
         expect(said).to_contain_text("As an AI <img" if pane == "base" else "Thanks <img")
@@ -269,7 +269,7 @@ def test_the_bar_leads_from_any_step_to_the_run_at_work(look: Any, studio: Serve
     page = look(done.id)
     bar = page.get_by_role("group", name="Current run")
     expect(bar).to_contain_text("Training")
-    expect(bar).to_contain_text(f"{round(100 * 78 / STEPS)} %")
+    expect(bar).to_contain_text(f"{round(100 * 78 / STEPS)}%")
     bar.get_by_role("button", name="Watch at work").click()
     expect(page.get_by_role("heading", name="at work")).to_be_visible()
     assert f"run={work.id}" in page.url

@@ -73,7 +73,7 @@ def answer_briefly(page: Page) -> None:
 
 
 def pane(page: Page, who: str) -> Locator:
-    return page.get_by_role("log", name=f"Replies of the {who} model")
+    return page.get_by_role("log", name=f"Replies of the {'base' if who == 'base' else 'fine-tuned'} model")
 
 
 def support_rows(folder: Path) -> Path:

@@ -237,7 +237,7 @@ def test_estimate_says_what_a_run_would_take_with_and_without_rows(home: Home, m
         (["--method", "lara"], "lora"),
         (["--preset", "quik"], "quick"),
         (["--task", "classifikation"], "classification"),
-        (["--validation-share", "0.5", "--test-share", "0.4"], "90 %"),
+        (["--validation-share", "0.5", "--test-share", "0.4"], "90%"),
         (["--method", "qlora", "--lora-rank", "0"], "lora rank"),
     ],
 )
@@ -529,7 +529,7 @@ def test_a_run_can_be_stopped_resumed_and_deleted(home: Home, model: Path) -> No
     home.wait(run, ended)
     assert home.json("show", run)["status"] == "stopped"
     said = home.call("stop", run, status=2)
-    assert "not at work" in said.err
+    assert "is not running" in said.err
     home.call("resume", run, "--detach")
     home.wait(run, lambda shown: shown["status"] == "training")
     home.call("delete", run, status=2)

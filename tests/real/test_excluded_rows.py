@@ -41,7 +41,7 @@ def test_rows_that_are_too_long_are_left_out_of_check_plan_run_and_version(
     assert (kept.version, kept.rows, kept.note) == (2, 57, f"3 rows removed: longer than {LIMIT} tokens.")
     studio.versions.restore(data, 1)
     monkeypatch.setattr(lengths, "MOST_ROWS", 12)
-    assert "Of a sample of 12 rows 1 row is" in studio.checks.check(data, None, limited).problems[0].message
+    assert "In a sample of 12 rows, 1 row is" in studio.checks.check(data, None, limited).problems[0].message
     assert studio.checks.check(data, None, replace(limited, whole=True)).problems[0].count == 3
     assert studio.checks.fix(data, "too-long", limited).rows == 57, "all rows are counted for a fix"
     studio.runs.stop(run.id, "discard")

@@ -23,7 +23,7 @@ def doctor_panel(report: CheckReport | None, refused: StudioError | None, versio
     usable = state("error" if report.blocked else "ok", f"{report.usable:,} of {report.rows:,} rows can be used")
     problems = sorted(report.problems, key=lambda problem: list(ICONS).index(problem.severity))
     listed = html('<p class="body muted">No problems found: no duplicates, no empty cells, nothing unreadable.</p>')
-    foot = "The checks change nothing."
+    foot = "Your rows stay as they are."
     if problems:
         listed = html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in problems])
         foot = f"A fix makes version {version + 1} and notes what it changed. Version {version} stays."

@@ -69,7 +69,7 @@
     const working = live.working(run), whole = told.memory ? ` of ${gigabytes(told.memory)}` : "";
     return [
       best && fact(score ? "Best" : "Best validation loss", score || figure(best[1]), ` at step ${best[0]}`),
-      !working && first && first[0] === 0 && fact("Before training", figure(first[1])),
+      !working && first && first[0] === 0 && fact("Validation loss before training", figure(first[1])),
       speed !== null && fact("Speed", figure(speed), " rows/s"),
       memory && fact(working ? "Memory" : "Peak memory", gigabytes(memory), whole),
       working && run.phase === "training" && next && next > (run.step || 0) && fact("Next validation at step", String(next)),

@@ -86,7 +86,7 @@ def _row(view: ExportView, chosen: bool, job: Job | None) -> Html:
         attrs=attrs(name="format", value=view.format, data_act="choose", checked=chosen, disabled=off),
         title=view.title,
         sentence=view.unavailable_reason or view.sentence,
-        size=size(view.done.bytes if view.done else view.bytes),
+        size="" if off and not view.done else size(view.done.bytes if view.done else view.bytes),
         state=_state(view, job),
     )
 

@@ -32,14 +32,16 @@ def panel(visit: Visit) -> Html:
         '<div class="row">{budget}{minutes}</div><div class="row">{start}{stop}{best}</div>{table}{again}</div>',
         budget=trials.text(budget, "search-trials", inputmode="numeric"),
         minutes=Field("minutes", "Minutes", limit).text(minutes, "search-minutes", inputmode="decimal"),
-        start=button("Search", "search-start", aria_label="Search for better settings", disabled=working),
+        start=button("Start search", "search-start", aria_label="Start search for better settings", disabled=working),
         stop=working and button("Stop", "search-stop", "quiet"),
         best=view and view.best is not None and button("Use the best settings", "search-best", "acc"),
         table=view and _table(view),
         again=working and poll("search-look", LOOK),
     )
-    summary = view.sentence if view else "Find better settings by trial runs · hyperparameter search"
-    return html('<section class="panel flush">{f}</section>', f=fold("Search", summary, body, working, "search"))
+    summary = view.sentence if view else "hyperparameter search by trial runs"
+    return html(
+        '<section class="panel flush">{f}</section>', f=fold("Find better settings", summary, body, working, "search")
+    )
 
 
 def _table(view: SearchView) -> Html:
