@@ -270,7 +270,7 @@ class TrainingConfig(FrozenModel):
         "none", About("machine", "Offloading", "offload_optimizer, offload_param", words=OFFLOAD_WORDS)
     )
     """Keeps what ZeRO splits in the machine's memory or on its disk. This saves GPU memory, but is slower. Without a
-    GPU it has no effect."""
+    GPU, `cpu` has no effect."""
     fsdp: bool = setting(False, About("machine", "Shard weights with FSDP", "fully_shard"))
     """Splits the weights between GPUs with PyTorch instead of ZeRO-3. Use it without DeepSpeed, or for an optimizer or
     method that ZeRO does not support."""

@@ -201,8 +201,6 @@ class Evaluate(ForRun):
     """`test`, `validation` or `file`."""
     roles: dict[str, str] | None = None
     """Column → role; None: as the run read its rows."""
-    limit: int | None = None
-    """Maximum number of rows; None: all."""
 
 
 class Export(ForRun):

@@ -13,6 +13,7 @@ from studio.models.starters import STARTERS
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
+from studio.schema.numbers import memory as in_gigabytes
 from studio.schema.views import DownloadState, ModelView
 from studio.services.context import Context
 from studio.store import Home
@@ -96,7 +97,7 @@ class Models:
         why = task_info.unavailable_reason(info) if task_info else ""
         if not why and fits == "too-large":
             whose = "The GPU" if machine.gpus else "This machine"
-            why = f"Needs at least {memory / 2**30:.0f} GB of memory. {whose} has {free / 2**30:.0f} GB."
+            why = f"Needs at least {in_gigabytes(memory)} of memory. {whose} has {in_gigabytes(free)}."
         return ModelView(
             info=info,
             sentence=sentences.get("sentence", info.note),

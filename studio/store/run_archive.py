@@ -221,6 +221,6 @@ def no_run(why: str) -> StudioError:
         "unreadable-file",
         "This file is not a run that the studio saved.",
         given=why,
-        valid="a file from “Save as a file” or studio export-run",
+        valid="a file from “Export run” (Runs tab) or studio export-run",
         hint="Nothing was imported. Export the run again and import the new file.",
     )

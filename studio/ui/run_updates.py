@@ -151,7 +151,7 @@ def settings(config: TrainingConfig) -> list[dict[str, Any]]:
     groups: dict[str, list[list[str]]] = {}
     for name in applicable_settings(config.method, config.task):
         if info := about(TrainingConfig, name):
-            value = plain_value(getattr(config, name), separator=",") or "by itself"
+            value = plain_value(getattr(config, name), separator=",") or "automatic"
             row = [info.label, value, info.unit, info.library or name]
             groups.setdefault(info.group, []).append(row)
     return [{"title": GROUPS[group], "rows": rows} for group, rows in groups.items()]

@@ -499,6 +499,7 @@ class Away(Runner):
         super().__init__(home, processes)
         self.reported: list[AnyEvent] = []
         self.submitted: set[str] = set()
+        self.failures: list[Exception] = []
 
     def submit(self, run: RunHandle, rerun: bool = False) -> None:
         self.submitted.add(run.id)
@@ -509,11 +510,12 @@ class Away(Runner):
     def position(self, run: RunHandle) -> Position | None:
         return Position(0)
 
-    def events(self, run: RunHandle) -> Iterable[AnyEvent]:
-        events, self.reported = self.reported, []
-        return events
+    def events(self, run: RunHandle, saved: int) -> Iterable[AnyEvent]:
+        return self.reported[saved:]
 
     def fetch(self, run: RunHandle) -> None:
+        if self.failures:
+            raise self.failures.pop()
         run.folder.adapter.mkdir()
         (run.folder.adapter / "adapter_config.json").write_text("{}")
 
@@ -525,9 +527,14 @@ def test_a_run_elsewhere_has_the_events_and_states_of_its_runner(runs: RunLifecy
     away.reported = [StateEvent(status="training"), PhaseEvent(phase="training", steps=2)]
     reconcile(runs)
     assert runs.get(run).status == "training", "no worker of this machine is missed"
-    away.reported = [StateEvent(status="finished", message="Done.")]
+    away.reported.append(StepEvent(step=1, loss=2.0, learning_rate=0.1, rows_per_second=1.0, memory_bytes=1))
+    away.reported.append(StateEvent(status="finished", message="Done."))
+    away.failures = [OSError("no network")]
+    reconcile(runs)
+    assert runs.get(run).status == "training", "what it has learned is not fetched yet"
     reconcile(runs)
     record = runs.get(run)
     assert (record.status, record.has_result, record.reason) == ("finished", True, "Done.") and record.ended
-    assert [each.event.kind for each in runs.events(run)] == ["state", "state", "phase", "state"]
+    assert (record.step, record.steps, record.phase) == (1, 2, "training") and record.started
+    assert [each.event.kind for each in runs.events(run)] == ["state", "state", "phase", "step", "state"]
     assert runs.queue.listing() == []

@@ -45,7 +45,7 @@ def probe(context: Context, spec: RunSpec) -> Measured:
         killed = error.code == "out-of-memory"
         raise StudioError(
             "training-failed",
-            "Its process was killed." if killed else "The measurement failed.",
+            "The process of the measurement was killed." if killed else "The measurement failed.",
             hint=without_places(error.last_line) if context.demo else error.last_line,
         ) from error
     except StudioError as error:

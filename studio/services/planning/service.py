@@ -23,7 +23,7 @@ from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.preview import Previews
 from studio.services.planning.probe import probe
 from studio.services.planning.replay_mixing import StartingPoint, starting_point
-from studio.services.runners import LOCAL
+from studio.services.runners import RUNNERS
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.tasks import task_named
 from studio.training.planning.memory_budget import MAX_MEMORY_SHARE
@@ -107,7 +107,7 @@ class Planning:
     def _fitting_spec(self, resolved: Resolved) -> RunSpec:
         view = self.planner.plan(resolved)
         assert resolved.info is not None
-        if resolved.request.runner == LOCAL:
+        if not RUNNERS[resolved.request.runner].is_elsewhere:
             self._require_fit(resolved.info, view)
         return self.run_spec(resolved, view)
 

@@ -10,7 +10,7 @@ from studio.store import Home
 
 LOCAL = LocalRunner.name
 RUNNERS: Registry[type[Runner]] = Registry(
-    "runners", (LocalRunner,), name_of=lambda runner: runner.name, subclass_of=Runner
+    "runners", (LocalRunner,), name_of=lambda runner: runner.name, subclass_of=Runner, needs=("title", "sentence")
 )
 
 

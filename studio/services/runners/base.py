@@ -100,12 +100,15 @@ class Runner:
         """The place of a queued run. None when it is not queued."""
         raise NotImplementedError
 
-    def events(self, run: RunHandle) -> Iterable[AnyEvent]:
-        """Events that the studio has not saved yet. A worker on this machine saves its events itself."""
+    def events(self, run: RunHandle, saved: int) -> Iterable[AnyEvent]:
+        """Events of the run after the first `saved` ones, in order. A worker on this machine saves its events itself.
+
+        A `StateEvent` reports the status of the run (schema/runs.py: RunStatus).
+        """
         return ()
 
     def fetch(self, run: RunHandle) -> None:
-        """Copy the results of an ended run into its folder."""
+        """Copy the results of an ended run into its folder. After a failure it is called again."""
 
     def reconcile(self) -> None:
         """Start the next run, and kill processes that hang."""

@@ -8,6 +8,7 @@ from studio.machine.run_in_process import ProcessError, ProcessTimeout
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.runs import RunRecord, RunSpec
 from studio.services.context import Context, run_for_workspace
+from studio.services.runners import LOCAL
 from studio.store.db import now
 from studio.store.files import folder_size
 from studio.store.quota import Quota
@@ -36,11 +37,14 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
         update={
             "config": specs[0].config.model_copy(update={"name": name or "combined", **_shape(specs, how)}),
             "because": (f"Combined from {parts}. {WAYS[how]}",),
+            "runner": LOCAL,
+            "seconds": 0.0,
         }
     )
     parts_size = sum(folder_size(store.folder(run).adapter) for run in runs)
     Quota(context.workspace).require(parts_size, "The combined adapter")
     made = store.create(spec)
+    store.set_status(made.id, "stopped", "The adapters are being combined.")  # a queued run would be submitted
     try:
         _make(context, made.id, runs, how)
     except StudioError:

@@ -1,6 +1,7 @@
 """The lifecycle of runs: submit, stop, pause, resume, delete, and their progress. reconcile.py repairs states."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -64,7 +65,7 @@ class RunLifecycle:
         if spec.config.mirror != "none":
             self.context.owner_only("An experiment tracker")
         if spec.runner != LOCAL:
-            self.context.owner_only("Training on another machine")
+            self.context.owner_only(f"Training with the runner {spec.runner}")
         require_allowed(self.context.workspace, spec)
         runner = named(self.runners, spec.runner, "runner", field="runner")
         if reason := runner.check():
@@ -114,11 +115,12 @@ class RunLifecycle:
     def stop(self, run: str, wish: StopWish = "keep") -> RunRecord:
         """Ask a run to stop at the end of its step, keeping the best checkpoint or nothing."""
         record = self.get(run)
+        runner = self.runner_of(record.id)
         self.store.request_stop(record.id, wish)
         if record.status in ("queued", "paused"):
             words = stopped_message(record, self.resume_point(record.id)[0], wish)
             self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
-            self.runner_of(record.id).withdraw(self.handle(record.id))
+            runner.withdraw(self.handle(record.id))
             if wish == "discard":
                 self.store.discard_output(record.id)
         elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
@@ -128,9 +130,9 @@ class RunLifecycle:
     def pause(self, run: str) -> RunRecord:
         """Pause a run: one that trains ends after its step with a checkpoint, one that waits leaves the queue."""
         record = self.get(run)
-        words = "Paused while queued."
+        runner, words = self.runner_of(record.id), "Paused while queued."
         if self.store.set_status(record.id, "paused", words, only_from=("queued",), reason=words):
-            self.runner_of(record.id).withdraw(self.handle(record.id))
+            runner.withdraw(self.handle(record.id))
             return self.store.get(record.id)
         self.store.request_stop(record.id, "pause")
         if not self.store.set_status(record.id, "stopping", "Pausing.", only_from=("starting", "training")):
@@ -183,7 +185,7 @@ class RunLifecycle:
         """Delete a run with all its files. A running one is ended first."""
         record = self.get(run)
         if record.status in ACTIVE:
-            raise wrong_state(record, "is running.", hint="Stop it first, then delete it.")
+            raise wrong_state(record, "is queued or running.", hint="Stop it first, then delete it.")
         self.store.delete(record.id)
 
     def log(self, run: str, most: int = 200_000) -> str:
@@ -221,7 +223,10 @@ class RunLifecycle:
     def progress(self, run: str) -> Progress:
         """The progress of a run, in words and numbers."""
         record = self.get(run)
-        place = self.runner_of(record.id).position(self.handle(record.id)) if record.status == "queued" else None
+        place = None
+        if record.status == "queued":
+            with suppress(StudioError):  # its runner is no longer installed
+                place = self.runner_of(record.id).position(self.handle(record.id))
         position, short = (place.before, place.memory) if place else (None, None)
         share = record.step / record.steps if record.steps else 0.0
         if record.status == "finished":

@@ -4,12 +4,15 @@ Reads never do this. The server calls it in a loop (ui/monitor.py), the command 
 `Runs.watch` while it waits.
 """
 
-from contextlib import suppress
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast, get_args
 
 from studio.schema.errors import StudioError
-from studio.schema.events import AdviceEvent, StateEvent
+from studio.schema.events import AdviceEvent, AnyEvent, EvaluationEvent, PhaseEvent, StateEvent, StepEvent
 from studio.schema.runs import ACTIVE, RunStatus
 from studio.services.runners import LOCAL, Runner
 from studio.services.runners.local import timestamp
@@ -19,6 +22,9 @@ from studio.store.db import now
 from studio.store.files import ignore_full_disk
 from studio.training.loop.oom_retry import TITLE, retry_message, with_half_batch
 
+_log = logging.getLogger("studio.runs")
+CURSOR = "runner_events"
+"""File of a run's folder: how many events of its runner are saved."""
 UNQUEUED_SECONDS = 20
 """Seconds after which a `queued` run that its runner does not know is submitted: the server was killed before that."""
 
@@ -32,18 +38,35 @@ def reconcile(runs: RunLifecycle) -> None:
     with ignore_full_disk():
         active = _active(runs)
         elsewhere = {run: runner for run, runner in active.items() if runner.is_elsewhere}
-        for run, runner in elsewhere.items():
-            _save_events(runs, run, runner)
-        runs.store.reconcile(resumable_step, elsewhere)
+        unknown = {run for status in ACTIVE for run, _ in runs.store.in_state(status)} - set(active)
+        runs.store.reconcile(resumable_step, {*elsewhere, *unknown})
         for run in runs.store.killed_for_memory():
             _retry_with_half_batch(runs, run)
-        for run, runner in _active(runs, "stopping").items():
-            runner.stop(runs.handle(run), runs.store.stop_wish(run) or "keep")
-        for runner in {runs.runners[LOCAL], *active.values()}:
-            runner.reconcile()
+        stopping = _active(runs, "stopping")
+        for run, runner in stopping.items():
+            with _isolated(runner):
+                runner.stop(runs.handle(run), runs.store.stop_wish(run) or "keep")
+        runs.runners[LOCAL].reconcile()
+        for runner in set(active.values()) - {runs.runners[LOCAL]}:
+            with _isolated(runner):
+                runner.reconcile()
         for run, created in runs.store.in_state("queued"):
             if _age(created) > UNQUEUED_SECONDS:
                 _submit_again(runs, run)
+        for run, runner in elsewhere.items():
+            with _isolated(runner):
+                _save_events(runs, run, runner)
+
+
+@contextmanager
+def _isolated(runner: Runner) -> Iterator[None]:
+    """A plugin's runner that fails, for example without a network, does not keep other runs from being reconciled."""
+    try:
+        yield
+    except Exception as error:
+        if runner.name == LOCAL:
+            raise
+        _log.error("The runner %s failed: %s: %s", runner.name, type(error).__name__, error)
 
 
 def _active(runs: RunLifecycle, *statuses: RunStatus) -> dict[str, Runner]:
@@ -57,17 +80,57 @@ def _active(runs: RunLifecycle, *statuses: RunStatus) -> dict[str, Runner]:
 
 
 def _save_events(runs: RunLifecycle, run: str, runner: Runner) -> None:
-    """Save the events and the state of a run that trains elsewhere, and fetch the results when it has ended."""
-    for event in runner.events(runs.handle(run)):
-        if not isinstance(event, StateEvent):
-            runs.event_store.append(run, event)
-            continue
-        status = cast(RunStatus, event.status)
-        ended = {} if status in ACTIVE else {"ended": now(), "reason": event.message}
-        runs.store.set_status(run, status, event.message, only_from=ACTIVE, **ended)
-    if runs.store.get(run).status not in ACTIVE:
+    """Save the new events of a run that trains elsewhere, its progress and its state.
+
+    One process at a time does this. What it has saved it writes down after each state, and at the end.
+    """
+    handle = runs.handle(run)
+    cursor = handle.folder.root / CURSOR
+    with cursor.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        file.seek(0)
+        saved = int(file.read() or 0)
+        for event in runner.events(handle, saved):
+            if isinstance(event, StateEvent):
+                _save_state(runs, run, runner, event)
+            else:
+                runs.event_store.append(run, event)
+                if progress := _progress(event):
+                    runs.store.update(run, **progress)
+            saved += 1
+            file.truncate(0)
+            file.write(str(saved))
+            file.flush()
+
+
+def _save_state(runs: RunLifecycle, run: str, runner: Runner, event: StateEvent) -> None:
+    """Save a state. The results of a run that has ended are fetched first, so that none is lost."""
+    if event.status not in get_args(RunStatus):
+        event = StateEvent(
+            status="failed", message=f"The runner {runner.name} reports an unknown state: {event.status}."
+        )
+    status, record = cast(RunStatus, event.status), runs.store.get(run)
+    changes: dict[str, Any] = {}
+    if status in ("starting", "training") and not record.started:
+        changes = {"started": now()}
+    elif status not in (*ACTIVE, "paused"):
         runner.fetch(runs.handle(run))
-        runs.store.update(run, has_result=runs.store.folder(run).result is not None)
+        has_result = runs.store.folder(run).result is not None
+        seconds = _age(record.started) if record.started else 0.0
+        changes = {"ended": now(), "reason": event.message, "has_result": has_result, "seconds": seconds}
+    runs.store.set_status(run, status, event.message, only_from=ACTIVE, **changes)
+
+
+def _progress(event: AnyEvent) -> dict[str, Any]:
+    """The columns of a run's record that an event changes."""
+    if isinstance(event, PhaseEvent):
+        return {"phase": event.phase, **({"steps": event.steps} if event.steps else {})}
+    if isinstance(event, StepEvent):
+        return {"step": event.step}
+    return {"best_step": event.step} if isinstance(event, EvaluationEvent) and event.best else {}
 
 
 def _retry_with_half_batch(runs: RunLifecycle, run: str) -> None:

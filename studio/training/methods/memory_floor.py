@@ -5,6 +5,7 @@ training/planning/memory_model.py estimates the memory of given settings. This i
 
 from studio.machine.deepspeed import why_no_deepspeed
 from studio.machine.facts import MachineFacts
+from studio.schema.numbers import memory
 from studio.training.optimizers import OPTIMIZERS
 
 BYTES_ALONE = 4 + 4 + min(each.state_bytes for each in OPTIMIZERS.values())
@@ -32,4 +33,4 @@ def minimum_shortage(trainable: int, machine: MachineFacts) -> str:
         if trainable * bytes_per_weight <= available:
             return ""
     needed = trainable * bytes_per_weight
-    return f"{needed / 1e9:.1f} GB of memory for the trainable parameters, and {holder} {available / 1e9:.1f} GB"
+    return f"{memory(needed)} of memory for the trainable parameters, and {holder} {memory(available)}"

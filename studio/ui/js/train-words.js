@@ -97,7 +97,7 @@
     if (!run.result) return ["warn", "info", false, "Stopped, no result", run.reason || "There is no fine-tuned model. You can resume or delete the run."];
     const kept = `The ${run.best !== undefined ? `checkpoint from training step ${run.best}` : "fine-tuned model"} is ready to evaluate, chat with and export.`;
     if (/SIGTERM/.test(run.reason)) return ["warn", "info", false, "Ended by the system", `The system or another program asked the training process to end (SIGTERM). ${kept}`];
-    return ["ok", "tick", false, /its longest time|time limit/.test(run.reason) ? "Time limit reached" : "Stopped by you", kept];
+    return ["ok", "tick", false, /its longest time|time limit/.test(run.reason) ? "Time limit reached" : /disk space/.test(run.reason) ? "Disk space used up" : "Stopped by you", kept];
   }
   /* --- the coach: current advice, the summary first, then by severity; `ok` retracts the advice of a rule --- */
   const GRAVE = { error: 0, warn: 1, undefined: 1, info: 2 };
