@@ -9,6 +9,7 @@ from studio.cli.options import Detach, Run
 from studio.cli.terminal import plain
 from studio.cli.train import wait_and_report
 from studio.schema.events import AdviceEvent
+from studio.schema.runs import ACTIVE
 
 
 def coach(
@@ -24,7 +25,7 @@ def coach(
     record = context.studio.runs.get(run)
     if not do:
         advice = context.studio.coach.advice(record.id)
-        context.answer([advice_row(each) for each in advice], lambda: show_advice(context, advice))
+        context.answer([advice_row(each) for each in advice], lambda: show_advice(context, advice, record.status))
         return
     made = context.studio.coach.apply(record.id, do, choice)
     if made.id == record.id:
@@ -39,8 +40,8 @@ def advice_row(advice: AdviceEvent) -> dict[str, object]:
     return advice.model_dump(exclude={"kind"})
 
 
-def show_advice(context: Context, advice: list[AdviceEvent]) -> None:
-    """Show advice as text."""
+def show_advice(context: Context, advice: list[AdviceEvent], status: str) -> None:
+    """Show advice as text. Only an active run can be stopped."""
     if not advice:
         context.say("No advice. The coach has found no problem so far.")
     for each in advice:
@@ -49,4 +50,6 @@ def show_advice(context: Context, advice: list[AdviceEvent]) -> None:
             if line:
                 context.say(f"  {plain(line)}")
         for at, action in enumerate(each.actions, 1):
+            if action.kind == "stop" and status not in ACTIVE:
+                continue
             context.say(f"  {at}. {plain(action.label)}")

@@ -166,7 +166,7 @@ def _show_run(context: Context, record: RunRecord, events: list[StoredEvent]) ->
         context.say(f"{name}: {value:.4g}")
     _show_validations(context, [each.event for each in events if isinstance(each.event, EvaluationEvent)])
     if advice := current_advice([each.event for each in events]):
-        show_advice(context, advice)
+        show_advice(context, advice, record.status)
     for each in events:
         if isinstance(each.event, ErrorEvent):
             context.say(f"{each.event.message} {each.event.hint}")

@@ -18,6 +18,7 @@ from typing import IO, Any
 from studio.machine.cores import THREAD_VARIABLES
 from studio.machine.process_main import GRACE
 from studio.schema.errors import StudioError
+from studio.schema.numbers import memory
 
 POLL = 0.1
 """Seconds between two looks at the cancel event and the clock."""
@@ -227,7 +228,7 @@ def _process_error(
             hint="Try again with less data.",
         )
     elif response.get("failure") == "out-of-memory" or returncode < 0:
-        limit = f"its limit of {memory_limit / 1e9:.1f} GB" if memory_limit else "there is"
+        limit = f"its limit of {memory(memory_limit)}" if memory_limit else "there is"
         error = ProcessOutOfMemory(
             "out-of-memory",
             f"A process was stopped, most likely because it needed more memory than {limit}.",

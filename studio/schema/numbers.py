@@ -114,8 +114,11 @@ def ago(moment: str) -> str:
 
 
 def memory(count: float) -> str:
-    """Memory in gigabytes of 2**30, as machines are sold: `3.9 GB`, `24 GB`."""
-    return f"{_short(round(count / 2**30, 1))} GB"
+    """Memory in gigabytes of 2**30, as machines are sold: `3.9 GB`, `24 GB`; less than a tenth in megabytes."""
+    gigabytes = count / 2**30
+    if 0 < gigabytes < 0.1:
+        return f"{max(1, round(count / 2**20))} MB"
+    return f"{gigabytes:.0f} GB" if gigabytes >= 10 else f"{_short(round(gigabytes, 1))} GB"
 
 
 def memory_of(done: float, total: float) -> tuple[str, str]:

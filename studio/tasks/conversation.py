@@ -239,7 +239,7 @@ def _without_parts(item: dict[str, Any], content: list[Any]) -> dict[str, Any]:
     if texts[REASONING]:
         keys["reasoning_content"] = "".join(texts[REASONING])
     if texts[CALL]:
-        keys[CALLS] = [parsed(call) for call in texts[CALL]]
+        keys[CALLS] = [*_calls(item.get(CALLS) or []), *(call for text in texts[CALL] for call in _calls(parsed(text)))]
     return {**item, **keys}
 
 

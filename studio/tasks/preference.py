@@ -1,6 +1,6 @@
 """Preference: a prompt with two replies, of which one is better. The model learns to prefer such replies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,13 +62,15 @@ class Preference(Chat):
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return the messages before the replies, and both replies as texts, from any supported format."""
         cells = {role: row.get(column) for column, role in roles.items()}
-        before, replies = _before(cells), {name: _reply_messages(cells.get(name)) for name in ("chosen", "rejected")}
+        before = _before(cells)
+        replies = {name: _reply_messages(cells.get(name), bool(before)) for name in ("chosen", "rejected")}
         both = [turns for turns in replies.values() if turns]
         values: dict[str, Any] = {role: None for role in cells}
         if not before and len(both) == 2:
-            before = both[0][:-1]
-            if before != both[1][:-1]:
+            before, other = both[0][:-1], both[1][:-1]
+            if before and other and _words(before) != _words(other):
                 values[DIFFERENT_PROMPTS] = True
+            before = before or other
         values |= {name: turns[-1]["content"].strip() for name, turns in replies.items() if turns}
         texts = [values.get(name) for name in replies]
         if before and before[-1]["role"] == "assistant" and before[-1]["content"].strip() in texts:
@@ -146,13 +148,24 @@ def _before(cells: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*turns, {"role": "user", "content": text}] if text else turns
 
 
-def _reply_messages(cell: Any) -> list[dict[str, Any]]:
+def _words(turns: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return what makes messages the same: roles, texts and tool calls, without ids and weights."""
+    return [
+        (turn["role"], turn["content"].strip(), [call.get("function") for call in turn.get("tool_calls") or ()])
+        for turn in turns
+    ]
+
+
+def _reply_messages(cell: Any, has_prompt: bool) -> list[dict[str, Any]]:
     """Return a reply as messages that end with it. The cell can hold a text, one message, or a conversation.
+
+    A text is read as a transcript only without a prompt: a reply may be a dialogue.
 
     The reply is empty if a conversation has none at its end. Return no messages for an empty or unreadable cell.
     """
     text = text_of(cell)
-    turns = messages_of([cell] if isinstance(cell, dict) and "messages" not in cell else cell) or transcript_of(text)
+    turns = messages_of([cell] if isinstance(cell, dict) and "messages" not in cell else cell)
+    turns = turns or (None if has_prompt else transcript_of(text))
     if turns:
         return turns if turns[-1]["role"] == "assistant" else [*turns, {"role": "assistant", "content": ""}]
     return [{"role": "assistant", "content": text}] if text else []

@@ -192,7 +192,7 @@ def test_a_classifiers_hardest_rows_are_shown_with_their_course(look: Any, studi
     expect(first).to_contain_text("Row 8 <i>is here</i>")
     expect(first).to_contain_text("praise")
     heads = table.locator("thead th").all_text_contents()
-    assert heads == ["Row", "Right is", "before", "step 30", "step 60", "Loss now"]
+    assert heads == ["Row", "Correct label", "before", "step 30", "step 60", "Loss now"]
     run.finish()
 
 

@@ -104,7 +104,7 @@ def test_too_much_memory_is_an_error_of_its_own() -> None:
     assert run_in_process(f"{FUNCTIONS}:take_memory", {"size": 1 << 20}, ProcessLimits(memory=1 << 30)) == 1 << 20
     with pytest.raises(ProcessOutOfMemory) as caught:
         run_in_process(f"{FUNCTIONS}:take_memory", {"size": 1 << 31}, ProcessLimits(memory=1 << 30))
-    assert caught.value.code == "out-of-memory" and "1.1 GB" in caught.value.what
+    assert caught.value.code == "out-of-memory" and "1 GB" in caught.value.what
 
 
 def test_too_much_time_is_an_error_of_its_own(tmp_path: Path) -> None:

@@ -117,7 +117,9 @@ class Leakage(Check):
 
     def message(self) -> str:
         near = len(self.row_numbers) - self.exact
-        also = "" if not near else " nearly" if not self.exact else f". {near:,} of them differ in a few words"
+        also = "" if not near else ", with a few different words"
+        if near and self.exact:
+            also = f". {near:,} of them differ in a few words"
         compared = len(self.texts) if self.has_fixed_splits else self.near.result.compared
         sampled = f" Near duplicates were checked in a sample of {many(compared, 'row')}." if self.one_in > 1 else ""
         where = "the validation file" if self.context.validation is not None else "validation or test"

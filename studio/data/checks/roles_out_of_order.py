@@ -35,7 +35,7 @@ class RolesOutOfOrder(Check):
         return "messages" in context.roles.values()
 
     def visit(self, view: RowView) -> None:
-        if not in_order(view.values["messages"]):
+        if not in_order(view.values.get("messages") or []):
             self.row_numbers.append(view.number)
 
     def message(self) -> str:

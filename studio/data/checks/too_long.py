@@ -43,7 +43,7 @@ class TooLong(Check):
         sampled = len(self.context.lengths) < len(self.context.table)
         of = f"In a sample of {many(self.rows, 'row')}, " if sampled else ""
         them = "them" if sampled else "the rows"
-        whole = " To count all rows, use --all-rows. All rows are counted before any are left out." if sampled else ""
+        whole = " All rows are counted before any are left out, or on request (--all-rows)." if sampled else ""
         return (
             f"{of}{many(len(self.row_numbers), 'row is', 'rows are')} longer than {self.context.max_length:,} tokens "
             f"({share(len(self.row_numbers), self.rows)} of {them}; the longest has {self.longest:,}). "

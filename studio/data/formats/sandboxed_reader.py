@@ -13,6 +13,7 @@ from studio.data.table import Table
 from studio.machine.environment import child_environment
 from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
 from studio.schema.errors import StudioError
+from studio.schema.numbers import memory as in_gigabytes
 
 MEMORY = 3 << 30
 """Bytes of address space that reading a packed file may take."""
@@ -57,7 +58,7 @@ def read_sandboxed(format: Format, path: Path, name: str, how: Reading, limits: 
             raise StudioError(
                 "too-large",
                 f"{name} can't be read: it needs more memory or time than the studio allows for a compressed file.",
-                valid=f"at most {memory / 1e9:.1f} GB when it is unpacked",
+                valid=f"a file that can be read with {in_gigabytes(memory)} of memory",
                 hint="Save the rows as CSV or JSON Lines, and import that file.",
             ) from error
     return builder.table()

@@ -74,15 +74,9 @@ class Coach:
         return self._check()
 
     def end(self) -> list[AdviceEvent]:
-        """Returns the advice about the finished run. No current advice proposes to stop it any more."""
+        """Returns the advice about the finished run."""
         self.history.ended = True
-        new = {each.rule: each for each in self._check()}
-        for rule, advice in list(self.advice_by_rule.items()):
-            actions = tuple(each for each in advice.actions if each.kind != "stop")
-            if advice.severity != "ok" and actions != advice.actions:
-                new[rule] = advice.model_copy(update={"actions": actions})
-                self._keep(new[rule])
-        return sorted(new.values(), key=lambda each: each.rule == summary.RULE.name)
+        return self._check()
 
     def _check(self) -> list[AdviceEvent]:
         advice = []

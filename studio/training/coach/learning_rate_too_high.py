@@ -1,7 +1,16 @@
 """The loss jumps or ends above its start: the steps are too large."""
 
 from studio.schema.events import AdviceEvent
-from studio.training.coach.base import STOP, Rule, RunHistory, format_number, rerun_at_rate, retraction, typical_loss
+from studio.training.coach.base import (
+    STOP,
+    Point,
+    Rule,
+    RunHistory,
+    format_number,
+    rerun_at_rate,
+    retraction,
+    typical_loss,
+)
 
 WINDOW = 5
 """Number of steps whose median is used as the current loss."""
@@ -39,9 +48,9 @@ def advise(history: RunHistory) -> AdviceEvent | None:
 def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
     """Retract the advice when the loss is below its start and has not jumped for a while."""
     now = typical_loss([point.loss for point in history.points[-WINDOW:]])
-    if history.step - advice.step < 3 * BEFORE or now > RECOVERED * _start(history) or _spikes(history):
+    if history.step - advice.step < 3 * BEFORE or now > RECOVERED * _start(history) or _jumps(history):
         return None
-    message = f"Training loss is {format_number(now)} and has not jumped for {history.step - advice.step:,} steps."
+    message = f"Training loss is {format_number(now)} and has not jumped in the last {2 * BEFORE} steps."
     return retraction(advice, history.step, "Training loss has recovered", message)
 
 
@@ -62,8 +71,8 @@ def _worse_than_start(history: RunHistory) -> str:
     )
 
 
-def _spikes(history: RunHistory) -> str:
-    """Steps that return the loss to its start, with large gradients."""
+def _jumps(history: RunHistory) -> list[tuple[Point, float]]:
+    """Steps that return the loss to its start, with large gradients, and the usual loss before them."""
     start = _start(history)
     recent = history.points[-3 * BEFORE :]
     jumps = []
@@ -74,6 +83,12 @@ def _spikes(history: RunHistory) -> str:
         large_gradient = current.norm is None or not norms or current.norm > GRADIENT * typical_loss(norms)
         if current.loss > SPIKE * usual and current.loss > 0.8 * start and large_gradient:
             jumps.append((current, usual))
+    return jumps
+
+
+def _spikes(history: RunHistory) -> str:
+    """Repeated jumps, in words."""
+    jumps, recent = _jumps(history), history.points[-3 * BEFORE :]
     if len(jumps) < SPIKES:
         return ""
     highest, usual = max(jumps, key=lambda each: each[0].loss)

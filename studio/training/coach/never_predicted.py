@@ -49,8 +49,14 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
         message = f"In the validation at step {last.step:,} each label was predicted at least once."
         return retraction(advice, last.step, "All labels are predicted now", message)
     new = advise(history)
-    changed = new is not None and (new.title != advice.title or (history.ended and new.step > advice.step))
-    return new if changed else None
+    if new is None or (_labels(new) == _labels(advice) and not (history.ended and new.step > advice.step)):
+        return None
+    return new
+
+
+def _labels(advice: AdviceEvent) -> str:
+    """The labels in the message, without the steps."""
+    return advice.message.partition(" predicted ")[2]
 
 
 RULE = Rule("never-predicted", advise, update, unless=("rate-too-low", "rate-too-high", "underfitting"))

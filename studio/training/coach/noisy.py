@@ -45,8 +45,8 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
     """At the end: repeat the advice with the last figures, or retract it."""
     if not history.ended or history.step <= advice.step:
         return None
-    message = f"The last {MIN_CHECKS} validations show a clear trend."
-    return advise(history) or retraction(advice, history.step, "Validation loss has a clear trend now", message)
+    message = f"It varied less in the last {MIN_CHECKS} validations."
+    return advise(history) or retraction(advice, history.step, "Validation loss is steadier now", message)
 
 
 RULE = Rule("noisy-validation", advise, update, unless=("rate-too-high",))

@@ -22,6 +22,7 @@ SCATTER = 2.5
 """The rise must also exceed this multiple of the noise of later validations."""
 FALL = 0.03
 """Relative fall of training loss that counts."""
+ENDED = "Train for fewer epochs, or add rows."
 CHECKS = 2
 """Number of consecutive validations that must show it."""
 
@@ -53,8 +54,10 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
     if lowest is None:
         return None
     if lowest.step <= advice.step:
-        ended = advice.model_copy(update={"action": _what_to_do(history, lowest)})
-        return (advise(history) or ended) if history.ended and ended != advice else None
+        action = _what_to_do(history, lowest)
+        if history.ended == (advice.action == ENDED):
+            return None
+        return advise(history) or advice.model_copy(update={"action": action})
     message = (
         f"Validation loss {format_number(lowest.eval_loss)} at step {lowest.step:,} is the lowest so far. "
         "The model does not overfit."
@@ -64,7 +67,7 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
 
 def _what_to_do(history: RunHistory, lowest: EvaluationEvent) -> str:
     if history.ended:
-        return "Train for fewer epochs, or add rows."
+        return ENDED
     stops = " Early stopping ends the run if this continues." if history.config.early_stopping_patience else ""
     return f"If you stop now, step {lowest.step:,} is the result.{stops}"
 

@@ -52,9 +52,9 @@ def _result(history: RunHistory) -> str:
         return f"Training loss went from {format_number(first)} to {format_number(last)}."
     before, sentences = base.eval_loss if base else None, []
     if before:
-        change = percent(abs(1 - best.eval_loss / before))
-        direction = "lower" if best.eval_loss < before else "higher"
-        loss = f"from {format_number(before)} to {format_number(best.eval_loss)} ({change} {direction})"
+        change = f"{percent(abs(1 - best.eval_loss / before))} {'lower' if best.eval_loss < before else 'higher'}"
+        change = change if best.eval_loss != before else "unchanged"
+        loss = f"from {format_number(before)} to {format_number(best.eval_loss)} ({change})"
         sentences.append(f"Validation loss went {loss}.")
     else:
         sentences.append(f"Validation loss is {format_number(best.eval_loss)}.")
@@ -70,6 +70,8 @@ def _trend(history: RunHistory) -> str:
     best = _best(history)
     if best is None:
         return "Without validation rows, only an evaluation on test rows shows whether the model has improved."
+    if len(history.tuned) == 1:
+        return f"There was one validation, at step {best.step:,}."
     if best.step < history.tuned[-1].step:
         return f"The best validation was at step {best.step:,}. Later ones were not better."
     if _still_improving(history):
@@ -84,8 +86,18 @@ def _next(history: RunHistory) -> tuple[str, tuple[Action, ...]]:
         first = min(others, key=lambda each: SEVERITIES[each.severity])
         return f"To try next: {first.action}", tuple(each for each in first.actions if each.kind != "stop")[:1]
     if _still_improving(history):
-        return "To try next: train longer.", (twice_the_epochs(history),)
+        if history.step < history.total:
+            return "To try next: resume the run and train it to the end.", (EVALUATE,)
+        return "To try next: train longer.", (_longer(history),)
     return "To try next: evaluate it on test rows.", (EVALUATE,)
+
+
+def _longer(history: RunHistory) -> Action:
+    """The action to run again, twice as long."""
+    steps = history.config.max_steps
+    if not steps:
+        return twice_the_epochs(history)
+    return Action(kind="repeat", label=f"Run again with {2 * steps:,} steps", changes={"max_steps": 2 * steps})
 
 
 def _best(history: RunHistory) -> EvaluationEvent | None:

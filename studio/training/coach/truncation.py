@@ -27,7 +27,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         rule="cut-off",
         severity="warn",
         step=history.step,
-        title="Many rows are truncated",
+        title="Much of the data is truncated",
         message=_message(read, max_length),
         why="The model never sees what comes after the maximum length, and most replies have no end.",
         action="Raise the maximum length. Longer rows need more memory."
@@ -42,7 +42,11 @@ def _truncated_share(read: ReadEvent) -> float:
 
 
 def _message(read: ReadEvent, max_length: int) -> str:
-    lost = f" {read.lost:,} rows have no reply left to learn from." if read.lost else ""
+    lost = (
+        f" {read.lost:,} {'row has' if read.lost == 1 else 'rows have'} no reply left to learn from."
+        if read.lost
+        else ""
+    )
     return (
         f"{percent(_truncated_share(read))} of all tokens are left out. {read.cut:,} of {read.learned:,} rows "
         f"are longer than the maximum length of {max_length:,} tokens. The longest has {read.longest:,}.{lost}"

@@ -3,7 +3,7 @@
 from studio.schema.dataset import CheckReport, Problem, SplitCounts
 from studio.schema.errors import StudioError
 from studio.schema.numbers import share
-from studio.ui.components.basic import alert, attrs, button, state
+from studio.ui.components.basic import alert, attrs, button, state, without_flags
 from studio.ui.components.layout import panel
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
@@ -47,7 +47,7 @@ def _finding(problem: Problem) -> Html:
         kind=kind,
         icon=icon(icon_name),
         word=word,
-        message=problem.message.rstrip("."),
+        message=without_flags(problem.message).rstrip("."),
         why=f"{problem.why}{said}",
         fix=fix,
         show=show,

@@ -55,8 +55,8 @@ def _probe(done: bool) -> Html:
 
 def _passes(epochs: float, steps: int) -> str:
     if epochs <= 1:
-        return f"{epochs:g} epoch"
-    return f"{epochs:g} epochs of {max(1, round(steps / epochs)):,}"
+        return "1 epoch" if epochs == 1 else f"{epochs:.2g} epochs"
+    return f"{epochs:g} epochs of {max(1, round(steps / epochs)):,} steps"
 
 
 def fitted_panel(changes: Sequence[str]) -> Html:

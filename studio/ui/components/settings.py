@@ -118,13 +118,6 @@ def _range(name: str) -> str:
     return f"{words[:1].upper()}{words[1:]}." if words and not choices_of(name) and words != "a text" else ""
 
 
-def _not_here(off: Mapping[str, str]) -> Html:
-    """The reasons, a line each: some end in a command to type."""
-    if not off:
-        return Html("")
-    return html("<br>Not available here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
-
-
 def choices_of(name: str) -> tuple[str, ...]:
     """The values of a setting with a closed set."""
     kind = TrainingConfig.model_fields[name].annotation

@@ -1,4 +1,4 @@
-/* Owns: step 6: one prompt for both models, both replies as they are written, side by side. What was said is kept by
+/* Owns: the Chat tab: one prompt for both models, both replies as they are written, side by side. What was said is kept by
    this browser tab; a prompt that training answered already stands there from the start. Texts are only ever text. */
 (() => {
   const { h, put, count } = window.studio;
