@@ -94,7 +94,7 @@ def test_the_hub_without_a_network_says_so_in_a_sentence(page: Page, tmp_path: P
     name = page.get_by_label("Name of a dataset on the Hub")
     name.fill("someone/mood")
     name.press("Enter")
-    expect(page.get_by_role("alert").filter(visible=True).first).to_contain_text("The Hub is not used", timeout=SLOW)
+    expect(page.get_by_role("alert").filter(visible=True).first).to_contain_text("The Hub can't be used", timeout=SLOW)
     expect(name).to_have_value("someone/mood")
 
 

@@ -92,9 +92,9 @@ def test_forty_rows_by_keyboard_suggestions_come_and_training_beats_chance(
         press_back(page, text)
         label_right(page, 1)
     label_right(page, 40 - 16)
-    expect(page.get_by_text("of 84 labelled")).to_be_visible()
+    expect(page.get_by_text("of 84 labeled")).to_be_visible()
     expect(page.locator(".labelprog").locator("xpath=preceding-sibling::b")).to_have_text("40")
-    expect(side.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"Of \d+ suggestions \d+ were right"))
+    expect(side.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"\d+ of \d+ suggestions were right"))
     given = [fact for fact in facts(served) if fact.what == "given"]
     assert len({fact.row for fact in given}) == 40
     learned = int(re.search(r"learned from (\d+) rows", side.inner_text())[1])  # type: ignore[index]

@@ -18,10 +18,10 @@ def test_a_method_shows_its_own_settings_and_a_measured_estimate(page: Page, tmp
     methods.get_by_text("More methods").click()
     methods.locator('input[value="prefix-tuning"]').check()
     page.get_by_text("Adapter", exact=True).first.click()
-    expect(page.get_by_label("Virtual tokens")).to_be_visible()
+    expect(page.locator("#f-virtual_tokens")).to_be_visible()
     expect(page.locator("#f-lora_rank")).to_have_count(0)
     methods.locator('input[value="lora"]').check()
-    expect(page.get_by_label("Virtual tokens")).to_have_count(0)
+    expect(page.locator("#f-virtual_tokens")).to_have_count(0)
     button(page, "Measure").click()
     expect(page.get_by_text("Memory and time were measured with a few real steps.")).to_be_visible(timeout=3 * SLOW)
 

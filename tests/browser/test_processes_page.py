@@ -40,7 +40,7 @@ def test_two_processes_with_zero_are_chosen_reckoned_started_and_watched(
     expect(page.locator(".runcard")).to_contain_text("3 steps")
     page.get_by_text("Machine", exact=True).first.click()
     page.get_by_label("ZeRO stage").select_option("2")
-    expect(page.get_by_role("alert").filter(has_text="there is only one").first).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="this run has only one").first).to_be_visible()
     expect(button(page, "Start")).to_be_disabled()
     page.get_by_label("Processes", exact=True).fill("2")
     page.get_by_label("Processes", exact=True).press("Tab")

@@ -131,7 +131,7 @@ def test_the_chart_is_used_by_keyboard_and_says_what_it_shows(look: Any, studio:
     page.keyboard.press("l")
     expect(page.get_by_label("Log scale")).to_be_checked()
     line = drawn(page)
-    page.get_by_label("Smooth").uncheck()
+    page.get_by_label("Smooth", exact=True).uncheck()
     assert drawn(page) != line
 
 
