@@ -97,7 +97,7 @@ def test_forty_rows_by_keyboard_suggestions_come_and_training_beats_chance(
     expect(side.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"\d+ of \d+ suggestions were right"))
     given = [fact for fact in facts(served) if fact.what == "given"]
     assert len({fact.row for fact in given}) == 40
-    learned = int(re.search(r"learned from (\d+) rows", side.inner_text())[1])  # type: ignore[index]
+    learned = int(re.search(r"learned from (\d+) of your rows", side.inner_text())[1])  # type: ignore[index]
     assert learned >= 14
 
     button(page, "Use these labels").click()

@@ -239,7 +239,7 @@ def test_transcripts_that_differ_before_the_last_reply_are_named_and_not_trained
     found = {problem.kind: problem.rows for problem in report.problems if problem.severity == "error"}
     assert found == {"different-prompts": (5, 6), "empty": (9, 10)} and report.usable == 16
     values = PREFERENCE.values(rows[6], {name: name for name in rows[6]})
-    assert len(values["prompt"]) == 3 and values["rejected"] == "No idea, 6.", "a reply alone has the prompt of the other"
+    assert len(values["prompt"]) == 3 and values["rejected"] == "No idea, 6.", "a reply alone shares the prompt"
 
 
 def test_a_prompt_that_is_a_transcript_is_split_as_well() -> None:
