@@ -220,7 +220,7 @@ def test_a_full_disk(small_disk: Path, llama: str, unharmed: dict[int, float], t
     try:
         studio.reconcile()
         record = studio.runs.get(run)
-        assert record.status in ("failed", "interrupted") and "safe" in record.reason, record
+        assert record.status in ("failed", "interrupted") and "is saved" in record.reason, record
         go_on(studio, run)
         same(home, run, unharmed)
     finally:

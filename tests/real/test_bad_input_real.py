@@ -161,7 +161,7 @@ def test_a_run_whose_disk_becomes_full_keeps_its_last_checkpoint_and_goes_on_whe
     home.workspace().runs.reconcile(resumable_step)
     record = record_of(home, run)
     assert record.status in ("failed", "interrupted")
-    assert "safe" in record.reason and "Traceback" not in record.reason
+    assert "is saved" in record.reason and "Traceback" not in record.reason
     seen = max(event.step for event in steps_of(home, run))
     home.workspace().runs.set_status(run, "queued")
     home.queue.enqueue("default", run)

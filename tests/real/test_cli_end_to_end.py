@@ -192,7 +192,7 @@ def test_preview_shows_the_tokens_and_which_are_learned(home: Home, model: Path)
     assert not seen["truncated"]
     cut = home.call("preview", "sample:support-tone", "--model", model, "--max-length", "16").out
     assert "16 tokens" in cut
-    assert "Cut:" in cut
+    assert "Truncated:" in cut
     assert "row" in home.call("preview", "sample:support-tone", "--model", model, "--row", "9999", status=2).err
 
 

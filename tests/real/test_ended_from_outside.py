@@ -47,7 +47,11 @@ def test_a_run_says_whether_a_person_or_a_signal_alone_stopped_it(
     assert worker.wait(30) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result) == ("stopped", True)
-    assert record.reason.startswith(f"Stopped {why}") and "is kept" in record.reason
+    assert (
+        record.reason.startswith("Stopped at step")
+        and f" {why}. The " in record.reason
+        and "is the result" in record.reason
+    )
     assert ("SIGTERM" in log_of(home, run)) is not asked
 
 
@@ -89,7 +93,7 @@ def test_a_killed_run_waits_for_its_turn_and_ends_with_its_best_step_without_ano
     assert remembering.workers[0].wait(60) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result, record.best_step) == ("stopped", True, kept)
-    assert f"step {kept}" in record.reason and "is kept" in record.reason
+    assert f"step {kept}" in record.reason and "is the result" in record.reason
     assert len(steps_of(home, run)) == steps, "it learned on"
     states = [each.event.status for each in runs.event_store.after(run, kinds=("state",))]  # type: ignore[union-attr]
     assert states[-3:] == ["queued", "starting", "stopped"], "nobody waits for it to stop in time"

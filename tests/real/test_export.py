@@ -189,8 +189,8 @@ def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp
         run = random_run(info, place / "run", data, method, max_length=64, test_prompts=prompts)
         done = export_named(form).export(ExportJob(run, FACTS, ModelCache(), zip=False), place / "out", silent)
         count = 4 + len(prompts)
-        words = "texts are" if shape in ("bert", "roberta") else "replies are"
-        assert f"{count} of {count} {words} the chat's" in done.tested, (name, done.tested)
+        words = "texts get the same labels as" if shape in ("bert", "roberta") else "replies are the same as"
+        assert f"{count} of {count} {words} in the Chat tab" in done.tested, (name, done.tested)
         code = done.how_to_use.replace(repr("out"), repr(done.path)).replace(repr(info.title), repr(info.path))
         codes[name] = code
     done = subprocess.run(
@@ -211,7 +211,7 @@ def test_a_full_run_is_exported_whole_in_the_precision_of_the_chat_and_offers_no
     assert "Saved in bfloat16" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(StudioError) as refused:
         export_named("adapter").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "adapter", silent)
-    assert refused.value.code == "format-unavailable" and "every weight" in refused.value.message
+    assert refused.value.code == "format-unavailable" and "own weights" in refused.value.message
     assert not (tmp_path / "adapter").exists()
 
 

@@ -390,7 +390,7 @@ def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: Dataset
     assert family.worker.wait(40) == 0, log_of(home, run_)
     wait_for(family.gone, 10)
     record = record_of(home, run_)
-    assert (record.status, record.has_result) == ("stopped", True) and "is kept" in record.reason
+    assert (record.status, record.has_result) == ("stopped", True) and "is the result" in record.reason
     memory = steps_of(home, run_)[-1].memory_bytes
     assert memory > 2 * 400e6, "of the worker and all its processes"
 

@@ -118,7 +118,7 @@ def test_sigterm_keeps_what_was_learned(home: Home, data: DatasetRecord, llama: 
     assert worker.wait(20) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result) == ("stopped", True)
-    assert "is kept" in record.reason
+    assert "is the result" in record.reason
     assert home.workspace().runs.folder(run).result is not None
 
 
