@@ -423,7 +423,7 @@ def test_no_format_leads_to_another_file(anna: Asking) -> None:
 
 def test_a_file_beyond_the_limit_is_refused_and_nothing_of_it_stays(anna: Asking) -> None:
     told = anna.upload("large.csv", b"x" * 5_300_000)
-    assert told.status == 413 and "larger than" in told.json["error"]["message"]
+    assert told.status == 413 and "The file is too large" in told.json["error"]["message"]
     assert not list((anna.served.home / "uploads" / name_of(anna)).iterdir())
 
 
@@ -561,7 +561,7 @@ def test_a_model_with_code_of_its_own_is_not_run_unless_the_owner_allows_it(alon
     (coded / "evil.py").write_text(f"open({str(ran)!r}, 'w').write('x')\nclass Evil: pass\n")
     bring(who)
     who.do("model-body", "task", value="chat")
-    assert "before you allow it" in who.do("model-body", "folder", value=str(coded))
+    assert "Allow it only if you know and trust them" in who.do("model-body", "folder", value=str(coded))
     who.do("data-body", "view", value="tokens")
     for told in (who.do("method-body", "reckon"), who.do("method-body", "start"), who.do("data-body", "count")):
         assert "coded is not loaded" in told
@@ -582,6 +582,6 @@ def test_pickled_weights_are_refused_before_anything_of_them_is_read(alone: Serv
     (pickled / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()))
     bring(who)
     who.do("model-body", "task", value="chat")
-    assert "before you allow it" in who.do("model-body", "folder", value=str(pickled))
+    assert "Allow it only if you know and trust them" in who.do("model-body", "folder", value=str(pickled))
     assert "is not loaded" in who.do("method-body", "start")
     assert not ran.exists()

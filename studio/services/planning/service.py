@@ -9,7 +9,7 @@ from studio.data.checks.bad_line import BadLines
 from studio.data.checks.too_long import TooLong
 from studio.machine.facts import machine_facts
 from studio.schema.dataset import DatasetSpec
-from studio.schema.errors import StudioError
+from studio.schema.errors import StudioError, named
 from studio.schema.models import ModelInfo
 from studio.schema.requests import RunRequest
 from studio.schema.runs import Replay, RunSpec
@@ -107,7 +107,7 @@ class Planning:
     def _fitting_spec(self, resolved: Resolved) -> RunSpec:
         view = self.planner.plan(resolved)
         assert resolved.info is not None
-        if not RUNNERS[resolved.request.runner].is_elsewhere:
+        if not named(RUNNERS, resolved.request.runner, "runner", field="runner").is_elsewhere:
             self._require_fit(resolved.info, view)
         return self.run_spec(resolved, view)
 
