@@ -50,9 +50,9 @@ def augment(
     record = context.studio.datasets.find(data) if known else context.studio.datasets.open(data, **reading)
     if propose:
         save_roles(context, record.id, task, map_)
-        wanted = AugmentationRequest(way=way, count=count, model=model, seed=seed)
+        request = AugmentationRequest(way=way, count=count, model=model, seed=seed)
         with context.progress("Making rows") as progress:
-            made = context.studio.augmentation.propose(record.id, wanted, progress)
+            made = context.studio.augmentation.propose(record.id, request, progress)
         context.answer({"dataset": record.id, **made.model_dump()}, lambda: _show_made(context, record.id, made))
         return
     if keep is not None:

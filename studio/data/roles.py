@@ -16,8 +16,6 @@ from studio.schema.errors import StudioError, bad_setting, nearest
 IGNORE = ("none", "ignore", "null", "")
 """Values of a mapping that mean: do not use this column."""
 MOST_NAMED = 80
-BESIDE = "together with"
-"""In the reason of a role that a name has only beside another name."""
 """Maximum characters of a name in a message."""
 SAMPLED, FEWEST, MOST_CELLS = 200, 20, 100_000
 """Number of rows in a sample, its minimum, and the maximum number of cells, which matters for very wide tables."""
@@ -181,7 +179,8 @@ def _confidence(
         if is_named_label and others and columns[column].few_values:
             is_contested = 1
     enough = {name for names in task.alternatives for name in names}
-    enough |= {role for column, role in matched.roles.items() if BESIDE in matched.reasons[column]}
+    pairs = {(role.name, name) for role in task.roles for name, _ in role.beside}
+    enough |= {role for column, role in matched.roles.items() if (role, " ".join(columns[column].words)) in pairs}
     named = sum(role in enough and "name" in matched.reasons[column] for column, role in matched.roles.items())
     turns = any(required[role].holds == "turns" for role in matched.roles.values())
     return is_contested, 2 * len(enough) if turns else named, -_alias_rank(task, matched, columns)
@@ -240,7 +239,7 @@ def _take_pairs(draft: _Draft, task: RoleTask) -> None:
             if column is None or other not in used or role.name in draft.roles.values():
                 continue
             if column.thumbs if role.holds == "label" else column.can_hold(role.holds):
-                draft.take(column.name, role.name, f"by its name, {column.name}, {BESIDE} {used[other].name}")
+                draft.take(column.name, role.name, f"by its name, {column.name}, together with {used[other].name}")
 
 
 def _by_name(columns: list[Column], role: Role, partial_match: bool) -> Column | None:

@@ -31,8 +31,8 @@ def evaluate_extracted(pair: ModelPair, rows: Numbered, roles: dict[str, str], p
     observed = {who: observe(each, accepted) for who, each in texts.items()}
     quality = observed["tuned"]["f1"]
     picks = pick_rows(quality, quality - observed["base"]["f1"])
-    shown = {who: [text or NO_ANSWER for text in each] for who, each in texts.items()}
-    answers = dict(enumerate(zip(shown["base"], shown["tuned"], strict=True)))
+    in_words = {who: [text or NO_ANSWER for text in each] for who, each in texts.items()}
+    answers = dict(enumerate(zip(in_words["base"], in_words["tuned"], strict=True)))
     details = {
         name: tuple(row.model_copy(update={"expected": row.expected or NO_ANSWER}) for row in judged)
         for name, judged in report_rows(pair, rows, roles, picks, answers).items()

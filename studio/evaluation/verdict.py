@@ -57,8 +57,8 @@ def of_labels(metrics: Mapping[str, Metric], rows: int, per_label: Mapping[str, 
     weakest = min(present, key=lambda label: present[label]["recall"], default="")
     if len(present) > 1 and present[weakest]["recall"] < WEAK:
         times = int(present[weakest]["rows"])
-        found = _count(present[weakest]["recall"], times)
-        text += f" The label {weakest} has the lowest recall: {found} of {times:,} rows."
+        correct = _count(present[weakest]["recall"], times)
+        text += f" The label {weakest} has the lowest recall: {correct} of {times:,} rows."
     return text
 
 

@@ -35,15 +35,6 @@ def setting(default: Any, about: About, **limits: Any) -> Any:
     return Field(default=default, json_schema_extra={"about": about.__dict__}, **limits)
 
 
-def value_in_words(value: Any, empty: str) -> str:
-    """The value of a setting as people read it; `empty` for none."""
-    if value is None or value == "":
-        return empty
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def about(model: type[BaseModel], name: str) -> About | None:
     """The `About` of a field, or None when it is not a setting."""
     extra = model.model_fields[name].json_schema_extra

@@ -89,8 +89,8 @@ def excerpt(value: Any) -> str:
     """Return the start of a value as JSON. An object is shown with its first key: `{"type": "image", …}`."""
     if isinstance(value, dict) and value:
         first = next(iter(value)) if "type" not in value else "type"
-        shown = f"{json.dumps(first)}: {short(json.dumps(value[first], ensure_ascii=False))}"
-        return f"{{{shown}, …}}" if len(value) > 1 else f"{{{shown}}}"
+        entry = f"{json.dumps(first)}: {short(json.dumps(value[first], ensure_ascii=False))}"
+        return f"{{{entry}, …}}" if len(value) > 1 else f"{{{entry}}}"
     return short(json.dumps(value, ensure_ascii=False), 60)
 
 

@@ -67,8 +67,8 @@ class WrongType(Check):
     def _count(self, view: RowView, column: str, cell: Any) -> None:
         part = getattr(self.context.task, "unreadable_part", lambda _: "")(cell)
         if column not in self.by_column:
-            shown = part or short(json.dumps(cell, ensure_ascii=False), 60)
-            self.by_column[column] = _Unreadable(view.lacks, f"Row {view.number:,} has {shown}.", set())
+            example = part or short(json.dumps(cell, ensure_ascii=False), 60)
+            self.by_column[column] = _Unreadable(view.lacks, f"Row {view.number:,} has {example}.", set())
         unreadable = self.by_column[column]
         unreadable.count += 1
         unreadable.kinds.add("a list" if part else kind_of(cell))

@@ -83,9 +83,9 @@ def list_view(session: Session, show: str, search: str, page: Page) -> LabelList
         matches = session.rows_containing(search.lower())
         numbers = matches if show == "all" else [row for row in numbers if is_among(matches, row)]
     start = max(1, min(page.start, len(numbers)))
-    shown = numbers[start - 1 : start - 1 + page.count]
-    texts = session.texts(shown)
-    rows = tuple(_list_row(session, row, texts.get(row, "")) for row in shown)
+    on_page = numbers[start - 1 : start - 1 + page.count]
+    texts = session.texts(on_page)
+    rows = tuple(_list_row(session, row, texts.get(row, "")) for row in on_page)
     return LabelList(rows=rows, start=start, total=len(numbers), show=show, search=search)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, EvaluationEvent, StepEvent, StoredEvent
-from studio.schema.fields import about, value_in_words
+from studio.schema.fields import about
+from studio.schema.numbers import plain_value
 from studio.schema.views import ComparedRun, CurvesView, Difference
 from studio.services.runs.lifecycle import RunLifecycle
 
@@ -131,6 +132,6 @@ def differences(configs: Sequence[TrainingConfig]) -> tuple[Difference, ...]:
             info = about(TrainingConfig, name)
             label = info.label if info else name.capitalize()
             differing.append(
-                Difference(name=name, label=label, values=tuple(value_in_words(value, "automatic") for value in values))
+                Difference(name=name, label=label, values=tuple(plain_value(value) or "automatic" for value in values))
             )
     return tuple(differing)

@@ -5,7 +5,8 @@ from typing import Any
 
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError, raise_all
-from studio.schema.fields import about, value_in_words
+from studio.schema.fields import about
+from studio.schema.numbers import plain_value
 from studio.schema.runs import RunRecord
 from studio.training.planning.setting_scope import applicable_settings
 
@@ -54,7 +55,7 @@ def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> st
         return f"Run again with the settings of {name}, unchanged."
     parts = [
         "{} {} instead of {}".format(
-            _label(each), *(value_in_words(getattr(config, each), "none") for config in (after, before))
+            _label(each), *(plain_value(getattr(config, each)) or "none" for config in (after, before))
         )
         for each in changed
     ]

@@ -59,8 +59,6 @@ class Coach:
 
     def __init__(self, config: TrainingConfig, past: Iterable[AnyEvent] = ()) -> None:
         self.history = RunHistory(config)
-        self.advice_by_rule: dict[str, AdviceEvent] = {}
-        """The last advice of each rule. Its severity is `ok` after a retraction."""
         for event in past:
             self._record(event)
         self.history.error = None
@@ -81,12 +79,12 @@ class Coach:
     def _check(self) -> list[AdviceEvent]:
         advice = []
         for rule in RULES.values():
-            last = self.advice_by_rule.get(rule.name)
-            if last is None or last.severity == "ok":
-                silent = any(name in self.history.current for name in rule.unless)
+            last, current = self.history.advice.get(rule.name), self.history.current
+            if rule.name not in current:
+                silent = any(name in current for name in rule.unless)
                 new = None if silent or self._already_retracted(last) else rule.advise(self.history)
             else:
-                new = rule.update(self.history, last)
+                new = rule.update(self.history, current[rule.name])
             if new is not None:
                 self._keep(new)
                 advice.append(new)
@@ -117,10 +115,8 @@ class Coach:
             self._keep(event)
 
     def _keep(self, advice: AdviceEvent) -> None:
-        self.advice_by_rule[advice.rule] = advice
-        self.history.current.pop(advice.rule, None)
-        if advice.severity != "ok":
-            self.history.current[advice.rule] = advice
+        self.history.advice.pop(advice.rule, None)
+        self.history.advice[advice.rule] = advice
 
 
 def _drop_from(entries: list[Any], step: int) -> None:

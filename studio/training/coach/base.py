@@ -6,6 +6,7 @@ from math import sqrt
 from statistics import fmean, median
 from typing import NamedTuple
 
+from studio.metrics import METRICS, Metric
 from studio.schema.config import TrainingConfig
 from studio.schema.events import Action, AdviceEvent, ErrorEvent, EvaluationEvent, ReadEvent, ReplyEvent
 from studio.tasks import TASKS
@@ -37,8 +38,8 @@ class RunHistory:
     read: ReadEvent | None = None
     error: ErrorEvent | None = None
     ended: bool = False
-    current: dict[str, AdviceEvent] = field(default_factory=dict)
-    """Advice that applies now, by rule."""
+    advice: dict[str, AdviceEvent] = field(default_factory=dict)
+    """The last advice of each rule, the latest last. Its severity is `ok` after a retraction."""
 
     @property
     def step(self) -> int:
@@ -53,6 +54,16 @@ class RunHistory:
             return None
         variants = (task.variant(kind, {}) for kind in MODEL_KINDS)
         return next((each for each in variants if each.trainer == self.read.trainer), None)
+
+    @property
+    def current(self) -> dict[str, AdviceEvent]:
+        """Advice that applies now, by rule."""
+        return {rule: advice for rule, advice in self.advice.items() if advice.severity != "ok"}
+
+    @property
+    def metric(self) -> Metric | None:
+        """The metric that selects the best step. None where it is validation loss, and until the rows are read."""
+        return METRICS.get(self.variant.best_metric) if self.variant else None
 
     @property
     def loss_of(self) -> str:

@@ -1,6 +1,8 @@
 """A label that is never predicted."""
 
-from studio.schema.events import Action, AdviceEvent
+from collections.abc import Sequence
+
+from studio.schema.events import Action, AdviceEvent, EvaluationEvent
 from studio.training.coach.base import Rule, RunHistory, retraction, twice_the_epochs
 
 MIN_ROWS = 3
@@ -13,7 +15,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     if history.share() < 0.5 or len(history.tuned) < 2:
         return None
     last, before = history.tuned[-1], history.tuned[-2]
-    missed = {label: rows for label, rows in last.missed.items() if rows >= MIN_ROWS and label in before.missed}
+    missed = _missed(history.tuned)
     if not missed:
         return None
     named = ", ".join(f"{label} ({rows} rows)" for label, rows in list(missed.items())[:MAX_NAMED])
@@ -49,14 +51,21 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
         message = f"In the validation at step {last.step:,} each label was predicted at least once."
         return retraction(advice, last.step, "All labels are predicted now", message)
     new = advise(history)
-    if new is None or (_labels(new) == _labels(advice) and not (history.ended and new.step > advice.step)):
+    before = _missed([check for check in history.tuned if check.step <= advice.step])
+    if new is None or (_missed(history.tuned) == before and not (history.ended and new.step > advice.step)):
         return None
     return new
 
 
-def _labels(advice: AdviceEvent) -> str:
-    """The labels in the message, without the steps."""
-    return advice.message.partition(" predicted ")[2]
+def _missed(checks: Sequence[EvaluationEvent]) -> dict[str, int]:
+    """Labels that the last two validations never predicted, with their rows."""
+    last, before = checks[-1:], checks[-2:-1]
+    return {
+        label: rows
+        for check in last
+        for label, rows in check.missed.items()
+        if rows >= MIN_ROWS and any(label in each.missed for each in before)
+    }
 
 
 RULE = Rule("never-predicted", advise, update, unless=("rate-too-low", "rate-too-high", "underfitting"))

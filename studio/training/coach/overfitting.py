@@ -22,9 +22,10 @@ SCATTER = 2.5
 """The rise must also exceed this multiple of the noise of later validations."""
 FALL = 0.03
 """Relative fall of training loss that counts."""
-ENDED = "Train for fewer epochs, or add rows."
 CHECKS = 2
 """Number of consecutive validations that must show it."""
+ENDED = "Train for fewer epochs, or add rows."
+"""What to do once the run has ended."""
 
 
 def advise(history: RunHistory) -> AdviceEvent | None:
@@ -49,15 +50,14 @@ def advise(history: RunHistory) -> AdviceEvent | None:
 
 
 def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
-    """Retract the advice when a later validation is the new minimum. At the end, say what was kept."""
+    """Retract the advice when a later validation is the new minimum. Update it at the end, and after a resume."""
     lowest = min(history.tuned, key=lambda check: check.eval_loss, default=None)
     if lowest is None:
         return None
     if lowest.step <= advice.step:
-        action = _what_to_do(history, lowest)
         if history.ended == (advice.action == ENDED):
             return None
-        return advise(history) or advice.model_copy(update={"action": action})
+        return advise(history) or advice.model_copy(update={"action": _what_to_do(history, lowest)})
     message = (
         f"Validation loss {format_number(lowest.eval_loss)} at step {lowest.step:,} is the lowest so far. "
         "The model does not overfit."

@@ -1,6 +1,5 @@
 """The summary at the end of a run: the result, whether it was still improving, and one thing to try next."""
 
-from studio.metrics import METRICS
 from studio.schema.events import Action, AdviceEvent, EvaluationEvent
 from studio.training.coach.base import (
     Rule,
@@ -52,17 +51,18 @@ def _result(history: RunHistory) -> str:
         return f"Training loss went from {format_number(first)} to {format_number(last)}."
     before, sentences = base.eval_loss if base else None, []
     if before:
-        change = f"{percent(abs(1 - best.eval_loss / before))} {'lower' if best.eval_loss < before else 'higher'}"
-        change = change if best.eval_loss != before else "unchanged"
+        change = "unchanged"
+        if best.eval_loss != before:
+            change = f"{percent(abs(1 - best.eval_loss / before))} {'lower' if best.eval_loss < before else 'higher'}"
         loss = f"from {format_number(before)} to {format_number(best.eval_loss)} ({change})"
         sentences.append(f"Validation loss went {loss}.")
     else:
         sentences.append(f"Validation loss is {format_number(best.eval_loss)}.")
-    metric = METRICS.get(history.variant.best_metric) if history.variant else None
+    metric = history.metric
     if metric is not None and metric.name in best.metrics:
         value = best.metrics[metric.name]
-        shown = percent(value) if metric.as_share else format_number(value)
-        sentences.append(f"{metric.title} on the validation rows is {shown}.")
+        in_words = percent(value) if metric.as_share else format_number(value)
+        sentences.append(f"{metric.title} on the validation rows is {in_words}.")
     return " ".join(sentences)
 
 
@@ -87,7 +87,7 @@ def _next(history: RunHistory) -> tuple[str, tuple[Action, ...]]:
         return f"To try next: {first.action}", tuple(each for each in first.actions if each.kind != "stop")[:1]
     if _still_improving(history):
         if history.step < history.total:
-            return "To try next: resume the run and train it to the end.", (EVALUATE,)
+            return "To try next: resume the run and train it to the end.", ()
         return "To try next: train longer.", (_longer(history),)
     return "To try next: evaluate it on test rows.", (EVALUATE,)
 
@@ -111,7 +111,7 @@ def _still_improving(history: RunHistory) -> bool:
     if best is None or best.step < history.tuned[-1].step or len(history.tuned) < 2:
         return False
     before, last = history.tuned[-2], history.tuned[-1]
-    metric = METRICS.get(history.variant.best_metric) if history.variant else None
+    metric = history.metric
     if metric is not None and metric.name in last.metrics and metric.name in before.metrics:
         gain = last.metrics[metric.name] - before.metrics[metric.name]
         return (gain if metric.higher_is_better else -gain) > STILL_IMPROVING

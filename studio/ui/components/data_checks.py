@@ -39,7 +39,7 @@ def _finding(problem: Problem) -> Html:
     if problem.rows:
         name = f"Show: {problem.message}"
         show = button("Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], aria_label=name)
-    said = f" The fix: {problem.fix[:1].lower()}{problem.fix[1:]}." if problem.fix and words == "Fix" else ""
+    remedy = f" The fix: {problem.fix[:1].lower()}{problem.fix[1:]}." if problem.fix and words == "Fix" else ""
     return html(
         '<li{key}><span class="state {kind}">{icon}<span class="sr">{word}</span></span><span class="grow"><span '
         'class="t">{message}</span><small>{why}</small></span>{fix}{show}</li>',
@@ -48,7 +48,7 @@ def _finding(problem: Problem) -> Html:
         icon=icon(icon_name),
         word=word,
         message=without_flags(problem.message).rstrip("."),
-        why=f"{problem.why}{said}",
+        why=f"{problem.why}{remedy}",
         fix=fix,
         show=show,
     )

@@ -115,8 +115,8 @@ def which_sheet(record: DatasetRecord) -> Html:
     """The choice of a sheet, while none of several was chosen."""
     if len(record.sheets) < 2 or record.asked.sheet:
         return Html("")
-    shown, number = record.found.sheet, len(record.sheets)
-    words = html("This workbook has {n} sheets with rows. The sheet <b>{sheet}</b> is shown.", n=number, sheet=shown)
+    count, first = len(record.sheets), record.found.sheet
+    words = html("This workbook has {n} sheets with rows. The sheet <b>{sheet}</b> is shown.", n=count, sheet=first)
     if record.format in ("zip", "files"):
         words = html("Some workbooks have several sheets with rows. The first sheet of each is shown.")
     buttons = [

@@ -189,9 +189,9 @@ def _settings(config: TrainingConfig, usual: dict[str, object]) -> Html:
     """A few settings in words. Up to four that differ from most runs are bold."""
     differ = [name for name in settings_of() if str(getattr(config, name)) != usual[name]][:4]
     others = [name for name in SHOWN if name not in differ and applies(name, config.method)]
-    shown = [*differ, *others][: max(2, len(differ))]
+    names = [*differ, *others][: max(2, len(differ))]
     model = _bold(config.model.rsplit("/", 1)[-1], config.model != usual["model"])
-    return join([model, *(_bold(_words(config, name), name in differ) for name in shown)], ", ")
+    return join([model, *(_bold(_words(config, name), name in differ) for name in names)], ", ")
 
 
 def _bold(words: str, is_bold: bool) -> Html | str:

@@ -212,8 +212,8 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
     if state.report is None and not chosen.only:
         page = visit.studio.datasets.rows(chosen.dataset, chosen.page, PAGE)
     else:
-        shown, whole = Page(chosen.page, PAGE), augmentation.every_row(visit)
-        page = visit.studio.datasets.checked_rows(chosen.dataset, chosen.task or None, shown, chosen.only, whole)
+        page_range, whole = Page(chosen.page, PAGE), augmentation.every_row(visit)
+        page = visit.studio.datasets.checked_rows(chosen.dataset, chosen.task or None, page_range, chosen.only, whole)
     known = next((each.roles for each in visit.studio.catalog.tasks() if each.name == chosen.task), ())
     counts, doctor, changing = None, check_progress.panel(visit, state.record) if state.waiting else Html(""), None
     if not state.waiting:

@@ -68,9 +68,9 @@ def _compared(visit: Visit, known: list[DatasetRecord]) -> Html:
     comparison = visit.studio.versions.compare(visit.choices.dataset, before, after, Page(start, PAGE), only)
     kinds = [("", f"All {comparison.added + comparison.removed + comparison.changed:,}", "")]
     kinds += [(kind, f"{getattr(comparison, kind):,} {words}", "") for kind, (words, _) in WORDS.items()]
-    shown = html('<span class="right">{s}</span>', s=segments("only", "compare", kinds, only, "Rows shown"))
+    side = html('<span class="right">{s}</span>', s=segments("only", "compare", kinds, only, "Rows side"))
     body = html("{c}{t}{f}", c=_columns(comparison), t=_table(comparison), f=_foot(comparison))
-    return panel("Compare", "cmp", body, pair + shown, "bar wrap")
+    return panel("Compare", "cmp", body, pair + side, "bar wrap")
 
 
 def _progress(visit: Visit, key: Key) -> Html:
