@@ -6,12 +6,11 @@ import typer
 
 from studio.cli.context import Context
 from studio.cli.data import roles_of
-from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task
+from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Preset, Task, run_request
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 from studio.schema.numbers import count, duration, memory, share
-from studio.schema.requests import RunRequest
 from studio.schema.settings_check import gathered, raise_once
 from studio.schema.views import FitView, PlanView
 
@@ -43,15 +42,15 @@ def estimate(
         roles = roles_of(map_)
     if probe and not data:
         wrong.append(StudioError("bad-setting", "--probe needs data.", hint="Add the data, or leave out --probe."))
-    request = RunRequest(
+    request = run_request(
         dataset=dataset,
         model=model,
         task=task,
         method=method,
-        preset=preset or "balanced",
+        preset=preset,
         settings=settings,
         roles=roles,
-        leave_out=tuple(leave_out or ()),
+        leave_out=leave_out,
     )
     if wrong:
         raise_once([*wrong, *context.studio.planning.problems(request)])

@@ -1,7 +1,7 @@
 """Arguments and options that several commands share."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,8 +9,14 @@ from studio.data.formats import FORMATS
 from studio.export import EXPORTS
 from studio.machine.plugins import has_plugins
 from studio.schema.config import DEFAULT_METHOD
+from studio.schema.requests import RunRequest
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
+
+
+def run_request(**flags: Any) -> RunRequest:
+    """The request of a run. Flags that were not given (None) have the defaults of `RunRequest`."""
+    return RunRequest(**{name: value for name, value in flags.items() if value is not None})
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -6,12 +6,11 @@ import typer
 
 from studio.cli.context import Context
 from studio.cli.data import roles_of
-from studio.cli.options import Data, Map, Method, Model, Preset, Task
+from studio.cli.options import Data, Map, Method, Model, Preset, Task, run_request
 from studio.cli.terminal import plain
 from studio.schema.numbers import rows
 from studio.schema.preview import Batch, LengthStats
 from studio.schema.report import Preview
-from studio.schema.requests import RunRequest
 
 SHOWN = 20
 
@@ -37,14 +36,8 @@ def preview(
     Without --max-length, the maximum length is the one that a run would use.
     """
     record, roles = context.studio.datasets.open(data, **reading), roles_of(map_)
-    request = RunRequest(
-        dataset=record.id,
-        model=model,
-        task=task,
-        method=method,
-        preset=preset or "balanced",
-        settings=settings,
-        roles=roles,
+    request = run_request(
+        dataset=record.id, model=model, task=task, method=method, preset=preset, settings=settings, roles=roles
     )
     if batch:
         with context.progress("Making the first batch") as progress:

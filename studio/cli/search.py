@@ -7,9 +7,9 @@ import typer
 
 from studio.cli.context import Context
 from studio.cli.data import roles_of
-from studio.cli.options import Detach, LeaveOut, Map, Method, OptionalData, OptionalModel, Preset, Task
+from studio.cli.options import Detach, LeaveOut, Map, Method, OptionalData, OptionalModel, Preset, Task, run_request
 from studio.schema.errors import StudioError
-from studio.schema.requests import RunRequest, SearchRequest
+from studio.schema.requests import SearchRequest
 from studio.schema.search import SearchView
 
 LOOK_SECONDS = 1.0
@@ -48,15 +48,15 @@ def search(
     if on:
         view = studio.search.stop(on) if stop else studio.search.advance(on)
     elif data and model:
-        request = RunRequest(
+        request = run_request(
             dataset=studio.datasets.open(data, **reading).id,
             model=model,
             task=task,
             method=method,
-            preset=preset or "balanced",
+            preset=preset,
             settings=settings,
             roles=roles_of(map_),
-            leave_out=leave_out or (),
+            leave_out=leave_out,
         )
         view = studio.search.start(SearchRequest(run=request, trials=trials, minutes=minutes))
     else:

@@ -7,12 +7,23 @@ import typer
 
 from studio.cli.context import Context
 from studio.cli.data import roles_of
-from studio.cli.options import Data, Detach, LeaveOut, Map, Method, OptionalModel, Preset, Run, Runner, Task
+from studio.cli.options import (
+    Data,
+    Detach,
+    LeaveOut,
+    Map,
+    Method,
+    OptionalModel,
+    Preset,
+    Run,
+    Runner,
+    Task,
+    run_request,
+)
 from studio.cli.progress import wait
 from studio.cli.read_options import open_dataset, shared_options
 from studio.cli.settings import NOT_SETTINGS, ConfigFile, read_config
 from studio.schema.errors import StudioError
-from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
 from studio.schema.settings_check import gathered, raise_once
 
@@ -67,8 +78,8 @@ def train(
     fields = {
         "task": values.get("task"),
         "method": values.get("method"),
-        "preset": values.get("preset", "balanced"),
-        "name": values.get("name", ""),
+        "preset": values.get("preset"),
+        "name": values.get("name"),
         "runner": runner,
         "leave_out": (*from_file.leave_out, *(leave_out or ())),
     }
@@ -86,10 +97,10 @@ def train(
     prompts = tuple(test_prompt or values.get("test_prompts", ()))
     if wrong:
         chosen["test_prompts"] = prompts
-        request = RunRequest(dataset=rows, model=base or None, settings=chosen, **fields)
+        request = run_request(dataset=rows, model=base or None, settings=chosen, **fields)
         raise_once([*wrong, *context.studio.planning.problems(request)])
     assert rows and base
-    run = context.studio.runs.start(RunRequest(dataset=rows, model=base, settings=chosen, prompts=prompts, **fields))
+    run = context.studio.runs.start(run_request(dataset=rows, model=base, settings=chosen, prompts=prompts, **fields))
     wait_and_report(context, run, detach)
 
 

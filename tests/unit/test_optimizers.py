@@ -9,33 +9,18 @@ import torch
 from transformers.training_args import OptimizerNames
 
 from studio.data.samples import sample_path
-from studio.machine.facts import Gpu, MachineFacts, machine_facts
+from studio.machine.facts import machine_facts
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
-from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.optimizers import MODULES, OPTIMIZERS, make_optimizer
 from studio.training.optimizers.param_groups import parameter_groups, rate_factor
 from studio.training.planning.presets import PlanFacts, PlanRequest, make_plan
 from studio.training.planning.setting_checks import check_settings
+from tests.model_facts import GPU, LAPTOP, SMALL
 
-GB = 2**30
-HERE = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
-GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
-SMALL = ModelInfo(
-    name="m",
-    title="Small",
-    source="starter",
-    kind="causal",
-    parameters=134_515_008,
-    context=8192,
-    layers=30,
-    hidden=576,
-    intermediate=1536,
-    vocabulary=49_152,
-)
 ROWS = PlanFacts(400, 340, 40, 0, [90] * 9, 0.5, 180)
-RUN_HERE = [name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(HERE)]
+RUN_HERE = [name for name, each in OPTIMIZERS.items() if not each.unavailable_reason(LAPTOP)]
 
 
 def config(**values: Any) -> TrainingConfig:
@@ -135,18 +120,20 @@ def test_those_that_page_are_the_same_as_those_that_do_not_but_for_a_gpu() -> No
 
 def test_those_that_page_say_why_they_do_not_run_without_a_gpu() -> None:
     with pytest.raises(StudioError, match="has no GPU") as refused:
-        check_settings(SMALL, HERE, {"task": "chat", "model": "m", "optimizer": "paged-adamw-8bit"})
+        check_settings(SMALL, LAPTOP, {"task": "chat", "model": "m", "optimizer": "paged-adamw-8bit"})
     assert refused.value.field == "optimizer"
     check_settings(SMALL, GPU, {"task": "chat", "model": "m", "optimizer": "paged-adamw-8bit"})
 
 
 def test_weights_are_exact_where_the_optimizer_keeps_no_copies() -> None:
-    made = make_plan(PlanRequest(task_named("chat"), SMALL, "balanced", ROWS, HERE), "full", {"optimizer": "adafactor"})
+    made = make_plan(
+        PlanRequest(task_named("chat"), SMALL, "balanced", ROWS, LAPTOP), "full", {"optimizer": "adafactor"}
+    )
     assert made.config.precision == "float32"
     with pytest.raises(StudioError, match="keeps no float32 copies") as refused:
         check_settings(
             SMALL,
-            HERE,
+            LAPTOP,
             {"task": "chat", "model": "m", "method": "full", "optimizer": "adafactor", "precision": "bfloat16"},
         )
     assert refused.value.field == "precision"
@@ -185,7 +172,7 @@ def test_the_first_group_learns_at_the_rate_that_was_set() -> None:
     ],
 )
 def test_a_setting_without_effect_is_said(method: str, by_hand: dict[str, Any], word: str) -> None:
-    made = make_plan(PlanRequest(task_named("chat"), SMALL, "balanced", ROWS, HERE), method, by_hand)
+    made = make_plan(PlanRequest(task_named("chat"), SMALL, "balanced", ROWS, LAPTOP), method, by_hand)
     assert any(word in reason for reason in made.because)
 
 
@@ -193,7 +180,7 @@ def test_all_that_rows_can_not_fulfil_is_told_at_once() -> None:
     few = PlanFacts(20, 16, 4, 0, [90] * 9, 0.5, 180)
     with pytest.raises(StudioError) as refused:
         make_plan(
-            PlanRequest(task_named("chat"), SMALL, "balanced", few, HERE),
+            PlanRequest(task_named("chat"), SMALL, "balanced", few, LAPTOP),
             "lora",
             {"batch_size": 64, "eval_steps": 5000},
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from studio.machine.facts import Gpu, MachineFacts
+from studio.machine.facts import MachineFacts
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
@@ -13,25 +13,9 @@ from studio.training.methods import METHODS, method_named
 from studio.training.planning.eval_schedule import total_steps
 from studio.training.planning.plan_facts import as_trained
 from studio.training.planning.presets import PRESETS, PlanFacts, PlanRequest, default_method, estimate, make_plan
-from tests.model_facts import GB, LAPTOP, SMALL
+from tests.model_facts import ENCODER, GB, GPU, LAPTOP, LARGE, SMALL
 
 OLD = MachineFacts(4, 8 * GB, 6 * GB, 50 * GB, (), False)
-GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
-LARGE = SMALL.model_copy(
-    update={"name": "a/b", "parameters": 7 * 10**9, "layers": 32, "hidden": 4096, "intermediate": 11008}
-)
-ENCODER = ModelInfo(
-    name="starter-classify",
-    title="MiniLM",
-    source="starter",
-    kind="encoder",
-    parameters=22_713_216,
-    context=512,
-    layers=6,
-    hidden=384,
-    intermediate=1536,
-    vocabulary=30_522,
-)
 
 
 def facts(train: int, held: int = 30, longest: int = 180, labels: int = 0) -> PlanFacts:

@@ -4,44 +4,15 @@ from typing import Any
 
 import pytest
 
-from studio.machine.facts import Gpu, MachineFacts
+from studio.machine.facts import MachineFacts
 from studio.schema.config import Plan
 from studio.schema.models import ModelInfo
 from studio.tasks import task_named
 from studio.training.methods import METHODS
 from studio.training.planning.plan_facts import PlanFacts
 from studio.training.planning.presets import PRESETS, PlanRequest, make_plan
+from tests.model_facts import ENCODER, GPU, LAPTOP, LARGE, SMALL
 
-GB = 2**30
-LAPTOP = MachineFacts(2, 24 * GB, 20 * GB, 50 * GB, (), True)
-GPU = MachineFacts(16, 64 * GB, 60 * GB, 50 * GB, (Gpu("A100", 80 * GB, 78 * GB),), True)
-SMALL = ModelInfo(
-    name="small",
-    title="135M",
-    source="hub",
-    kind="causal",
-    parameters=134_515_008,
-    context=8192,
-    layers=30,
-    hidden=576,
-    intermediate=1536,
-    vocabulary=49_152,
-)
-LARGE = SMALL.model_copy(
-    update={"name": "large", "parameters": 7 * 10**9, "layers": 32, "hidden": 4096, "intermediate": 11008}
-)
-ENCODER = ModelInfo(
-    name="encoder",
-    title="22M",
-    source="hub",
-    kind="encoder",
-    parameters=22_713_216,
-    context=512,
-    layers=6,
-    hidden=384,
-    intermediate=1536,
-    vocabulary=30_522,
-)
 Case = tuple[ModelInfo, str, str, int, MachineFacts, dict[str, Any]]
 CASES: list[Case] = [
     # model, method, preset, rows to learn from, machine → settings

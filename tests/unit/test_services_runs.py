@@ -538,3 +538,20 @@ def test_a_run_elsewhere_has_the_events_and_states_of_its_runner(runs: RunLifecy
     assert (record.step, record.steps, record.phase) == (1, 2, "training") and record.started
     assert [each.event.kind for each in runs.events(run)] == ["state", "state", "phase", "step", "state"]
     assert runs.queue.listing() == []
+
+
+def test_a_runner_that_fails_keeps_no_other_run_from_being_reconciled(
+    runs: RunLifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Away(runs.context.home, runs.processes)
+    monkeypatch.setattr(away, "is_submitted", lambda run: 1 / 0)
+    runs.runners = {**runs.runners, "away": away}
+    waiting = runs.store.create(spec().model_copy(update={"runner": "away"})).id
+    unknown = runs.store.create(spec().model_copy(update={"runner": "gone"})).id
+    runs.store.set_status(unknown, "training")
+    lost = runs.store.create(spec()).id
+    runs.store.set_status(lost, "training")
+    monkeypatch.setattr("studio.services.runs.reconcile.UNQUEUED_SECONDS", -1)
+    reconcile(runs)
+    states = [runs.get(each).status for each in (waiting, unknown, lost)]
+    assert states == ["queued", "training", "interrupted"], "nothing is known here of a run without its runner"

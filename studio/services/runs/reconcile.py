@@ -6,9 +6,10 @@ Reads never do this. The server calls it in a loop (ui/monitor.py), the command 
 
 import fcntl
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, cast, get_args
 
 from studio.schema.errors import StudioError
@@ -36,18 +37,19 @@ def reconcile(runs: RunLifecycle) -> None:
     """
     runs.store.import_copied_runs()
     with ignore_full_disk():
-        active = _active(runs)
-        elsewhere = {run: runner for run, runner in active.items() if runner.is_elsewhere}
-        unknown = {run for status in ACTIVE for run, _ in runs.store.in_state(status)} - set(active)
-        runs.store.reconcile(resumable_step, {*elsewhere, *unknown})
+        active = {run for status in ACTIVE for run, _ in runs.store.in_state(status)}
+        runners, local = _runners_of(runs, active), runs.runners[LOCAL]
+        elsewhere = {run: runner for run, runner in runners.items() if runner.is_elsewhere}
+        has_no_runner = active - set(runners)  # its state is not known here
+        runs.store.reconcile(resumable_step, {*elsewhere, *has_no_runner})
         for run in runs.store.killed_for_memory():
             _retry_with_half_batch(runs, run)
-        stopping = _active(runs, "stopping")
-        for run, runner in stopping.items():
+        stopping = [run for run, _ in runs.store.in_state("stopping")]
+        for run, runner in _runners_of(runs, stopping).items():
             with _isolated(runner):
                 runner.stop(runs.handle(run), runs.store.stop_wish(run) or "keep")
-        runs.runners[LOCAL].reconcile()
-        for runner in set(active.values()) - {runs.runners[LOCAL]}:
+        local.reconcile()
+        for runner in set(runners.values()) - {local}:
             with _isolated(runner):
                 runner.reconcile()
         for run, created in runs.store.in_state("queued"):
@@ -59,30 +61,31 @@ def reconcile(runs: RunLifecycle) -> None:
 
 
 @contextmanager
-def _isolated(runner: Runner) -> Iterator[None]:
+def _isolated(runner: Runner, reraise: type[Exception] | tuple[()] = ()) -> Iterator[None]:
     """A plugin's runner that fails, for example without a network, does not keep other runs from being reconciled."""
     try:
         yield
+    except reraise:
+        raise
     except Exception as error:
         if runner.name == LOCAL:
             raise
         _log.error("The runner %s failed: %s: %s", runner.name, type(error).__name__, error)
 
 
-def _active(runs: RunLifecycle, *statuses: RunStatus) -> dict[str, Runner]:
-    """Active runs and their runners, without those of a runner that is no longer installed."""
+def _runners_of(runs: RunLifecycle, ids: Iterable[str]) -> dict[str, Runner]:
+    """Runs and their runners, without those of a runner that is no longer installed."""
     known = {}
-    for status in statuses or sorted(ACTIVE):
-        for run, _ in runs.store.in_state(status):
-            with suppress(StudioError):
-                known[run] = runs.runner_of(run)
+    for run in ids:
+        with suppress(StudioError):
+            known[run] = runs.runner_of(run)
     return known
 
 
 def _save_events(runs: RunLifecycle, run: str, runner: Runner) -> None:
     """Save the new events of a run that trains elsewhere, its progress and its state.
 
-    One process at a time does this. What it has saved it writes down after each state, and at the end.
+    One process at a time does this. It notes after each event how many are saved.
     """
     handle = runs.handle(run)
     cursor = handle.folder.root / CURSOR
@@ -119,8 +122,9 @@ def _save_state(runs: RunLifecycle, run: str, runner: Runner, event: StateEvent)
     elif status not in (*ACTIVE, "paused"):
         runner.fetch(runs.handle(run))
         has_result = runs.store.folder(run).result is not None
-        seconds = _age(record.started) if record.started else 0.0
-        changes = {"ended": now(), "reason": event.message, "has_result": has_result, "seconds": seconds}
+        seconds = _age(record.started) if record.started else inf
+        changes = {"ended": now(), "reason": event.message, "has_result": has_result}
+        changes |= {"seconds": seconds} if seconds < inf else {}
     runs.store.set_status(run, status, event.message, only_from=ACTIVE, **changes)
 
 
@@ -150,8 +154,9 @@ def _submit_again(runs: RunLifecycle, run: str) -> None:
     """Submit a queued run that its runner does not know. Stop it where there is no place for it, or no such runner."""
     try:
         runner, handle = runs.runner_of(run), runs.handle(run)
-        if not runner.is_submitted(handle):
-            runner.submit(handle)
+        with _isolated(runner, StudioError):
+            if not runner.is_submitted(handle):
+                runner.submit(handle)
     except StudioError as error:
         reason = f"Not started. {error.message}"
         runs.store.set_status(run, "stopped", reason, only_from=("queued",), reason=reason)
@@ -160,4 +165,4 @@ def _submit_again(runs: RunLifecycle, run: str) -> None:
 def _age(time: str) -> float:
     """Seconds since a time; infinite when it is in the future, because the clock was set back."""
     since = datetime.now(UTC).timestamp() - timestamp(time)
-    return since if since >= -1 else float("inf")
+    return since if since >= -1 else inf

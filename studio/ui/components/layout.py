@@ -62,6 +62,16 @@ def page_buttons(act: str, start: int, total: int, size: int, what: str = "", **
     )
 
 
+def foot(words: Any, buttons: Any) -> Html:
+    """The bar below a table: its position or total, said when it changes, and buttons."""
+    return html(
+        '<div class="bar foot"><span class="muted" aria-live="polite">{words}</span><span class="right row">{buttons}'
+        "</span></div>",
+        words=words,
+        buttons=buttons,
+    )
+
+
 def poll(act: str, milliseconds: int, repeat: bool = True) -> Html:
     """Lets the page send an action by itself after a while: once, or as long as this is drawn."""
     again = Html(" data-repeat" if repeat else "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from studio.data.phrases import many
 from studio.schema.views import RoleView, RowPage
 from studio.ui.components.basic import button, select_input, tag
-from studio.ui.components.layout import page_buttons
+from studio.ui.components.layout import foot, page_buttons
 from studio.ui.markup import Html, attrs, html
 
 PAGE = 12
@@ -89,11 +89,7 @@ def rows_foot(page: RowPage, only: str) -> Html:
     """The position in the rows, and buttons to other pages."""
     last = page.start + len(page.rows) - 1
     words = f"Rows {page.start:,} to {last:,} of {page.total:,}" if page.rows else "No rows to show"
-    return html(
-        '<div class="bar foot"><span class="muted" aria-live="polite">{words}{only}</span><span class="right '
-        'row">{all}{turn}</span></div>',
-        words=words,
-        only=only and f": {only.replace('-', ' ')} only",
-        all=only and button("Show all rows", "only", "s"),
-        turn=page_buttons("page", page.start, page.total, PAGE, f"{PAGE} rows"),
-    )
+    turn = page_buttons("page", page.start, page.total, PAGE, f"{PAGE} rows")
+    if not only:
+        return foot(words, turn)
+    return foot(f"{words}: {only.replace('-', ' ')} only", button("Show all rows", "only", "s") + turn)

@@ -6,7 +6,7 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, segments, select_input, tag
-from studio.ui.components.layout import page_buttons, panel, poll, with_button
+from studio.ui.components.layout import foot, page_buttons, panel, poll, with_button
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, attrs, html
 from studio.ui.session import Visit
@@ -139,13 +139,8 @@ def _cell(change: RowChange, column: str) -> Html:
 def _foot(comparison: Comparison) -> Html:
     last = comparison.start + len(comparison.rows) - 1
     words = f"Differences {comparison.start:,} to {last:,} of {comparison.total:,}" if comparison.rows else ""
-    return html(
-        '<div class="bar foot"><span class="muted" aria-live="polite">{words} · {same} the same</span>'
-        '<span class="right row">{turn}</span></div>',
-        words=words,
-        same=rows_words(comparison.same),
-        turn=page_buttons("compare", comparison.start, comparison.total, PAGE, "differences", name="start"),
-    )
+    turn = page_buttons("compare", comparison.start, comparison.total, PAGE, "differences", name="start")
+    return foot(f"{words} · {rows_words(comparison.same)} the same", turn)
 
 
 def compare(visit: Visit) -> None:
