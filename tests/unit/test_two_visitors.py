@@ -57,7 +57,7 @@ GIVEN: dict[str, Any] = {
     "values": {1: {"question": "Where is it?"}},
     "note": "Row 1 edited",
     "info": SMALL,
-    "wanted": AugmentationRequest(way="spelling", count=2),
+    "augmentation": AugmentationRequest(way="spelling", count=2),
     "options": CheckOptions(leave_out=("duplicate",)),
 }
 """Something plausible for every parameter that has no default."""

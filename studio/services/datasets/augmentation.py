@@ -46,10 +46,10 @@ class Augmentation:
         return Proposals.model_validate(kept) if kept else Proposals()
 
     def propose(
-        self, dataset: str, request: AugmentationRequest, progress: Progress = lambda done, total, words: None
+        self, dataset: str, augmentation: AugmentationRequest, progress: Progress = lambda done, total, words: None
     ) -> Proposals:
         """Make rows from training rows, each from another one. They wait for a review."""
-        way, count, model, seed = request.way, request.count, request.model, request.seed
+        way, count, model, seed = augmentation.way, augmentation.count, augmentation.model, augmentation.seed
         chosen, record = augmenter_named(way), self.datasets.store.get(dataset)
         if why := self._unavailable_reason(chosen, model):
             raise StudioError(

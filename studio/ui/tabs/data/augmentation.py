@@ -86,8 +86,8 @@ def make(visit: Visit) -> None:
     """Make synthetic rows, which wait for a review."""
     extra, propose = visit.choices.extra, visit.studio.augmentation.propose
     way, count = extra.get("way", "spelling"), int(extra.get("make", USUAL))
-    request = AugmentationRequest(way=way, count=count, model=visit.choices.model or None)
-    _begin(visit, "make", propose, request=request)
+    augmentation = AugmentationRequest(way=way, count=count, model=visit.choices.model or None)
+    _begin(visit, "make", propose, augmentation=augmentation)
     visit.remember(made_page=1)
 
 
