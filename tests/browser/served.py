@@ -1,6 +1,7 @@
 """A real studio for the browser tests: a process and a home of its own, that can be killed and started again."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,6 +16,19 @@ from pathlib import Path
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
+def free_port() -> int:
+    """A port that nobody listens on.
+
+    It is below the range that systems take the ports of outgoing connections from (32768 on Linux, 49152 elsewhere):
+    there, another process may take it before the server does, and again while the server is restarted.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("0.0.0.0", port))
+            return port
+    raise RuntimeError("No port between 20000 and 32000 is free.")
+
+
 class Served:
     """`studio serve` on a free port of this machine, without the Hub unless `environment` says otherwise."""
 
@@ -23,9 +37,7 @@ class Served:
     ) -> None:
         self.home, self.flags, self.prefix = home, flags, prefix
         self.environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / "server.log"
         self.start()

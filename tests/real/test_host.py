@@ -150,14 +150,22 @@ def test_a_stop_ends_a_reply_and_keeps_what_was_said(host: Client, run: RunRef) 
 
 
 def test_chat_goes_between_the_batches_of_longer_work(host: Client, run: RunRef, tmp_path: Path) -> None:
-    rows = rows_file(CHAT_ROWS * 60, tmp_path / "many.parquet")
+    """The longer work has far more rows than it could predict meanwhile, so it is cancelled once the chat has ended."""
+    rows = rows_file(CHAT_ROWS * 2000, tmp_path / "many.parquet")
     host.send("predict", "long", run=run, rows=rows, out=str(tmp_path / "out.csv"), settings={"max_new_tokens": 8})
     host.wait(lambda each: isinstance(each, Moved) and each.id == "long")
     host.send("chat", "between", run=run, messages=HELLO, settings={"max_new_tokens": 2})
-    host.end_of("between")
+    chatted = host.end_of("between")
+    host.send("stop", "s4", target="long")
     end = host.end_of("long")
-    assert end.result == {"rows": 360, "path": str(tmp_path / "out.csv")}
-    assert host.said.index(host.end_of("between")) < host.said.index(end)
+    assert isinstance(end, Done) and end.stopped and not chatted.stopped
+    assert host.said.index(chatted) < host.said.index(end)
+
+
+def test_longer_work_predicts_every_row(host: Client, run: RunRef, tmp_path: Path) -> None:
+    rows = rows_file(CHAT_ROWS * 60, tmp_path / "many.parquet")
+    end = host.ask("predict", "whole", run=run, rows=rows, out=str(tmp_path / "out.csv"), settings={"max_new_tokens": 8})
+    assert end == {"rows": 360, "path": str(tmp_path / "out.csv")}
     assert (tmp_path / "out.csv").read_text().count("\n") >= 361
 
 
