@@ -31,6 +31,8 @@ TRAINING = "training"
 KINDS = {
     "studio.worker": TRAINING,
     "studio.host": TRAINING,
+    "studio.worker.torchrun": TRAINING,
+    "studio.worker.rank": TRAINING,
     "studio": "page",
     "studio.machine.process_main studio.services.datasets.subprocess_jobs:run_job": "page",
     "tests.faults.killed": TRAINING,
@@ -87,7 +89,8 @@ def asked_for(command: Any, environment: Mapping[str, str] | None, folder: Any) 
         return None
     words = [os.fspath(each) for each in command]
     quiet = words[1:3] == ["-W", "ignore"]
-    at = 3 if quiet else 1
+    unbuffered = words[1:2] == ["-u"]  # as torchrun starts its processes; what they write is buffered by lines
+    at = 3 if quiet else 2 if unbuffered else 1
     named = words[at + 1] if words[:1] == [sys.executable] and words[at : at + 1] == ["-m"] else ""
     place = os.environ.get(PLACE)
     kind = KINDS.get(named) or KINDS.get(" ".join([named, *words[at + 2 : at + 3]]))

@@ -7,15 +7,19 @@ import importlib
 import json
 import os
 import runpy
+import select
 import selectors
+import signal
 import socket
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
 
 import setproctitle
 
+from studio.machine import processes
 from tests import forked
 
 IMPORTED = {
@@ -124,6 +128,7 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
     os.environ.update(asked.environment)
     os.chdir(asked.folder)
     os.sched_setaffinity(0, asked.cores)
+    processes.die_with = _die_with
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     sys.argv = [asked.module, *asked.arguments]
     setproctitle.setproctitle(" ".join([sys.executable, "-m", asked.module, *asked.arguments]))
@@ -132,6 +137,17 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
         if asked.quiet:
             warnings.simplefilter("ignore")
         runpy.run_module(asked.module, run_name="__main__", alter_sys=True)
+
+
+def _die_with(other: int) -> None:
+    """End this process together with the one that asked for it, which is not its parent: the zygote is."""
+    handle = os.pidfd_open(other)
+
+    def watch() -> None:
+        select.select([handle], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -303,6 +303,7 @@ class Family:
         return not any(lives(pid, known) for pid, known in self.known.items())
 
 
+@pytest.mark.usefixtures("afresh")  # whose process it is matters
 @pytest.mark.parametrize("way", [ZERO_2, ZERO_3, FSDP, WHOLE_BY_FSDP] if ALL else [ZERO_2, WHOLE_BY_FSDP])
 def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     way: dict[str, Any], home: Home, data: DatasetRecord, llama: ModelInfo
@@ -329,6 +330,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     assert folder.result is not None and not list(folder.checkpoints.rglob("global_step*"))
 
 
+@pytest.mark.usefixtures("afresh")  # whose process it is matters
 @pytest.mark.parametrize("who", ["torchrun", "a process"] if ALL else ["a process"])
 def test_a_kill_of_torchrun_or_of_a_process_ends_the_run_in_plain_words(
     who: str, home: Home, data: DatasetRecord, llama: ModelInfo
@@ -383,6 +385,7 @@ def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_
     assert family.worker.wait(90) == 0
 
 
+@pytest.mark.usefixtures("afresh")  # whose process it is matters
 def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: DatasetRecord, llama: ModelInfo) -> None:
     run_ = add_run(home, data, str(llama.path), **LONG)
     family = Family(home, run_)
@@ -395,6 +398,7 @@ def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: Dataset
     assert memory > 2 * 400e6, "of the worker and all its processes"
 
 
+@pytest.mark.usefixtures("afresh")
 @pytest.mark.matrix
 @pytest.mark.parametrize("way", [ZERO_3, FSDP])
 def test_a_wish_to_discard_is_heard_by_all_at_once(

@@ -11,7 +11,8 @@
 
   /** Called by Gradio when the page is built. */
   studio.connect = async (server, demo) => {
-    await studio.enter(demo);
+    await Promise.all([studio.enter(demo), studio.languageReady]);
+    studio.dressHeader();
     connected(server);
     studio.act("page", { act: "load", run: new URL(location.href).searchParams.get("run") || "" });
   };

@@ -16,7 +16,10 @@ window.studio = window.studio || {};
     copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
   };
 
-  /** An element: h("p.small", {title: "x"}, "text", child, [more]). Text becomes text, whatever is in it. */
+  const TEXTS = ["title", "aria-label", "aria-description", "placeholder", "data-confirm"];
+
+  /** An element: h("p.small", {title: "x"}, "text", child, [more]). Text becomes text, whatever is in it, in the language
+      of the page; with {translate: "no"} it stays as it is. */
   function h(name, attributes, ...children) {
     const [tag, ...classes] = name.split(".");
     return fill(document.createElement(tag), classes, attributes, children);
@@ -26,13 +29,14 @@ window.studio = window.studio || {};
     return fill(document.createElementNS(SVG, tag), classes, attributes, children);
   }
   function fill(node, classes, attributes, children) {
+    const words = attributes?.translate === "no" ? String : (text) => window.studio.translate(String(text));
     if (classes.length) node.setAttribute("class", classes.join(" "));
     for (const [key, value] of Object.entries(attributes || {})) {
       if (value === null || value === undefined || value === false) continue;
       if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-      else node.setAttribute(key, value === true ? "" : value);
+      else node.setAttribute(key, value === true ? "" : TEXTS.includes(key) ? words(value) : value);
     }
-    for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) node.append(child);
+    for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) node.append(child.nodeType ? child : words(child));
     return node;
   }
   function icon(name) {

@@ -57,6 +57,7 @@
     answered = act;
     const fresh = document.createElement("template");
     fresh.innerHTML = html || "";
+    window.studio.translateTree(fresh.content);
     children(node, fresh.content);
   };
 })();

@@ -4,9 +4,10 @@
   studio.ask = (question, yes) => new Promise((answer) => {
     const box = document.createElement("dialog");
     box.className = "ask";
-    box.innerHTML = '<form method="dialog"><p></p><div class="row end"><button class="btn" value="no">Cancel</button><button class="btn danger" value="yes"></button></div></form>';
-    box.querySelector("p").textContent = question;
-    box.querySelector("[value=yes]").textContent = yes;
+    box.innerHTML = '<form method="dialog"><p></p><div class="row end"><button class="btn" value="no"></button><button class="btn danger" value="yes"></button></div></form>';
+    box.querySelector("p").textContent = studio.translate(question);
+    box.querySelector("[value=no]").textContent = studio.translate("Cancel");
+    box.querySelector("[value=yes]").textContent = studio.translate(yes);
     (document.querySelector(".gradio-container") || document.body).append(box);
     box.addEventListener("close", () => { answer(box.returnValue === "yes"); box.remove(); });
     box.showModal();

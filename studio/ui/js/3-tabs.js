@@ -27,14 +27,22 @@
   const title = (name) => {
     shown = name;
     const words = Object.fromEntries(window.studioTabs);
-    document.title = `${studio.news ? `${studio.news} · ` : ""}${words[name] || "Model"} · Fine-tune Studio`;
+    document.title = `${studio.news ? `${studio.news} · ` : ""}${studio.translate(words[name] || "Model")} · Fine-tune Studio`;
   };
   /** Said anew, when there is news for those who look elsewhere. */
   studio.titled = () => { if (document.title.includes("·")) title(shown); };
+  /** "?" leads to the help page of the open tab. It is hidden on a tab without one. */
+  const help = (name) => {
+    const link = document.querySelector("a.help"), page = window.studioTabs[TABS.indexOf(name)]?.[2];
+    if (!link) return;
+    link.hidden = !page;
+    if (page) link.href = link.dataset.docs + page;
+  };
   let current = TABS[0];
   /** Tell the server which tab was opened, so that it draws it. */
   const opened = () => {
     const name = TABS[tabs().findIndex((tab) => tab.getAttribute("aria-selected") === "true")];
+    if (name) help(name);
     if (name && name !== current) { current = name; studio.act(`tab-${name}`, { act: "open", unasked: true }); }
   };
   let ticks = [];
@@ -42,6 +50,7 @@
     tabs().forEach((tab, i) => {
       const words = [...tab.childNodes].find((n) => n.nodeType === 3 && /^\s*\d /.test(n.data));
       if (words) { const n = document.createElement("i"); n.className = "n"; n.textContent = words.data.trim()[0]; words.data = " " + words.data.trim().slice(2); tab.insertBefore(n, words); }
+      studio.translateTree(tab);
       const chosen = tab.getAttribute("aria-selected") === "true";
       const done = ticks.includes(TABS[i]) && !chosen;
       tab.classList.toggle("done", done);

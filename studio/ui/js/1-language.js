@@ -1,0 +1,135 @@
+/* Owns: the page's language. The server writes English; here every text that is about to be shown is looked up in the
+   catalog of the chosen language (studio/ui/locales). Content of the user (rows, names, replies) is inside
+   `translate="no"` and stays as it is. A text without an entry stays English. */
+(() => {
+  const { studio } = window;
+  const KEY = "studio-language", MOST_REMEMBERED = 5000;
+  const ATTRIBUTES = ["title", "aria-label", "aria-description", "placeholder", "alt", "data-confirm"];
+  const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const offered = Object.keys(window.studioLanguages);
+  const stored = () => { try { return localStorage.getItem(KEY) || ""; } catch { return ""; } };
+  /** The language that was chosen in the menu, else the first of the browser's languages that is offered. */
+  const choose = () => {
+    const wanted = [stored(), ...(navigator.languages || [])];
+    for (const each of wanted) for (const code of [each, each.split("-")[0]]) if (offered.includes(code)) return code;
+    return "en";
+  };
+  const language = (studio.language = choose());
+  /** Content of the user, or something that is no language. */
+  const isContent = (element) => element.translate === false || element.matches("script,style,code,pre");
+  let exact = new Map(), patterns = [];
+  const remembered = new Map();
+
+  /* --- looking up a text --- */
+  /** "{rows} of {total}" as a regular expression. A name in “quotes” is the user's and is not translated. */
+  function pattern(message, translation) {
+    const names = [], quoted = [];
+    const source = message.split(/(“?\{\w+\})/).map((part) => {
+      const name = /^“?\{(\w+)\}$/.exec(part)?.[1];
+      if (!name) return escaped(part);
+      names.push(name);
+      quoted.push(part.startsWith("“"));
+      return `${part.startsWith("“") ? "“" : ""}([^]+?)`;
+    }).join("");
+    const literals = message.split(/\{\w+\}/), longest = literals.reduce((a, b) => (b.length > a.length ? b : a), "");
+    return { regex: new RegExp(`^${source}$`), names, quoted, longest, size: literals.join("").length, translation };
+  }
+  const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  function matched(text) {
+    for (const each of patterns) {
+      if (!text.includes(each.longest)) continue;
+      const match = each.regex.exec(text);
+      if (!match) continue;
+      const values = Object.fromEntries(each.names.map((name, at) => [name, each.quoted[at] ? match[at + 1] : found(match[at + 1]) ?? match[at + 1]]));
+      return each.translation.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+    }
+    return null;
+  }
+  /** Several messages in one text: its sentences, or its parts between dots and commas. Null when one has no entry. */
+  function pieces(text) {
+    for (const [gap, joined] of [[/(?<=[.!?:…]) (?=\S)/, language === "zh" ? "" : " "], [/ · /, " · "], [/; /, "; "], [/, /, ", "], [/: /, ": "]]) {
+      const parts = text.split(gap);
+      if (parts.length < 2 || parts.length > 40) continue;
+      const translated = parts.map(found);
+      if (translated.some((each) => each !== null)) return translated.map((each, at) => each ?? parts[at]).join(joined);
+    }
+    return null;
+  }
+  function found(text) {
+    if (remembered.has(text)) return remembered.get(text);
+    const result = exact.get(text) ?? quantity(text) ?? matched(text) ?? (/\p{L}{2}/u.test(text) ? pieces(text) : null);
+    if (remembered.size > MOST_REMEMBERED) remembered.clear();
+    remembered.set(text, result);
+    return result;
+  }
+
+  /* --- numbers and dates --- */
+  const formats = new Map();
+  function format(digits, useGrouping) {
+    const key = `${digits} ${useGrouping}`;
+    if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping }));
+    return formats.get(key);
+  }
+  const number = (text) => format(text.split(".")[1]?.length || 0, text.includes(",")).format(Number(text.replaceAll(",", "")));
+  /** A number with its unit, a share or a date, as the language writes it; null for anything else. */
+  function quantity(text) {
+    const size = /^([+−-]?)(\d[\d,]*(?:\.\d+)?)(?:([–-])(\d[\d,]*(?:\.\d+)?))?( ?%| [KMGT]?B| [MB]| s| min| h)?$/.exec(text);
+    if (size) return size[1] + number(size[2]) + (size[4] ? size[3] + number(size[4]) : "") + (size[5] ? exact.get(`{number}${size[5]}`)?.replace("{number}", "") ?? size[5] : "");
+    const date = /^(\d{1,2}) ([A-Z][a-z]{2})(?: (\d{4}))?$/.exec(text), month = date ? MONTHS.indexOf(date[2]) : -1;
+    if (month < 0) return null;
+    const options = { day: "numeric", month: "short", ...(date[3] ? { year: "numeric" } : {}) };
+    return new Intl.DateTimeFormat(language, options).format(new Date(Number(date[3] || 2024), month, Number(date[1])));
+  }
+
+  /* --- what the page calls --- */
+  /** A text in the chosen language, with the spaces around it. */
+  studio.translate = (text) => {
+    if (language === "en" || !/[\p{L}\d]/u.test(text)) return text;
+    const trimmed = text.trim().replace(/\s+/g, " "), result = found(trimmed);
+    return result === null ? text : /^\s*/.exec(text)[0] + result + /\s*$/.exec(text)[0];
+  };
+  /** Translate an element and all below it, except what is inside `translate="no"`. */
+  studio.translateTree = (root) => {
+    if (language === "en") return root;
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => (node.nodeType === 1 && isContent(node) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
+    if (root.nodeType === 1) translateAttributes(root);
+    while (walker.nextNode()) {
+      const node = walker.currentNode;
+      if (node.nodeType === 1) translateAttributes(node);
+      else { const text = studio.translate(node.data); if (text !== node.data) node.data = text; }
+    }
+    return root;
+  };
+  function translateAttributes(element) {
+    for (const name of ATTRIBUTES) {
+      const value = element.getAttribute(name);
+      if (value) element.setAttribute(name, studio.translate(value));
+    }
+  }
+
+  /* --- the start of the page --- */
+  document.documentElement.lang = language;
+  document.documentElement.dir = RIGHT_TO_LEFT.includes(language.split("-")[0]) ? "rtl" : "ltr";
+  /** Resolved once texts can be translated. Without the catalog, the page is in English. */
+  studio.languageReady = (async () => {
+    if (language === "en") return;
+    const address = studio.url(`studio/languages/${language}.json?${window.studioLanguages[language].version}`);
+    const messages = await fetch(address).then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
+    exact = new Map(Object.entries(messages));
+    patterns = Object.entries(messages).filter(([message]) => /\{\w+\}/.test(message)).map(([message, translation]) => pattern(message, translation));
+    patterns.sort((a, b) => b.size - a.size);
+  })();
+  /** The menu in the header. Another language draws the page again. */
+  document.addEventListener("change", (e) => {
+    if (!e.target.matches?.("select.language")) return;
+    try { localStorage.setItem(KEY, e.target.value); } catch { /* the browser's language stays */ }
+    location.reload();
+  });
+  studio.dressHeader = () => {
+    const menu = document.querySelector("select.language");
+    if (menu) menu.value = language;
+    const header = document.querySelector(".top");
+    if (header) studio.translateTree(header);
+  };
+})();

@@ -1,0 +1,80 @@
+"""The languages of the page. The server writes English; the page's script looks texts up in the catalog of a language.
+
+A catalog is a gettext file, `locales/<language>.po`, written and read with Babel. `scripts/translations.py` collects
+the texts. js/1-language.js chooses the language and translates what is shown.
+"""
+
+import hashlib
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+from babel import Locale
+from babel.messages.pofile import read_po
+from fastapi import APIRouter, Request
+from starlette.responses import PlainTextResponse, Response
+
+LOCALES = Path(__file__).parent / "locales"
+TEMPLATE = LOCALES / "messages.pot"
+PSEUDO = "STUDIO_PSEUDO_LANGUAGES"
+"""Environment variable that also offers two languages for tests: en-XA marks each translated text, ar-XB runs from
+right to left. The codes are those of Unicode's CLDR."""
+_PSEUDO = {"en-XA": "[English]", "ar-XB": "[Right to left]"}
+
+
+def languages() -> dict[str, str]:
+    """The code of each language and its own name. English is first."""
+    codes = sorted(path.stem for path in LOCALES.glob("*.po"))
+    names = {code: (Locale.parse(code, sep="-").get_language_name(code) or code).capitalize() for code in codes}
+    return {"en": "English", **names, **(_PSEUDO if os.environ.get(PSEUDO) else {})}
+
+
+@cache
+def messages(language: str) -> dict[str, str]:
+    """English text → text of the language. Texts without a translation are left out.
+
+    Raises:
+        OSError: when the language has no catalog.
+    """
+    with _file(language).open("rb") as file:
+        entries = {str(each.id): str(each.string) for each in read_po(file) if each.id}
+    if language in _PSEUDO:
+        return {text: _marked(text, language) for text in entries}
+    return {text: translation for text, translation in entries.items() if translation}
+
+
+def _marked(text: str, language: str) -> str:
+    """A text of a language for tests: recognizable, and with the same placeholders."""
+    return f"⟦{text}⟧" if language == "en-XA" else f"\u202e{text}\u202c"
+
+
+@cache
+def version(language: str) -> str:
+    """A short hash of the catalog, for its address. It reads no messages, so that the server starts quickly."""
+    return hashlib.sha256(_file(language).read_bytes()).hexdigest()[:12] if language != "en" else ""
+
+
+def _file(language: str) -> Path:
+    return TEMPLATE if language in _PSEUDO else LOCALES / f"{language}.po"
+
+
+def script() -> str:
+    """What the page's script is told: name and version of each language, by code."""
+    told = {code: {"name": name, "version": version(code)} for code, name in languages().items()}
+    return f"window.studioLanguages = {json.dumps(told)};"
+
+
+def routes() -> APIRouter:
+    """The address of the catalogs."""
+    router = APIRouter()
+
+    @router.get("/studio/languages/{language}.json")
+    def catalog(language: str, request: Request) -> Response:
+        if language == "en" or language not in languages():
+            return PlainTextResponse("There is no such language.", 404)
+        kept = "public, max-age=31536000, immutable" if request.url.query == version(language) else "no-cache"
+        body = json.dumps(messages(language), ensure_ascii=False)
+        return Response(body, media_type="application/json", headers={"Cache-Control": kept})
+
+    return router
