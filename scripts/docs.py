@@ -16,7 +16,9 @@ import typer
 
 from studio.api import Studio
 from studio.cli.app import build
+from studio.cli.help import explained
 from studio.cli.main import FAILED, REFUSED, TRIED
+from studio.cli.options import VALUES
 from studio.data.checks import CHECKS
 from studio.data.formats import FORMATS
 from studio.data.samples import SAMPLES
@@ -105,8 +107,10 @@ def commands() -> str:
         "- `--home DIR` or `$STUDIO_HOME` chooses the data folder. By default it is a folder of the user.",
         "- With `--json`, a command prints one JSON document on stdout. Progress and notes go to stderr.",
         "- Exit status: 0 done, 1 tried and failed, 2 refused.",
-        "- DATA is a file (csv, tsv, xlsx, json, jsonl, parquet, txt, md, zip), a folder of files, a dataset's id,",
-        "  `sample:NAME`, or `hf:OWNER/NAME`. RUN is a run's id, or `last`.\n",
+        "- `--help` of a command shows each option with its default and its range in brackets.",
+        "- RUN is a run's id, or `last`.",
+        *(f"- {name}: {text}" for name, text in VALUES.items()),
+        "",
     ]
     for name, each in group.commands.items():
         if hasattr(each, "commands"):
@@ -124,16 +128,15 @@ def _command(name: str, each: Any) -> list[str]:
     usage = " ".join([f"studio {name}", *(_shown(p) for p in arguments), "[OPTIONS]"])
     lines = [f"## {name}\n", f"    {usage}\n", f"{each.help}\n", "| | |", "|---|---|"]
     own = [p for p in options if not (p.rich_help_panel or "").startswith("Settings")]
-    lines += [_row((f"`{_shown(p)}`", p.help or "")) for p in arguments]
+    lines += [_row((f"`{_shown(p)}`", explained(p))) for p in arguments]
     for option in own:
         flags = ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts))
-        default = option.default
-        known = option.show_default and default not in (None, False, "", []) and not option.secondary_opts
-        note = f" Default: {default}." if known else ""
-        lines.append(_row((f"{flags}{' (required)' if option.required else ''}", f"{option.help}{note}")))
+        lines.append(_row((flags, explained(option))))
     lines.append("")
     if len(own) < len(options):
-        lines.append("Every [setting](settings.md) is also a flag.\n")
+        lines.append(
+            "Every [setting](settings.md) is also a flag. `--help` shows the basic ones, `--help-all` the rest.\n"
+        )
     examples = [line.strip(" `") for line in (each.epilog or "").splitlines() if line.strip(" `").startswith("studio ")]
     if examples:
         lines += ["```sh", *examples, "```\n"]

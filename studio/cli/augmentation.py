@@ -27,14 +27,16 @@ def augment(
     context: Context,
     data: Data,
     reading: dict[str, Any],
-    way: Annotated[str, typer.Option(help="How to make rows: spelling or paraphrase.")] = "spelling",
-    count: Annotated[int, typer.Option(min=1, help="Number of rows to make, each from a different row.")] = 20,
+    way: Annotated[str, typer.Option(metavar="NAME", help="How to make rows: spelling or paraphrase.")] = "spelling",
+    count: Annotated[int, typer.Option(min=1, help="Rows to make, each from a different row.")] = 20,
     model: OptionalModel = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same rows.")] = 42,
     keep: Annotated[
-        str | None, typer.Option(help="Synthetic rows to keep: numbers, for example 1,4,9, or all.")
+        str | None, typer.Option(metavar="NUMBERS", help="Synthetic rows to keep: numbers, as in 1,4,9, or all.")
     ] = None,
-    refuse: Annotated[str | None, typer.Option(help="Synthetic rows to refuse: numbers, or all.")] = None,
+    refuse: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="Synthetic rows to refuse: numbers, or all.")
+    ] = None,
     use: Annotated[bool, typer.Option("--use", help="Make a new version of the dataset with the kept rows.")] = False,
     task: Task = None,
     map_: Map = None,

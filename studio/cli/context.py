@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from studio.cli.examples import epilog
+from studio.cli.help import HelpAll, HelpCommand
 from studio.cli.read_options import READING_FLAGS, parse_reading
 from studio.cli.settings import parse_settings, setting_flags, valid_settings
 from studio.cli.terminal import plain
@@ -151,7 +152,7 @@ def _plain_values(value: Any) -> Any:
 
 
 Home = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, envvar="STUDIO_HOME")]
-OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP)]
+OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, show_default="$STUDIO_HOME, or your own")]
 """The same option after the command. It has priority over the one before the command, and that over the environment."""
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 
@@ -169,6 +170,7 @@ def add_command(
     groups = {parameter.name for parameter in own} & GROUPS
 
     def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **options: Any) -> None:
+        options.pop("help_all", None)  # its callback has printed the help
         _group_options(options, groups)
         context = Context(home or ctx.obj, as_json)
         _call(function, context, options)
@@ -182,7 +184,7 @@ def add_command(
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__doc__ = function.__doc__
     full_name = name if app.info.name == "studio" else f"{app.info.name} {name}"
-    app.command(name, rich_help_panel=panel or None, epilog=epilog(full_name))(run)
+    app.command(name, cls=HelpCommand, rich_help_panel=panel or None, epilog=epilog(full_name))(run)
 
 
 def _group_options(options: dict[str, Any], groups: set[str]) -> None:
@@ -213,6 +215,8 @@ def _parameters(own: list[inspect.Parameter], groups: set[str], offers_json: boo
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     parameters += [each for each in own if each.name not in GROUPS]
     parameters += [_option("home", OwnHome, None), *([_option("as_json", Json, False)] if offers_json else [])]
+    if "settings" in groups:
+        parameters.append(_option("help_all", HelpAll, False))
     if "reading" in groups:
         parameters += [_option(name, flag, None) for name, flag in READING_FLAGS.items()]
     if "settings" in groups:

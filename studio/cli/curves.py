@@ -15,7 +15,7 @@ from studio.schema.views import CurvesView
 def curve(
     context: Context,
     run: Run,
-    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write.")],
 ) -> None:
     """Write every step of a run to a CSV file: losses, learning rate, gradient norm, speed, memory, CPU."""
     record = context.studio.runs.get(run)

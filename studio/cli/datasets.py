@@ -71,7 +71,7 @@ def compare(
     dataset: Dataset,
     before: Version,
     after: Version,
-    only: Annotated[str, typer.Option(help="Show one kind of difference: added, removed or changed.")] = "",
+    only: Annotated[str, typer.Option(metavar="KIND", help="added, removed or changed.", show_default="all")] = "",
     start: Annotated[int, typer.Option(min=1, help="First difference to show, from 1.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="Number of differences to show.")] = 20,
 ) -> None:
@@ -121,9 +121,13 @@ def split(
     context: Context,
     dataset: Dataset,
     validation_share: Annotated[
-        float | None, typer.Option(min=0, max=0.5, help="Fraction of the rows for validation.")
+        float | None,
+        typer.Option(min=0, max=0.5, help="Share of rows for validation.", show_default="by the number of rows"),
     ] = None,
-    test_share: Annotated[float | None, typer.Option(min=0, max=0.5, help="Fraction of the rows for test.")] = None,
+    test_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.5, help="Share of rows for test.", show_default="by the number of rows"),
+    ] = None,
     group_column: Annotated[
         str, typer.Option(metavar="COLUMN", help="Rows with the same value stay in one split.")
     ] = "",
@@ -131,7 +135,8 @@ def split(
         str, typer.Option(metavar="COLUMN", help="The latest rows are for test and validation.")
     ] = "",
     split_column: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Has train, validation or test. none: ignore.")
+        str,
+        typer.Option(metavar="COLUMN", help="Has train, validation or test. none: ignore.", show_default="automatic"),
     ] = "",
     stable_splits: Annotated[
         bool, typer.Option("--stable-splits", help="Assign each row to a split by its content alone.")

@@ -13,7 +13,7 @@ from studio.schema.numbers import duration, rows, share
 from studio.schema.views import Page
 
 Data = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset's id or file name, last, or sample:NAME.")]
-Labeler = Annotated[str, typer.Option("--labeller", help="Name of the person who labels. Default: no name.")]
+Labeler = Annotated[str, typer.Option("--labeller", help="Name of the person who labels.")]
 Label = Annotated[str, typer.Argument(help="The label as it is now.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
@@ -28,7 +28,9 @@ def show(context: Context, data: Data, labeler: Labeler = "") -> None:
 def list_rows(
     context: Context,
     data: Data,
-    only: Annotated[str, typer.Option("--show", help="all, open, done, unsure, differ, sure or label:NAME.")] = "all",
+    only: Annotated[
+        str, typer.Option("--show", metavar="WHICH", help="all, open, done, unsure, differ, sure or label:NAME.")
+    ] = "all",
     search: Annotated[str, typer.Option(help="Only rows that contain this word.")] = "",
     start: Annotated[int, typer.Option(min=1, help="The first row to show.")] = 1,
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many rows to show.")] = 25,
@@ -55,7 +57,7 @@ def put(
     if value:
         now = context.studio.labels.give(record.id, row, value, labeler)
     else:
-        now = (context.studio.labels.mark_unsure if unsure else context.studio.labels.skip)(record.id, row, labeler)
+        now = context.studio.labels.mark(record.id, row, "unsure" if unsure else "skip", labeler)
     context.answer(now, lambda: context.say(_how_far(now)))
 
 
@@ -74,7 +76,7 @@ def work_as(
         typer.Option(
             "--column",
             metavar="WHAT=COLUMN",
-            help="The column to read or write: text, label, prompt, reply, first or second.",
+            help="Column for text, label, prompt, reply, first or second.",
         ),
     ] = None,
 ) -> None:
@@ -146,7 +148,7 @@ def suggest(
     data: Data,
     take: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Accept suggestions with at least this confidence, for example 0.95."),
+        typer.Option(min=0, max=1, help="Accept suggestions with at least this confidence."),
     ] = None,
     labeler: Labeler = "",
 ) -> None:
@@ -163,7 +165,7 @@ def suggest(
 
 def agreement(context: Context, data: Data) -> None:
     """Show the agreement of every two people on the rows that both labeled (Cohen's kappa)."""
-    agreements = context.studio.labels.agreements(_opened(context, data).id)
+    agreements = context.studio.labels.state(_opened(context, data).id).agreements
 
     def say() -> None:
         _say_agreements(context, agreements)

@@ -25,18 +25,32 @@ def _listed(names: Iterable[str]) -> str:
 
 
 EXTENSIONS = [extension.removeprefix(".") for format in FORMATS.values() for extension in format.extensions]
-DATA_HELP = f"A file ({', '.join(EXTENSIONS)}) or a folder of them, a dataset's id, sample:NAME, or hf:OWNER/NAME."
-Data = Annotated[str, typer.Argument(help=DATA_HELP)]
-OptionalData = Annotated[str | None, typer.Argument(help=DATA_HELP)]
-Run = Annotated[str, typer.Argument(help="A run's id, or last.")]
-Task = Annotated[str | None, typer.Option("--task", help=f"{_listed(TASKS)}. Default: detected from the columns.")]
-Model = Annotated[str, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.")]
-OptionalModel = Annotated[
-    str | None, typer.Option("--model", help="starter-chat, starter-classify, a Hub name, or a folder.")
+VALUES = {
+    "DATA": f"A file ({', '.join(EXTENSIONS)}), a folder of files, a dataset's id, sample:NAME, or hf:OWNER/NAME.",
+    "TASK": f"{_listed(TASKS)}.",
+    "METHOD": f"{_listed(METHODS)}.",
+    "FORMAT": f"{_listed(EXPORTS)}.",
+}
+"""Placeholder → what can be given for it, listed below the options of a command."""
+DATA = typer.Argument(metavar="DATA", help="The rows: a file, a folder, a dataset or a sample.")
+Data = Annotated[str, DATA]
+OptionalData = Annotated[str | None, DATA]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or last.")]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="TASK", help="What the model learns.", show_default="from the columns"),
 ]
+MODEL = typer.Option("--model", metavar="MODEL", help="starter-chat, starter-classify, a Hub name, or a folder.")
+Model = Annotated[str, MODEL]
+OptionalModel = Annotated[str | None, MODEL]
 Method = Annotated[
     str | None,
-    typer.Option("--method", help=f"{_listed(METHODS)}. Default: {DEFAULT_METHOD}, or full for a small encoder."),
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help="How to train.",
+        show_default=f"{DEFAULT_METHOD}, or full for a small encoder",
+    ),
 ]
 Runner = Annotated[
     str,
@@ -49,16 +63,31 @@ Runner = Annotated[
 ]
 Map = Annotated[
     list[str] | None,
-    typer.Option("--map", metavar="COLUMN=ROLE", help="Role of a column in the task. ROLE none: ignore it."),
+    typer.Option(
+        "--map",
+        metavar="COLUMN=ROLE",
+        help="Role of a column. none: ignore it.",
+        show_default="detected",
+    ),
 ]
 LeaveOut = Annotated[
     list[str] | None,
-    typer.Option("--leave-out", metavar="KIND", help="Leave out the rows of a finding, for example bad-line."),
+    typer.Option("--leave-out", metavar="KIND", help="Leave out the rows of a finding, as in bad-line."),
 ]
-MaxLength = Annotated[int | None, typer.Option(min=16, help="Maximum length of a row in tokens. Needs --model.")]
-Validation = Annotated[str | None, typer.Option(help="A separate validation set. Rows that are in both are reported.")]
-ExportFormat = Annotated[str, typer.Option("--format", help=f"{_listed(EXPORTS)}.")]
+MaxLength = Annotated[
+    int | None, typer.Option(min=16, help="Maximum tokens of a row. Needs --model.", show_default="automatic")
+]
+Validation = Annotated[
+    str | None, typer.Option(metavar="DATA", help="A separate validation set. Rows in both are reported.")
+]
+ExportFormat = Annotated[str, typer.Option("--format", metavar="FORMAT", help="What to export.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return at once instead of waiting for the end.")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="quick, balanced or thorough. Sets the values that you leave out.")
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="quick, balanced or thorough. Sets what you leave out.",
+        show_default="balanced",
+    ),
 ]

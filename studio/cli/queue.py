@@ -12,8 +12,8 @@ from studio.schema.views import Progress
 
 def queue(
     context: Context,
-    run: Annotated[str | None, typer.Argument(help="Id of a queued run to move.")] = None,
-    move: Annotated[str | None, typer.Option(help="New place: up, down, first or last.")] = None,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="Id of a queued run to move.")] = None,
+    move: Annotated[str | None, typer.Option(metavar="PLACE", help="New place: up, down, first or last.")] = None,
 ) -> None:
     """List the running and queued runs, or move a queued run."""
     if (run is None) != (move is None):

@@ -15,23 +15,30 @@ DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "bar": "
 """Names for delimiters, since some are hard to type."""
 
 
-def _flag(kind: Any, *flags: str, help: str, metavar: str | None = None) -> Any:
-    return Annotated[kind | None, typer.Option(*flags, help=help, metavar=metavar, rich_help_panel=PANEL)]
+def _flag(kind: Any, *flags: str, help: str, default: str, metavar: str | None = None) -> Any:
+    option = typer.Option(*flags, help=help, metavar=metavar, rich_help_panel=PANEL, show_default=default)
+    return Annotated[kind | None, option]
 
 
 READING_FLAGS: dict[str, Any] = {
     "delimiter": _flag(
-        str, "--delimiter", metavar="CHARACTER", help="Character between cells, or tab, comma, semicolon, bar."
+        str, "--delimiter", metavar="TEXT", help="Between cells: tab, comma, semicolon, bar.", default="detected"
     ),
-    "encoding": _flag(str, "--encoding", metavar="NAME", help="Encoding of a text file, for example utf-8 or cp1252."),
-    "header": _flag(bool, "--header/--no-header", help="Whether the first line has the column names."),
-    "sheet": _flag(str, "--sheet", metavar="NAME", help="Sheet of a workbook."),
+    "encoding": _flag(
+        str, "--encoding", metavar="NAME", help="Encoding of a text file, as in cp1252.", default="detected"
+    ),
+    "header": _flag(bool, "--header/--no-header", help="The first line has the column names.", default="detected"),
+    "sheet": _flag(str, "--sheet", metavar="NAME", help="Sheet of a workbook.", default="the only one with rows"),
     "pieces": _flag(
-        str, "--split-text", metavar="HOW", help=f"What becomes a row of a plain text file: {', '.join(PIECES)}."
+        str, "--split-text", metavar="HOW", help=f"Rows of a plain text: {', '.join(PIECES)}.", default="detected"
     ),
-    "hub_config": _flag(str, "--hub-config", metavar="NAME", help="Config of a dataset on the Hub."),
-    "hub_split": _flag(str, "--hub-split", metavar="NAME", help="Split of a dataset on the Hub. Default: all."),
-    "row_limit": _flag(int, "--row-limit", metavar="ROWS", help="Maximum number of rows from each split on the Hub."),
+    "hub_config": _flag(
+        str, "--hub-config", metavar="NAME", help="Config of a dataset on the Hub.", default="the only one"
+    ),
+    "hub_split": _flag(str, "--hub-split", metavar="NAME", help="Split of a dataset on the Hub.", default="all"),
+    "row_limit": _flag(
+        int, "--row-limit", metavar="N", help="Maximum number of rows of each split on the Hub.", default="automatic"
+    ),
 }
 """Field of `Reading` → its flag."""
 

@@ -8,7 +8,7 @@ from studio.cli.context import Context
 from studio.cli.options import Detach, Method, Run
 from studio.cli.train import wait_and_report
 
-Name = Annotated[str, typer.Option(help="Name of the new run.")]
+Name = Annotated[str, typer.Option(help="Name of the new run.", show_default="the name of the run")]
 
 
 def repeat(

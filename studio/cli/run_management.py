@@ -16,11 +16,16 @@ KINDS = {"run": "Run", "dataset": "Dataset", "model": "Model", "tokens": "Token 
 def note(
     context: Context,
     run: Run,
-    text: Annotated[str | None, typer.Argument(help="A note that replaces the old one.")] = None,
-    name: Annotated[str | None, typer.Option(help="A new name.")] = None,
-    tags: Annotated[str | None, typer.Option(help="Tags, separated by commas.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(help="A note that replaces the old one.", show_default="unchanged")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A new name.", show_default="unchanged")] = None,
+    tags: Annotated[str | None, typer.Option(help="Tags, separated by commas.", show_default="unchanged")] = None,
     archive: Annotated[
-        bool | None, typer.Option("--archive/--no-archive", help="Hide the run in lists, or show it again.")
+        bool | None,
+        typer.Option(
+            "--archive/--no-archive", help="Hide the run in lists, or show it again.", show_default="unchanged"
+        ),
     ] = None,
 ) -> None:
     """Set the note, name or tags of a run, or archive it."""
@@ -35,7 +40,7 @@ def note(
 def export_run(
     context: Context,
     run: Run,
-    to: Annotated[Path, typer.Option(help="The zip file to write.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The zip file to write.")],
     with_rows: Annotated[
         bool, typer.Option("--with-rows", help="Include the training rows, which may be private.")
     ] = False,

@@ -26,11 +26,9 @@ def chat(
     system: Annotated[str, typer.Option(help="System prompt.")] = "",
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Maximum number of tokens in a reply.")] = 160,
     temperature: Annotated[
-        float, typer.Option(min=0, max=2, help="Variety of the replies. 0: always the most likely token.")
+        float, typer.Option(min=0, max=2, help="Variety of replies. 0: always the most likely token.")
     ] = 0.0,
-    top_p: Annotated[
-        float, typer.Option(help="Use only the most likely tokens up to this total probability, above 0, at most 1.")
-    ] = 0.9,
+    top_p: Annotated[float, typer.Option(help="Total probability of the tokens to choose from, >0 to 1.")] = 0.9,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same reply.")] = 42,
 ) -> None:
     """Send a prompt to the base model and the fine-tuned model, and show both replies."""
@@ -50,7 +48,7 @@ def predict(
     context: Context,
     run: Run,
     data: Annotated[str, typer.Argument(help="Rows to answer or label.")],
-    out: Annotated[Path, typer.Option(help="File to write: csv, tsv, json, jsonl, xlsx or parquet.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: csv, tsv, json, jsonl, xlsx or parquet.")],
     reading: dict[str, Any],
     base: Annotated[bool, typer.Option("--base", help="Use the base model instead of the fine-tuned model.")] = False,
 ) -> None:
@@ -66,7 +64,7 @@ def evaluate(
     context: Context,
     run: Run,
     data: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Rows to evaluate on. Default: the held-out rows.")
+        str | None, typer.Option(metavar="FILE", help="Rows to evaluate on.", show_default="the held-out rows")
     ] = None,
     *,
     reading: dict[str, Any],
@@ -83,7 +81,7 @@ def export(
     context: Context,
     run: Run,
     form: ExportFormat,
-    to: Annotated[Path, typer.Option(help="Folder to write to. Created if missing.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to. Created if missing.")],
 ) -> None:
     """Export the adapter or the merged model to a folder, load it again and compare its replies."""
     record = context.studio.runs.get(run)

@@ -20,7 +20,7 @@ def runs(
     context: Context,
     find: Annotated[str, typer.Option(help="Words in the name, note, tags, model or dataset.")] = "",
     tag: Annotated[str, typer.Option(help="Only runs with this tag.")] = "",
-    sort: Annotated[str, typer.Option(help="Order: newest, oldest, name, loss, time or size.")] = "newest",
+    sort: Annotated[str, typer.Option(metavar="ORDER", help="newest, oldest, name, loss, time or size.")] = "newest",
     archived: Annotated[bool, typer.Option("--archived", help="Show the archived runs.")] = False,
     seen: Annotated[bool, typer.Option("--seen", help="Dismiss the notice about a repaired database.")] = False,
 ) -> None:
@@ -71,14 +71,12 @@ def combine(
     context: Context,
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN=WEIGHT...", help="Runs of one base model, each with a weight, for example RUN=0.5."
-        ),
+        typer.Argument(metavar="RUN=WEIGHT...", help="Runs of one base model with a weight, as in RUN=0.5."),
     ],
     how: Annotated[
-        str, typer.Option(help="Combination method of PEFT: cat, svd, linear, ties or dare_linear.")
+        str, typer.Option(metavar="NAME", help="Method of PEFT: cat, svd, linear, ties or dare_linear.")
     ] = "cat",
-    name: Annotated[str, typer.Option(help="Name of the new run.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the new run.", show_default="combined")] = "",
 ) -> None:
     """Combine the adapters of several runs of one base model, each with a weight, into a new run."""
     made = context.studio.runs.combine(dict(_weighted(each) for each in runs), how, name)

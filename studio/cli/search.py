@@ -26,17 +26,17 @@ def search(
     preset: Preset = None,
     trials: Annotated[
         int | None,
-        typer.Option(help="Number of trials. Default: 10, or with --minutes as many as the time allows."),
+        typer.Option(help="Number of trials.", show_default="10, or as many as --minutes allows"),
     ] = None,
     minutes: Annotated[
         float,
-        typer.Option(
-            help="Time limit in minutes of training. The running trial keeps its best checkpoint. 0: no limit."
-        ),
+        typer.Option(help="Time limit in minutes for the whole search. 0: no limit."),
     ] = 0.0,
     map_: Map = None,
     leave_out: LeaveOut = None,
-    on: Annotated[str | None, typer.Option("--on", help="Continue an earlier search: its id, or last.")] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="ID", help="Continue an earlier search: its id, or last.")
+    ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="With --on: start no more trials.")] = False,
     detach: Detach = False,
 ) -> None:

@@ -12,22 +12,21 @@ from studio.ui.serve_options import ServeOptions
 
 def serve(
     context: Context,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on. All addresses except loopback need a password.")
-    ] = ServeOptions.host,
+    host: Annotated[str, typer.Option(help="Address. All but loopback need a password.")] = ServeOptions.host,
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = ServeOptions.port,
     demo: Annotated[bool, typer.Option("--demo", help="Public demo: each visitor gets a workspace.")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", help="A host name that browsers may use for this page.")
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A host name that browsers may use for this page."),
     ] = None,
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option("--trusted-proxy", help="Address or network of a proxy whose X-Forwarded headers are trusted."),
+        typer.Option("--trusted-proxy", metavar="ADDRESS", help="Proxy whose X-Forwarded headers are trusted."),
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", help="A limit of the demo as NAME=VALUE, for example run_minutes=20. 0: no limit."),
+        typer.Option("--limit", metavar="NAME=N", help="Limit of the demo, as in run_minutes=20. 0: no limit."),
     ] = None,
     mcp: Annotated[
         bool, typer.Option("--mcp", help="Let agents use the API through the Model Context Protocol.")

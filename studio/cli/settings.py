@@ -1,5 +1,6 @@
 """The flags of settings: one for each field of TrainingConfig, in kebab case; and settings from a file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,16 @@ from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError, nearest, raise_all
 from studio.schema.fields import about
-from studio.schema.settings_check import config_from, range_of
+from studio.schema.settings_check import choices_of, config_from, range_of, short_range_of
 
 NOT_SETTINGS = ("task", "model", "method", "preset", "name", "test_prompts")
 """Fields that have their own options."""
+PANEL = "Settings"
+"""The panels of settings in the help begin with this."""
+SHORT = 20
+"""Maximum characters of what a default means, in the line of its setting."""
+LONG = 30
+"""Maximum characters of the choices of a setting in its line of the help. Longer ones are listed below all options."""
 
 
 def setting_flags() -> dict[str, Any]:
@@ -158,17 +165,60 @@ def _flag(name: str) -> Any:
     kind = _plain_type(declared.annotation)
     flag = name.replace("_", "-")
     flags = (f"--{flag}/--no-{flag}",) if kind is bool else (f"--{flag}",)
-    limits = range_of(name).removeprefix("a text").removeprefix("yes or no").strip(", ")
-    help_text = f"{declared.description} \\[{limits}]" if limits else declared.description
     option = typer.Option(
         *flags,
-        help=help_text,
-        metavar=None if kind is bool else f"<{kind.__name__}>",
-        rich_help_panel=f"Settings: {GROUPS[words.group].lower()}",
+        help=effect(name),
+        show_default=_facts(name),
+        metavar=None if kind is bool else _placeholder(name, kind),
+        rich_help_panel=f"{PANEL}: {GROUPS[words.group].lower()}",
+        hidden=words.level != "basic",
     )
     # Numbers are parsed as text, so that a wrong type is reported like any other invalid value.
     taken = bool if kind is bool else str
     return Annotated[taken | None, option]
+
+
+def effect(name: str) -> str:
+    """What a setting does: the first sentence of its description."""
+    return f"{_description(name).partition('. ')[0].rstrip('.')}."
+
+
+def long_choices() -> dict[str, str]:
+    """Placeholder → the values of a setting that has too many for its line of the help."""
+    listed = {name: ", ".join(choices_of(name)) for name in settings_of()}
+    return {name.upper(): words for name, words in listed.items() if len(words) > LONG}
+
+
+def _facts(name: str) -> str:
+    """Default and valid values of a setting: `0.0002; >0 to 0.1`."""
+    default = TrainingConfig.model_fields[name].default
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    others = [each for each in choices_of(name) if each != str(default)]
+    if others:
+        return f"{default}" if name.upper() in long_choices() else f"{default}; or {', '.join(others)}"
+    return "; ".join(filter(None, [_default(name, default), short_range_of(name)]))
+
+
+def _default(name: str, default: Any) -> str:
+    """A default, with what its description says of this value: `0 (no limit)`."""
+    value = f"{default:g}" if isinstance(default, int | float) else default or "Empty"
+    found = re.search(rf" {re.escape(value)}: ([^.]+)\.", _description(name))
+    meaning = found[1] if found and len(found[1]) <= SHORT else ""
+    if value != "Empty":
+        return f"{value} ({meaning})" if meaning else value
+    return meaning or ("automatic" if found or default is None else "none")
+
+
+def _description(name: str) -> str:
+    return " ".join((TrainingConfig.model_fields[name].description or "").split())
+
+
+def _placeholder(name: str, kind: type) -> str:
+    """What stands for the value of a flag: its own name, if a list below the options has its values."""
+    if name.upper() in long_choices():
+        return name.upper()
+    return "N" if kind in (int, float) else "NAME" if choices_of(name) else "TEXT"
 
 
 def _plain_type(annotation: Any) -> Any:

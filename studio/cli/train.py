@@ -42,17 +42,18 @@ def train(
     preset: Preset = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="A YAML or JSON file of settings, or a run's config.yaml. Flags have priority."),
+        typer.Option(help="Settings as YAML or JSON, or a run's config.yaml. Flags win."),
     ] = None,
     validation: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A separate file or dataset for validation.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="A separate file or dataset for validation.", show_default="some rows of DATA"
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run.", show_default="automatic")] = None,
     map_: Map = None,
     leave_out: LeaveOut = None,
-    test_prompt: Annotated[
-        list[str] | None, typer.Option(help="A prompt that the model answers before and after training.")
-    ] = None,
+    test_prompt: Annotated[list[str] | None, typer.Option(help="A prompt to answer before and after training.")] = None,
     runner: Runner = "local",
     detach: Detach = False,
 ) -> None:

@@ -42,19 +42,19 @@ class TrainingConfig(FrozenModel):
     """The name of the run."""
 
     epochs: float = setting(3.0, About("learning", "Epochs", "num_train_epochs", "epochs", "basic"), gt=0, le=1000)
-    """How often training goes through all training rows. Raise it when the model still improves at the end. Lower it
-    when it overfits."""
+    """How often each training row is used. Raise it when the model still improves at the end. Lower it when it
+    overfits."""
     max_steps: int = setting(0, About("learning", "Maximum steps", "max_steps", "steps"), ge=0, le=10_000_000)
-    """Training ends after this many steps, or earlier when all epochs are done. 0: no limit."""
+    """Maximum number of steps. Training ends earlier when all epochs are done. 0: no limit."""
     max_minutes: float = setting(0.0, About("learning", "Time limit", "", "minutes"), ge=0, le=1_000_000)
-    """Training stops after this many minutes and keeps the best checkpoint. A resumed run gets the full time again. 0:
-    no limit."""
+    """Time limit in minutes. Training then stops and keeps the best checkpoint. A resumed run gets the full time again.
+    0: no limit."""
     learning_rate: float = setting(2e-4, About("learning", "Learning rate", "learning_rate", "", "basic"), gt=0, le=0.1)
-    """How much each step changes the weights. Lower it when the loss jumps. Raise it when the loss hardly falls."""
+    """How much a step changes the weights. Lower it when the loss jumps. Raise it when the loss hardly falls."""
     batch_size: int = setting(
         4, About("learning", "Batch size", "per_device_train_batch_size", "rows", "basic"), ge=1, le=1024
     )
-    """Rows that each process reads at the same time. Raise it for speed on a GPU. Lower it when memory is short."""
+    """Rows that each process reads at a time. Raise it for speed on a GPU. Lower it when memory is short."""
     gradient_accumulation: int = setting(
         1, About("learning", "Gradient accumulation", "gradient_accumulation_steps", "batches"), ge=1, le=1024
     )
@@ -64,7 +64,8 @@ class TrainingConfig(FrozenModel):
     )
     """How the learning rate changes during training. cosine and linear lower it towards the end. constant keeps it."""
     warmup_share: float = setting(0.05, About("learning", "Warm-up", "warmup_steps", "share of steps"), ge=0, lt=1)
-    """Share of the steps in which the learning rate rises from zero. Raise it when the loss jumps at the start."""
+    """Share of steps with a rising learning rate. It rises from zero at the start of training. Raise it when the loss
+    jumps there."""
     optimizer: Literal[
         "adamw",
         "adafactor",
@@ -90,99 +91,98 @@ class TrainingConfig(FrozenModel):
     loraplus_ratio: float = setting(
         1.0, About("learning", "LoRA+ learning-rate ratio", "loraplus_lr_ratio", "times", by_method=True), ge=1, le=64
     )
-    """How many times faster the second matrix of the adapter learns than the first. 16 is usual. 1 is plain LoRA."""
+    """Learning rate of matrix B relative to matrix A. An adapter consists of these two. 16 is usual. 1 is plain
+    LoRA."""
     layer_decay: float = setting(
         1.0,
         About("learning", "Layer-wise learning-rate decay", "", "times the layer above", by_method=True),
         gt=0,
         le=1,
     )
-    """Learning rate of each layer compared with the layer above. 0.9 protects what lower layers know, with few rows. 1:
-    the same rate in all layers."""
+    """Learning rate relative to the layer above. 0.9 protects what lower layers know, with few rows. 1: the same rate
+    in all layers."""
     head_first: float = setting(
         0.0,
         About("learning", "Head-only training", "requires_grad", "share of steps", by_method=True, by_task=True),
         ge=0,
         lt=1,
     )
-    """Share of the steps in which only the new layers for labels or answers are trained. Try it with few rows. 0: train
-    all layers from the start."""
+    """Share of steps that train only the head. The head is the new layers for labels or answers. Try it with few rows.
+    0: off."""
     neftune_alpha: float = setting(
         0.0, About("learning", "Embedding noise (NEFTune)", "neftune_noise_alpha"), ge=0, le=100
     )
-    """Adds a little noise to the embeddings of the tokens. Try 5 when the model memorizes replies. 0: off."""
+    """Adds noise to the token embeddings. Try 5 when the model memorizes replies. 0: off."""
     weight_decay: float = setting(0.0, About("learning", "Weight decay", "weight_decay"), ge=0, le=1)
-    """Pulls the weights towards zero a little in each step. Raise it when the model overfits."""
+    """Each step pulls the weights towards zero. Raise it when the model overfits."""
     max_grad_norm: float = setting(1.0, About("learning", "Gradient clipping", "max_grad_norm"), gt=0, le=1000)
-    """Longer gradients are shortened to this norm, so that one unusual row can't upset the model. Lower it when the
-    loss jumps."""
+    """Longer gradients are cut to this norm. Then one unusual row can't upset the model. Lower it when the loss
+    jumps."""
     label_smoothing: float = setting(
         0.0, About("learning", "Label smoothing", "label_smoothing_factor", by_task=True), ge=0, le=0.5
     )
-    """Share of certainty that is moved from the correct label to the others. Raise it when the model is too sure. 0:
-    off."""
+    """Certainty that the other labels get. It is a share, taken from the correct label. Raise it when the model is too
+    sure. 0: off."""
 
     max_length: int = setting(512, About("data", "Maximum length", "max_length", "tokens", "basic"), ge=16, le=131_072)
-    """Rows with more tokens are truncated to this length. Raise it when many rows are truncated. Lower it to save
-    memory and time."""
+    """Maximum number of tokens in a row. Longer rows are truncated. Raise it when that happens to many rows. Lower it
+    to save memory and time."""
     validation_share: float | None = setting(None, About("data", "Validation split", "", "share of rows"), ge=0, le=0.5)
     """Share of the rows for validation. They choose the best checkpoint and are not trained on. Empty: chosen by the
     number of rows."""
     test_share: float | None = setting(None, About("data", "Test split", "", "share of rows"), ge=0, le=0.5)
     """Share of the rows for the test set. Only Evaluate uses them. Empty: chosen by the number of rows."""
     group_column: str = setting("", About("data", "Group column", "", "column"), max_length=500)
-    """Rows with the same value in this column stay in one split, for example all rows of a customer. Empty: no
-    groups."""
+    """A column that groups rows. Rows with the same value stay in one split, for example all rows of a customer. Empty:
+    no groups."""
     time_column: str = setting("", About("data", "Time column", "", "column"), max_length=500)
     """A column with dates. The latest rows become the test set, and the rows before them the validation set. Empty:
     random splits."""
     split_column: str = setting("", About("data", "Split column", "", "column"), max_length=500)
-    """A column with train, validation or test for each row. Empty: such a column is used if the file has one. none: it
-    is ignored."""
+    """A column with the splits. Its values are train, validation or test. Empty: automatic. A file's own split column
+    is then used. none: it is ignored."""
     stable_splits: bool = setting(False, About("data", "Stable splits", ""))
-    """Each row keeps its split when you add, remove or move rows. The sizes of the splits are then less exact."""
+    """Each row keeps its split when you add or remove rows. The sizes of the splits are then less exact."""
     replay: float = setting(0.0, About("data", "Replay data", "", "share of rows"), ge=0, le=0.9)
-    """Share of the training rows that come from another dataset, so that the model forgets less. 0.1 to 0.3 is usual.
-    0: off."""
+    """Share of rows from another dataset. They help the model to forget less. 0.1 to 0.3 is usual. 0: off."""
     replay_from: str = setting("", About("data", "Replay source", ""), max_length=200)
-    """Where replay rows come from: the id of a dataset, or a sample (sample:call-notes). The columns are matched
+    """Where replay rows come from. Give the id of a dataset, or a sample (sample:call-notes). The columns are matched
     automatically."""
     group_by_length: bool = setting(True, About("data", "Group by length", "train_sampling_strategy"))
     """Puts rows of similar length into one batch. Less padding makes training faster."""
     packing: bool = setting(True, About("data", "Packing", "packing", by_task=True))
-    """Puts several short texts into one row, where they don't see each other. Fewer rows make training faster."""
+    """Puts several short texts into one row. They don't see each other. Fewer rows make training faster."""
     system_prompt: str = setting("", About("data", "System prompt", "", by_task=True), max_length=8000)
-    """Placed before each conversation that has no system prompt of its own, in training and in chat."""
+    """Placed before each conversation. A conversation with a system prompt of its own keeps that. Chat uses it, too."""
     learn_replies: Literal["all", "last"] = setting("all", About("data", "Replies to train on", "", by_task=True))
-    """Which replies of a conversation are trained on: all of them, or only the last one."""
+    """Which replies of a conversation are trained on. all: every reply. last: only the last one."""
     thinking: Literal["keep", "drop"] = setting("keep", About("data", "Reasoning in replies", "", by_task=True))
     """The text between <think> and </think>. keep: train on it with the reply. drop: leave it out."""
     instruction: str = setting("", About("data", "Instruction", "", by_task=True), max_length=2000)
-    """Placed before each text, for models that follow instructions. Empty: the instruction that the model was made
-    with."""
+    """Placed before each text. It is for models that follow instructions. Empty: the instruction that the model was
+    made with."""
     answer_length: int = setting(
         128, About("data", "Maximum answer length", "max_target_length", "tokens", by_task=True), ge=8, le=4096
     )
     """Longer answers are truncated in training. Encoder-decoder models also write no more than this."""
     stride: int = setting(128, About("data", "Window overlap", "stride", "tokens", by_task=True), ge=0, le=4096)
-    """A long text is read in windows that overlap by this many tokens. Raise it for long answers, so that none is cut
-    in two."""
+    """Tokens that two windows of a long text share. The model reads a long text in windows. Raise it for long answers,
+    so that none is cut in two."""
     balance_labels: bool = setting(
         False, About("learning", "More weight on rare labels", "class weights", by_task=True)
     )
-    """All labels count the same in training, however few rows they have. Rare labels are found more often, at some
-    cost."""
+    """All labels count the same, however few rows they have. Rare labels are found more often, at some cost."""
     beta: float = setting(0.1, About("learning", "Stay close to the base model", "beta", by_task=True), gt=0, le=10)
     """How close the model stays to the base model. Raise it when replies get worse. Lower it when too little
     changes."""
     preference_loss: Literal["sigmoid", "ipo", "hinge"] = setting(
         "sigmoid", About("learning", "Preference loss", "loss_type", by_task=True)
     )
-    """sigmoid is the original DPO loss. ipo overfits less with few pairs. hinge ignores pairs that are already
-    clear."""
+    """The loss for preference pairs. sigmoid is the original DPO loss. ipo overfits less with few pairs. hinge ignores
+    pairs that are already clear."""
 
     start_from: str = setting("", About("adapter", "Start from run", "", "run"), max_length=80)
-    """Id of an earlier run of the same base model, or last. Training starts from its result. Empty: from the base
+    """An earlier run, or last. Training starts from its result. Both need the same base model. Empty: the base
     model."""
     lora_rank: int = setting(8, About("adapter", "Rank", "r", "", "basic", by_method=True), ge=1, le=1024)
     """Size of the adapter. Raise it when the model underfits. Lower it when the model overfits or memory is short."""
@@ -191,86 +191,83 @@ class TrainingConfig(FrozenModel):
     lora_dropout: float = setting(
         0.0, About("adapter", "Adapter dropout", "lora_dropout", by_method=True), ge=0, le=0.9
     )
-    """Share of the adapter that is switched off at random in each step. Raise it when the model overfits."""
+    """Share of the adapter that is switched off at random. Raise it when the model overfits."""
     lora_targets: Literal["all-linear", "attention"] = setting(
         "all-linear", About("adapter", "Layers with an adapter", "target_modules", by_method=True)
     )
-    """all-linear can learn the most. attention is faster."""
+    """Which layers get an adapter. all-linear can learn the most. attention is faster."""
     dropout: float | None = setting(
         None, About("adapter", "Model dropout", "hidden_dropout_prob", by_method=True), ge=0, le=0.9
     )
-    """Share of the model's activations that are dropped at random. BERT, T5 and GPT-2 have such layers, Llama has none.
-    Empty: the model's own value."""
+    """Share of activations that are dropped. They are chosen at random. BERT, T5 and GPT-2 have such layers, Llama has
+    none. Empty: the model's own."""
     quantisation: Literal["4-bit", "8-bit"] = setting(
         "4-bit", About("adapter", "Quantization", "load_in_4bit, load_in_8bit", by_method=True)
     )
-    """Number of bits for each weight of the base model. 4-bit needs the least memory. 8-bit is more exact, but slower
-    on a CPU."""
+    """Bits for each weight of the base model. 4-bit needs the least memory. 8-bit is more exact, but slower on a
+    CPU."""
     virtual_tokens: int = setting(
         16, About("adapter", "Virtual tokens", "num_virtual_tokens", "tokens", "basic", by_method=True), ge=1, le=4096
     )
-    """Trainable tokens that are placed before each text. Raise it when the model underfits."""
+    """Trainable tokens before each text. Raise it when the model underfits."""
     last_layers: int = setting(
         4, About("adapter", "Trainable layers", "", "layers", "basic", by_method=True), ge=1, le=1000
     )
-    """Number of the model's last layers that are trained. The layers below stay as they are. Raise it when the model
-    underfits."""
+    """How many of the last layers are trained. The layers below stay as they are. Raise it when the model underfits."""
     frozen_layers: int = setting(
         0,
         About("adapter", "Frozen layers", "requires_grad", "layers", by_method=True),
         ge=0,
         le=1000,
     )
-    """Number of the model's first layers that are not trained, together with the embeddings. Raise it to forget less
+    """How many of the first layers are not trained. From 1 on, this includes the embeddings. Raise it to forget less
     and save time."""
 
     precision: Literal["bfloat16", "float16", "float32"] = setting("bfloat16", About("memory", "Precision", "dtype"))
-    """Number format of the weights. bfloat16 needs half the memory of float32. In full fine-tuning, adamw keeps float32
+    """Format of the weights. bfloat16 needs half the memory of float32. In full fine-tuning, adamw keeps float32
     copies."""
     gradient_checkpointing: bool = setting(False, About("memory", "Gradient checkpointing", "gradient_checkpointing"))
-    """Computes parts of the model twice, to need less memory for activations. Training takes about a third longer."""
+    """Computes parts of the model twice to save memory. Training takes about a third longer."""
 
     eval_steps: int = setting(
         0, About("checkpoints", "Validation interval", "eval_steps", "steps"), ge=0, le=10_000_000
     )
-    """Steps between two validations. 0: chosen automatically. Training also validates before the first step and at the
-    end."""
+    """Validates every N steps. Training also validates before the first step and at the end. 0: automatic."""
     eval_rows: int = setting(64, About("checkpoints", "Rows per validation", "", "rows"), ge=1, le=100_000)
-    """Maximum number of rows in each validation during training, always the same ones. More rows are slower but more
-    exact."""
+    """Maximum number of rows per validation. They are always the same. More rows are slower but more exact."""
     early_stopping_patience: int = setting(
         3,
         About("checkpoints", "Early stopping patience", "early_stopping_patience", "validations", "basic"),
         ge=0,
         le=1000,
     )
-    """Training stops after this many validations without improvement. Raise it when the validation loss is noisy. 0:
-    off."""
+    """Validations to wait for an improvement. Training stops after this many without one. Raise it when the validation
+    loss is noisy. 0: off."""
     keep_best: bool = setting(True, About("checkpoints", "Keep the best checkpoint", "load_best_model_at_end"))
-    """The result is the checkpoint with the lowest validation loss (for labels: the best macro F1), not the last
-    one."""
+    """The result is the best checkpoint, not the last one. The best has the lowest validation loss. For labels, it has
+    the highest macro F1."""
 
     watch_share: float = setting(0.1, About("checkpoints", "Time for test prompts", "", "share of the run"), ge=0, le=1)
-    """The model answers your test prompts at each new best validation and at the end. Other validations do so within
-    this share of the run's time. 0: only at the end."""
+    """Share of the run's time for test prompts. The model answers them at each new best validation and at the end.
+    Other validations do so within this share. 0: only at the end."""
 
     seed: int = setting(42, About("machine", "Seed", "seed"), ge=0, le=2**31 - 1)
     """Start value of all random choices. On the same machine, the same seed, rows and settings give the same run."""
     threads: int = setting(0, About("machine", "CPU threads", "torch.set_num_threads"), ge=0, le=1024)
     """CPU threads for training. 0: all free cores. Several processes share them."""
     processes: int = setting(1, About("machine", "Processes", "torchrun --nproc-per-node", "", "basic"), ge=1, le=64)
-    """Processes that train together, one for each GPU. Each trains on its part of the rows of a step. On a CPU, more
-    are not faster."""
+    """Processes that train together, one per GPU. Each trains on its part of the rows of a step. On a CPU, more are not
+    faster."""
     zero: Annotated[Literal[0, 1, 2, 3], BeforeValidator(_whole_number)] = setting(
         0, About("machine", "ZeRO stage", "zero_optimization.stage", "", "basic", words=ZERO_WORDS)
     )
-    """What DeepSpeed ZeRO splits between the processes. A higher stage needs less memory in each process, but is
-    slower."""
+    """What ZeRO splits between the processes. It needs DeepSpeed. A higher stage needs less memory in each process, but
+    is slower."""
     offload: Literal["none", "cpu", "nvme"] = setting(
         "none", About("machine", "Offloading", "offload_optimizer, offload_param", words=OFFLOAD_WORDS)
     )
-    """Keeps what ZeRO splits in the machine's memory or on its disk. This saves GPU memory, but is slower. Without a
-    GPU, `cpu` has no effect."""
+    """Keeps what ZeRO splits outside the GPU. cpu: in the machine's memory. nvme: on its disk. This saves GPU memory,
+    but is slower. Without a GPU, `cpu` has no effect."""
     fsdp: bool = setting(False, About("machine", "Shard weights with FSDP", "fully_shard"))
     """Splits the weights between GPUs with PyTorch instead of ZeRO-3. Use it without DeepSpeed, or for an optimizer or
     method that ZeRO does not support."""

@@ -84,10 +84,15 @@ def _properties() -> dict[str, Any]:
     return properties
 
 
+def _value_schema(name: str) -> dict[str, Any]:
+    """The JSON schema of a setting's value, without the null of an optional one."""
+    schema = _properties()[name]
+    return next((s for s in schema.get("anyOf", []) if s.get("type") != "null"), schema)
+
+
 def range_of(name: str) -> str:
     """The allowed values of a setting in words, for example `above 0, at most 0.1`."""
-    schema = _properties()[name]
-    schema = next((s for s in schema.get("anyOf", []) if s.get("type") != "null"), schema)
+    schema = _value_schema(name)
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     words = [
@@ -105,6 +110,23 @@ def range_of(name: str) -> str:
         schema.get("type", ""), ""
     )
     return ", ".join([kind, *words]) if kind else ", ".join(words)
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """The values of a setting with a closed set."""
+    return tuple(map(str, _value_schema(name).get("enum", ())))
+
+
+def short_range_of(name: str) -> str:
+    """The range of a number or a text for one line of help: `>0 to 0.1`, or `up to 500 characters`."""
+    schema = _value_schema(name)
+    if "maxLength" in schema:
+        return f"up to {schema['maxLength']:,} characters"
+    low, high = (schema.get(key) for key in ("minimum", "maximum"))
+    above, below = (schema.get(f"exclusive{key}") for key in ("Minimum", "Maximum"))
+    first = _number(low) if low is not None else f">{_number(above)}" if above is not None else ""
+    last = _number(high) if high is not None else f"<{_number(below)}" if below is not None else ""
+    return f"{first} to {last}" if first and last else ""
 
 
 def _number(value: float) -> str:

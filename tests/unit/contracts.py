@@ -354,6 +354,12 @@ CONTRACTS = (
     ),
     # others
     *contracts(
+        "cli/help.py",
+        "override",
+        "typer.core.TyperCommand",
+        ("format_help", "a line for each option", "ctx, formatter", "get_help"),
+    ),
+    *contracts(
         "services/runs/search_engine.py", "attribute", "optuna.trial.FrozenTrial", ("_trial_id", "a trial continues")
     ),
     *contracts(

@@ -1,14 +1,13 @@
 """All settings as fields in folds, made from TrainingConfig. No code here depends on the name of a setting."""
 
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from studio.schema.config import GROUPS, TrainingConfig
 from studio.schema.fields import About, about
 from studio.schema.numbers import plain_value, share
-from studio.schema.settings_check import range_of
+from studio.schema.settings_check import choices_of, range_of
 from studio.training.planning.setting_scope import applicable_settings
 from studio.ui.components.basic import Field, button, check_input, fold, tag, wrong_words
 from studio.ui.components.layout import panel
@@ -116,12 +115,6 @@ def _control(view: SettingsView, field: Field, value: Any) -> Html:
 def _range(name: str) -> str:
     words = range_of(name)
     return f"{words[:1].upper()}{words[1:]}." if words and not choices_of(name) and words != "a text" else ""
-
-
-def choices_of(name: str) -> tuple[str, ...]:
-    """The values of a setting with a closed set."""
-    kind = TrainingConfig.model_fields[name].annotation
-    return tuple(map(str, typing.get_args(kind))) if typing.get_origin(kind) is Literal else ()
 
 
 def _words_of(name: str, value_help: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ from studio.schema.errors import StudioError
 from studio.schema.fields import About
 from studio.schema.numbers import plain_value, size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
+from studio.schema.settings_check import choices_of
 from studio.ui.components.basic import Field, button, facts, select_input, text_input
-from studio.ui.components.settings import choices_of, shown_settings
+from studio.ui.components.settings import shown_settings
 from studio.ui.markup import Html, html
 from studio.ui.selected import open_run
 from studio.ui.session import Visit
