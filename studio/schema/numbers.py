@@ -41,6 +41,14 @@ def rows(number: int) -> str:
     return f"{number:,} row" if number == 1 else f"{number:,} rows"
 
 
+def plural(number: int, one: str, more: str, **values: object) -> str:
+    """The text for one or for several, with the number as `{n}`. `values`: its other placeholders.
+
+    `plural(3, "{n} row is empty.", "{n} rows are empty.")` is `3 rows are empty.`
+    """
+    return (one if number == 1 else more).format(n=f"{number:,}", **values)
+
+
 def plain_value(value: Any, none: str = "", words: tuple[str, str] = ("yes", "no"), separator: str = "") -> str:
     """The value of a setting as text. `words`: for True and False; `separator`: between the thousands of a number."""
     if value is None:
