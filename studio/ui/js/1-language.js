@@ -46,9 +46,10 @@
     }
     return null;
   }
-  /** Several messages in one text: its sentences, or its parts between dots and commas. Null when one has no entry. */
+  /** Several messages in one text: its sentences, or its parts between dots, commas and colons. Null when none has an entry. */
   function pieces(text) {
-    for (const [gap, joined] of [[/(?<=[.!?:…]) (?=\S)/, language === "zh" ? "" : " "], [/ · /, " · "], [/; /, "; "], [/, /, ", "], [/: /, ": "]]) {
+    const space = language === "zh" ? "" : " ";
+    for (const [gap, joined] of [[/(?<=[.!?…]) (?=\S)/, space], [/ · /, " · "], [/; /, "; "], [/, /, ", "], [/(?<=:) /, space]]) {
       const parts = text.split(gap);
       if (parts.length < 2 || parts.length > 40) continue;
       const translated = parts.map(found);
@@ -56,9 +57,14 @@
     }
     return null;
   }
+  /** A text before a colon, or the last part of a list: its entry does not have the sign at its end. */
+  function ended(text) {
+    const sign = /[:.]$/.exec(text)?.[0], result = sign ? found(text.slice(0, -1)) : null;
+    return result && result + (language === "zh" ? { ":": "：", ".": "。" }[sign] : sign);
+  }
   function found(text) {
     if (remembered.has(text)) return remembered.get(text);
-    const result = exact.get(text) ?? quantity(text) ?? matched(text) ?? (/\p{L}{2}/u.test(text) ? pieces(text) : null);
+    const result = exact.get(text) ?? quantity(text) ?? matched(text) ?? (/\p{L}{2}/u.test(text) ? pieces(text) ?? ended(text) : null);
     if (remembered.size > MOST_REMEMBERED) remembered.clear();
     remembered.set(text, result);
     return result;
