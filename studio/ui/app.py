@@ -2,11 +2,11 @@
 
 import gradio as gr
 
-from studio.ui import api, static
+from studio.ui import api, docs, languages, static
 from studio.ui.components import limits, run_bar
-from studio.ui.components.basic import html
 from studio.ui.components.region import region
 from studio.ui.icons import icon
+from studio.ui.markup import Html, attrs, html
 from studio.ui.session import Sessions
 from studio.ui.shell import Shell
 from studio.ui.tabs.registry import TABS
@@ -25,6 +25,8 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
             bar = run_bar.build()
             if has_login:
                 gr.HTML(LOGOUT, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
+            gr.HTML(_language_menu(), js_on_load=None, apply_default_css=False, elem_classes="language-slot")
+            gr.HTML(_help(), js_on_load=None, apply_default_css=False, elem_classes="help-slot")
         if sessions.demo:
             gr.HTML(limits.banner(sessions.limits), js_on_load=None, apply_default_css=False)
         with gr.Tabs(elem_id="steps"):
@@ -51,6 +53,28 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
             api.add(sessions)
     _slow_queue(page, sessions.demo)
     return page
+
+
+def _language_menu() -> Html:
+    """The menu of languages. js/1-language.js chooses in it, and draws the page again when another is chosen."""
+    return html(
+        '<span class="select plain"><select class="language" aria-label="Language">{options}</select></span>',
+        options=[html('<option value="{code}" translate="no">{name}</option>', code=code, name=name) for code, name in languages.languages().items()],
+    )
+
+
+def _help() -> Html:
+    """The link to the help page of the first tab. js/3-tabs.js changes it when another tab is opened."""
+    page = next(iter(TABS.values())).help_page
+    return html(
+        '<a class="btn s help" target="_blank" rel="noopener" title="Help for this tab"{attrs}>?</a>',
+        attrs=attrs(
+            href=f"{docs.ADDRESS}{page or docs.INDEX}",
+            hidden=not page,
+            aria_label="Help for this tab",
+            data_docs=docs.ADDRESS,
+        ),
+    )
 
 
 def _slow_queue(page: gr.Blocks, unused: bool) -> None:

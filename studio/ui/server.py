@@ -43,7 +43,7 @@ def make_app(options: ServeOptions) -> ASGIApp:
     import gradio as gr
     from fastapi import FastAPI
 
-    from studio.ui import poll, static, uploads
+    from studio.ui import docs, languages, poll, static, uploads
     from studio.ui.app import blocks
     from studio.ui.calls import Calls
     from studio.ui.login import Login
@@ -68,6 +68,8 @@ def make_app(options: ServeOptions) -> ASGIApp:
 
     app = FastAPI(title="Fine-tune Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.include_router(static.routes())
+    app.include_router(docs.routes())
+    app.include_router(languages.routes())
     app.include_router(uploads.routes(sessions, files))
     app.include_router(poll.routes(sessions))
     page = blocks(sessions, files, bool(accounts))

@@ -15,6 +15,8 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from studio.ui import languages
+
 HERE = Path(__file__).parent
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 SMALLEST_COMPRESSED = 1000
@@ -28,15 +30,16 @@ def content(kind: str) -> bytes:
     """All files of `vendor/`, then of `css/` or `js/`, in the order of their names: those with a number first."""
     folders = (HERE / "vendor", HERE / kind)
     files = [path for folder in folders for path in sorted(folder.glob(f"*.{kind}"), key=lambda path: path.name)]
-    first = [_tabs()] if kind == "js" else []
+    first = [languages.script().encode(), _tabs()] if kind == "js" else []
     return b"\n".join([*first, *(path.read_bytes() for path in files)])
 
 
 def _tabs() -> bytes:
-    """Name and title of all tabs, for the script."""
+    """Name, title and help page of all tabs, for the script."""
     from studio.ui.tabs.registry import TABS
 
-    return f"window.studioTabs = {json.dumps([[tab.name, tab.short_title] for tab in TABS.values()])};".encode()
+    tabs = [[tab.name, tab.short_title, tab.help_page] for tab in TABS.values()]
+    return f"window.studioTabs = {json.dumps(tabs)};".encode()
 
 
 @cache

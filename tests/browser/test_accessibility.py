@@ -1,12 +1,13 @@
 """axe-core on every tab, light and dark, wide and narrow; nothing scrolls sideways; targets are large on a phone."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import listen
 from tests.browser.served import Served
 
 TABS = ("1 Model", "2 Data", "3 Method", "4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs")
@@ -36,13 +37,13 @@ def open_page(browser: Browser, served: Served, width: int, scheme: str) -> Page
     return page
 
 
-def faults(page: Page) -> list[str]:
+def faults(page: Page, without: Collection[str] = NOT_OURS) -> list[str]:
     """What axe finds, each with its element."""
     found = Axe().run(page, options=RULES).response["violations"]
     return [
         f"{fault['id']}: {node['html'][:160]} ({node['failureSummary'][:200]})"
         for fault in found
-        if fault["id"] not in NOT_OURS
+        if fault["id"] not in without
         for node in fault["nodes"]
     ]
 
@@ -66,6 +67,49 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
             found[name] = wrong
     page.close()
     assert not found
+
+
+HELP = {
+    "1 Model": "Choose a model",
+    "2 Data": "Prepare your data",
+    "3 Method": "Choose a method and settings",
+    "4 Train": "Read the results",
+    "5 Evaluate": "Evaluate",
+    "6 Chat": "Compare replies in the Chat tab",
+    "7 Export": "Use the exported model",
+    "Runs": "Manage runs",
+}
+"""Tab → the heading that its "?" leads to."""
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_question_mark_on_each_tab_opens_its_guide(
+    browser: Browser, filled: Served, width: int, scheme: str
+) -> None:
+    page = open_page(browser, filled, width, scheme)
+    noise, places, found = listen(page.context, filled), set(), []
+    read: set[str] = set()
+    for tab, heading in HELP.items():
+        page.get_by_role("tab", name=tab, exact=True).click()
+        expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
+        link = page.get_by_role("link", name="Help for this tab", exact=True)
+        places.add(str(link.bounding_box()))
+        with page.context.expect_page() as opened:
+            link.press("Enter")
+        guide = opened.value
+        expect(guide.get_by_role("heading", name=heading, exact=True)).to_be_in_viewport()
+        assert guide.evaluate("window.opener") is None
+        if guide.url.partition("#")[0] not in read:
+            read.add(guide.url.partition("#")[0])
+            found += faults(guide, without=())
+            assert guide.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        guide.close()
+    page.goto(f"{filled.url}/studio/docs")
+    page.get_by_role("navigation").get_by_role("link", name="Settings", exact=True).click()
+    page.get_by_role("main").get_by_role("link", name="Choose a method and settings").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Choose a method and settings")
+    page.context.close()
+    assert (found, noise, len(places)) == ([], [], 1)
 
 
 @pytest.mark.parametrize("view", ["rows", "tokens", "label"])

@@ -106,7 +106,7 @@ def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Path
     """
     tabs, task, methods, script = answer_in(installed, code)
     assert tabs[-2:] == ["Runs", "Notes"]
-    assert '["notes", "Notes"]' in script
+    assert '["notes", "Notes", ""]' in script, "it names no help page"
     assert task["unavailable_reason"] == "" and task["reads_as"] == "each row is a subject and its limerick."
     assert "query-lora" in methods
 

@@ -71,22 +71,24 @@ def test_the_wheel_holds_code_assets_and_licence_and_no_tests(wheel: Path) -> No
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "assets/"))]
 
 
-def test_the_wheel_holds_every_file_of_the_code_and_of_the_assets_and_no_other(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_code_the_assets_and_the_docs_and_no_other(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("studio/")}
-    assert held == files_of(ROOT / "studio", "studio") | files_of(ROOT / "assets", "studio/assets")
+    folders = {"studio": "studio", "assets": "studio/assets", "docs": "studio/docs"}
+    assert held == set().union(*(files_of(ROOT / folder, under) for folder, under in folders.items()))
 
 
 ASKED = """
 import json, sys
 from importlib.metadata import distribution, version
 from packaging.requirements import Requirement
-import studio.api, studio.cli.app, studio.ui.server
+import studio.api, studio.cli.app, studio.ui.docs, studio.ui.server
 from studio.data.samples import SAMPLES, sample_path
 wanted = [Requirement(line) for line in distribution("finetune-studio").requires]
 print(json.dumps({
     "path": [each for each in sys.path if each],
     "code": [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "studio"],
     "samples": [str(sample_path(name)) for name in SAMPLES],
+    "docs": [str(path) for path in studio.ui.docs.sources().values()],
     "told": str(distribution("finetune-studio").locate_file("studio")),
     "unmet": [str(each) for each in wanted if (not each.marker or each.marker.evaluate({"extra": ""}))
               and not each.specifier.contains(version(each.name), prereleases=True)],
@@ -94,13 +96,14 @@ print(json.dumps({
 """
 
 
-def test_code_and_samples_are_the_wheels_own_and_its_needs_are_met(studio: Path, tmp_path: Path) -> None:
+def test_code_samples_and_docs_are_the_wheels_own_and_its_needs_are_met(studio: Path, tmp_path: Path) -> None:
     asked = [studio.parent / "python", "-c", ASKED]
     done = subprocess.run(asked, cwd=tmp_path, env=outside(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     seen, own = json.loads(done.stdout), studio.parent.parent
-    assert len(seen["code"]) > 100 and seen["samples"]
-    strange = [each for each in (*seen["code"], *seen["samples"], seen["told"]) if not Path(each).is_relative_to(own)]
+    assert len(seen["code"]) > 100 and seen["samples"] and seen["docs"]
+    files = (*seen["code"], *seen["samples"], *seen["docs"], seen["told"])
+    strange = [each for each in files if not Path(each).is_relative_to(own)]
     assert strange == []
     here = {path for path in map(Path, seen["path"]) if path.is_relative_to(ROOT)}
     assert here <= {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}, "libraries alone"

@@ -56,4 +56,4 @@ def test_what_is_copied_into_the_build_is_not_ignored_and_is_there() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {name for line in lines(BUILD, "COPY") for name in line.split()[:-1]}
     assert copied <= allowed and all((ROOT / name).exists() for name in copied)
-    assert {"studio", "assets", "pyproject.toml"} <= copied
+    assert {"studio", "assets", "docs", "pyproject.toml"} <= copied

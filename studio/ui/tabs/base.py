@@ -23,6 +23,8 @@ class Tab:
     """Makes the components, inside the tab, and returns them."""
     wire: Callable[[Any, PageShell], None]
     """Gets the components and the tab's shell, and registers what happens when the tab is opened and used."""
+    help_page: str = ""
+    """The page of docs/ that "?" opens, such as guides/read-results#evaluate. Empty: the tab has no "?"."""
 
     @property
     def short_title(self) -> str:

@@ -1,5 +1,6 @@
 """The registry of tabs, in their order on the page."""
 
+from collections.abc import Callable
 from functools import partial
 
 from studio.machine.plugins import Registry
@@ -10,18 +11,24 @@ from studio.ui.tabs.method import tab as method
 from studio.ui.tabs.model import tab as model
 from studio.ui.tabs.runs import tab as runs
 
+
+def _parts(name: str) -> Callable[[], Components]:
+    """Builds a tab of a body and an action bar."""
+    return partial(Components.build, name)
+
+
 TABS: Registry[Tab] = Registry(
     "tabs",
     (
-        Tab("model", "1 Model", partial(Components.build, "model"), model.wire),
-        Tab("data", "2 Data", partial(Components.build, "data"), data.wire),
-        Tab("method", "3 Method", partial(Components.build, "method"), method.wire),
-        Tab("train", "4 Train", train.build, train.wire),
-        Tab("evaluate", "5 Evaluate", partial(Components.build, "evaluate"), evaluate.wire),
-        Tab("chat", "6 Chat", chat.build, chat.wire),
-        Tab("export", "7 Export", partial(Components.build, "export"), export.wire),
-        Tab("runs", "Runs", partial(Components.build, "runs"), runs.wire),
+        Tab("model", "1 Model", _parts("model"), model.wire, "guides/choose-a-model"),
+        Tab("data", "2 Data", _parts("data"), data.wire, "guides/prepare-data"),
+        Tab("method", "3 Method", _parts("method"), method.wire, "guides/choose-a-method"),
+        Tab("train", "4 Train", train.build, train.wire, "guides/read-results"),
+        Tab("evaluate", "5 Evaluate", _parts("evaluate"), evaluate.wire, "guides/read-results#evaluate"),
+        Tab("chat", "6 Chat", chat.build, chat.wire, "guides/read-results#compare-replies-in-the-chat-tab"),
+        Tab("export", "7 Export", _parts("export"), export.wire, "guides/use-the-model"),
+        Tab("runs", "Runs", _parts("runs"), runs.wire, "guides/manage-runs"),
     ),
     name_of=lambda tab: tab.name,
-    needs=("name", "title", "short_title", "build", "wire"),
+    needs=("name", "title", "short_title", "build", "wire", "help_page"),
 )
