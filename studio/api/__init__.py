@@ -52,13 +52,14 @@ class Shared:
     host: HostClient
     downloads: Downloads
     lengths: LengthCache
-    suggester: Suggester
+    suggesters: dict[str, Suggester]
+    """Dataset → its label suggestions."""
 
     @classmethod
     def of(cls, home: Home) -> "Shared":
         """New ones for a data folder; no process is started before it is needed."""
         host, processes = HostClient(home), WorkerProcesses(home.root)
-        return cls(processes, Runners(home, processes), host, Downloads(home), LengthCache(host), Suggester(host))
+        return cls(processes, Runners(home, processes), host, Downloads(home), LengthCache(host), {})
 
 
 class Studio:
@@ -132,7 +133,7 @@ class Studio:
     @cached_property
     def datasets(self) -> Datasets:
         """Datasets: import, rows, roles, splits."""
-        return Datasets(self.context, self.shared.suggester.forget)
+        return Datasets(self.context, lambda dataset: self.shared.suggesters.pop(dataset, None))
 
     @cached_property
     def versions(self) -> Versions:
@@ -167,7 +168,7 @@ class Studio:
     @cached_property
     def labels(self) -> Labels:
         """Labeling."""
-        return Labels(self.context, self.datasets, self.models, self.shared.suggester)
+        return Labels(self.datasets, self.models, self.shared.host, self.shared.suggesters)
 
     # --- runs ---
 

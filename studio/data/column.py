@@ -3,7 +3,9 @@
 import json
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,20 @@ def rows_with(path: Path, name: str, words: str, text: Callable[[Any], str]) -> 
                     matches.append(before + index + 1)
             before += len(values)
     return matches
+
+
+@lru_cache(maxsize=8)
+def moved_rows(old: Path, new: Path, name: str) -> dict[int, int]:
+    """Return row of an old table → row of the new one with the same cell in a column. Equal cells keep their order.
+
+    The result is cached, because a stored table never changes.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for row, value in column_of(new, name):
+        places[str(value)].append(row)
+    unused = {text: iter(rows) for text, rows in places.items()}
+    pairs = ((row, next(unused.get(str(value), iter(())), None)) for row, value in column_of(old, name))
+    return {row: place for row, place in pairs if place is not None}
 
 
 def is_among(rows: Sequence[int], row: int) -> bool:

@@ -92,6 +92,13 @@ class Table:
         return [row for start in starts for number, row in self.numbered(start, piece) if number not in bad]
 
 
+def even_sample(rows: Sequence[int], size: int) -> list[int]:
+    """Return at most `size` of the row numbers, evenly spread."""
+    if len(rows) <= size:
+        return list(rows)
+    return [rows[place * len(rows) // size] for place in range(size)]
+
+
 class _Changed:
     """The values of another table with rows removed and cells changed."""
 

@@ -1,5 +1,6 @@
 """Cell values: whether a cell is blank, its text, its label."""
 
+import json
 import re
 from typing import Any
 
@@ -27,6 +28,13 @@ def text_of(value: Any) -> str | None:
     if value is None or isinstance(value, list | dict) or value != value:
         return None
     return label_name(value)
+
+
+def full_text(value: Any) -> str:
+    """Return any cell as text: nested values as JSON, an empty cell as an empty text."""
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
 def label_name(value: Any) -> str:

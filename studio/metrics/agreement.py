@@ -1,19 +1,53 @@
-"""Agreement of two annotators beyond chance: Cohen's kappa by scikit-learn, and a description."""
+"""Agreement of annotators on common rows, beyond chance: Cohen's kappa by scikit-learn, and a description."""
 
 import importlib
 import math
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from operator import itemgetter
+
+from studio.schema.labeling import Agreement, Fact
 
 STEPS = ((0.81, "almost perfect"), (0.61, "substantial"), (0.41, "moderate"), (0.21, "fair"), (-1.0, "slight"))
 """Lower bounds of kappa and their descriptions, after Landis and Koch (1977)."""
 FEW = 20
 """With fewer rows, kappa is unreliable."""
+MAX_DIFFERENT = 100
+"""Rows with different labels that are listed."""
 _PREPARED: list[threading.Thread] = []
 
 
-def prepare() -> None:
+def agreements(given: Mapping[str, Mapping[int, Fact]]) -> tuple[Agreement, ...]:
+    """Return the agreement of every two people with common rows, the pair with the most rows first.
+
+    `given`: labeler → row → fact with the value that they gave it.
+    """
+    people = sorted(((name, facts) for name, facts in given.items() if facts), key=itemgetter(0))
+    if len(people) > 1:
+        _prepare()
+    found = [_agreement(*pair) for pair in combinations(people, 2) if pair[0][1].keys() & pair[1][1].keys()]
+    return tuple(sorted(found, key=lambda pair: -pair.rows))
+
+
+def _agreement(first: tuple[str, Mapping[int, Fact]], second: tuple[str, Mapping[int, Fact]]) -> Agreement:
+    rows = sorted(first[1].keys() & second[1].keys())
+    ours, theirs = ([facts[row].value or "" for row in rows] for _, facts in (first, second))
+    differ = tuple(row for row, one, other in zip(rows, ours, theirs, strict=True) if one != other)
+    same, score = len(rows) - len(differ), kappa(ours, theirs)
+    return Agreement(
+        first=first[0],
+        second=second[0],
+        rows=len(rows),
+        same=same,
+        kappa=score,
+        sentence=in_words(len(rows), same, score),
+        differ=differ[:MAX_DIFFERENT],
+    )
+
+
+def _prepare() -> None:
     """Import in the background what `kappa` needs. The import takes a second, and the user waits for the next row."""
     if "sklearn.metrics" not in sys.modules and not _PREPARED:
         _PREPARED.append(threading.Thread(target=importlib.import_module, args=("sklearn.metrics",), daemon=True))

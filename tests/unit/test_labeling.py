@@ -45,7 +45,7 @@ def test_undo_brings_back_what_a_row_had_before(studio: Studio, dataset: str) ->
 
 
 def test_a_row_one_is_unsure_of_stays_away_until_it_is_asked_for(studio: Studio, dataset: str) -> None:
-    state = studio.labels.mark_unsure(dataset, 1)
+    state = studio.labels.mark(dataset, 1, "unsure")
     assert (state.row, state.unsure, state.done) == (2, 1, 0)
     for row in range(2, 25):
         state = studio.labels.give(dataset, row, right(row))
@@ -57,8 +57,8 @@ def test_a_row_one_is_unsure_of_stays_away_until_it_is_asked_for(studio: Studio,
 
 
 def test_undo_takes_back_unsure_and_skip_too(studio: Studio, dataset: str) -> None:
-    studio.labels.mark_unsure(dataset, 1)
-    studio.labels.skip(dataset, 2)
+    studio.labels.mark(dataset, 1, "unsure")
+    studio.labels.mark(dataset, 2, "skip")
     assert studio.labels.undo(dataset).row == 2
     state = studio.labels.undo(dataset)
     assert (state.row, state.unsure) == (1, 0)
@@ -111,7 +111,7 @@ def test_agreement_is_cohens_kappa_on_rows_that_both_saw(studio: Studio, dataset
         wrong = state.row <= 4
         studio.labels.give(dataset, state.row, right(state.row + wrong), "Ben")
     assert seen == set(range(1, 21)), "a second opinion is asked of those rows alone that the other one labelled"
-    (found,) = studio.labels.agreements(dataset)
+    (found,) = studio.labels.state(dataset).agreements
     # 16 of 20 alike; each label is used half the time by both: (0.8 - 0.5) / (1 - 0.5)
     assert (found.first, found.second, found.rows, found.same) == ("Ann", "Ben", 20, 16)
     assert found.kappa == pytest.approx(0.6)
@@ -259,7 +259,7 @@ def test_labelling_goes_on_in_the_version_that_was_made_of_it(studio: Studio, da
     state = studio.labels.state(dataset, "Ann")
     assert (state.done, state.row, state.new) == (10, 11, 0)
     studio.labels.give(dataset, 3, "parcel", "Ben")
-    (found,) = studio.labels.agreements(dataset)
+    (found,) = studio.labels.state(dataset).agreements
     assert found.rows == 1
     with pytest.raises(StudioError, match="no new labels to save"):
         studio.labels.undo(dataset, "Ben")

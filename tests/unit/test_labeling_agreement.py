@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from studio.metrics.agreement import in_words, kappa
+from studio.data.table import even_sample
+from studio.metrics.agreement import agreements, in_words, kappa
+from studio.metrics.suggestion_accuracy import trust
 from studio.schema.labeling import Fact
-from studio.services.labeling.active_learning import even_sample, missing_labels
-from studio.services.labeling.agreement import agreements, trust
+from studio.services.labeling.active_learning import missing_labels
 from studio.services.labeling.state import LabelingState
 
 
@@ -61,7 +62,7 @@ def test_of_three_people_every_two_are_compared_the_pair_with_most_rows_first() 
     facts = [Fact(version=1, row=row, value="a", labeller="Ann") for row in range(1, 11)]
     facts += [Fact(version=1, row=row, value="b" if row == 1 else "a", labeller="Ben") for row in range(1, 9)]
     facts += [Fact(version=1, row=row, value="a", labeller="Cem") for row in range(8, 11)]
-    found = agreements(state_of(*facts))
+    found = agreements(state_of(*facts).marks["given"])
     assert [(each.first, each.second, each.rows) for each in found] == [
         ("Ann", "Ben", 8),
         ("Ann", "Cem", 3),
@@ -77,7 +78,7 @@ def test_what_was_taken_back_agrees_with_nobody() -> None:
         Fact(version=1, what="undo", labeller="Ben", undoes=2),
     ]
     state = state_of(*facts)
-    assert agreements(state) == () and state.values == {1: "a"}
+    assert agreements(state.marks["given"]) == () and state.values == {1: "a"}
 
 
 def test_an_even_sample_spreads_over_all_rows() -> None:

@@ -46,7 +46,7 @@ def test_undo_takes_back_the_newest_label_and_shows_its_row_again(studio, datase
 
 
 def test_a_skipped_row_comes_again_after_all_others(studio, dataset):
-    assert studio.labels.skip(dataset, 1).row == 2
+    assert studio.labels.mark(dataset, 1, "skip").row == 2
     for row in range(2, 13):
         state = studio.labels.give(dataset, row, "refund")
     assert state.row == 1

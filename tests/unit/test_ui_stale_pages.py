@@ -41,7 +41,7 @@ def labelled_rows(visiting: Visiting) -> Visit:
     mine = visiting()
     mine.choose(task="classification", model="")
     import_data.open_dataset(mine, mine.studio.datasets.add_text("text\n" + "\n".join(TEXTS)))
-    mine.studio.labels.set_names(mine.choices.dataset, ["pos", "neg"], "text")
+    mine.studio.labels.set_names(mine.choices.dataset, ["pos", "neg"])
     mine.choose(view="label")
     return mine
 

@@ -17,6 +17,7 @@ from studio.data.progress import ProgressCallback, report_progress_to
 from studio.data.samples import SAMPLES, sample_named, sample_path
 from studio.data.split_names import split_column_of
 from studio.data.table import Table
+from studio.data.values import full_text
 from studio.machine.facts import memory_available
 from studio.models.sources.hub import HUB_NAME
 from studio.schema.dataset import DatasetRecord, DatasetSpec
@@ -367,11 +368,5 @@ def _sample_rows(name: str) -> int:
 
 def cell_text(value: object) -> str:
     """A cell as text: nested values as JSON, long ones cut."""
-    if value is None:
-        return ""
-    if isinstance(value, (list, dict)):
-        import json
-
-        value = json.dumps(value, ensure_ascii=False)
-    text = str(value)
+    text = full_text(value)
     return text if len(text) <= CELL else text[:CELL] + " …"

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from studio.data.checks import usable_rows
 from studio.data.dataset_size import describe_learning_curve
+from studio.data.table import even_sample
 from studio.data.values import label_name
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef, Texts
 from studio.schema.label_quality import LearningCurve, Suspect
 from studio.services.datasets.service import Datasets, suspects_key
-from studio.services.labeling.active_learning import EMBEDDING_MODEL, even_sample
+from studio.services.labeling.active_learning import EMBEDDING_MODEL
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.tasks import task_named

@@ -33,7 +33,7 @@ def _split_column(splits: SplitSpec) -> str:
 class Datasets(Ingestion):
     """The datasets of a workspace."""
 
-    def __init__(self, context: Context, forget: Callable[[str], None] = lambda dataset: None) -> None:
+    def __init__(self, context: Context, forget: Callable[[str], object] = lambda dataset: None) -> None:
         """`forget` is called with the id of a dataset that is deleted."""
         super().__init__(context)
         self._forget = forget

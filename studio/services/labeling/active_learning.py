@@ -1,25 +1,26 @@
 """Label suggestions by active learning: the model host embeds texts and trains a small classifier, in the background.
 
-One `Suggester` serves all workspaces of a server. A thread works on a dataset until nothing is left to do. Embeddings
-and suggestions are saved on disk, so a restart continues from there.
+A thread works on a dataset until nothing is left to do. Embeddings and suggestions are saved on disk, so a restart
+continues from there.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 
+from studio.data.table import even_sample
 from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef, Texts
 from studio.schema.labeling import Learned, Suggestion, SuggestState
 from studio.schema.models import ModelInfo
-from studio.services.labeling.label_tasks import LABELS
-from studio.services.labeling.session import Session
 from studio.services.labeling.state import LabelingState
-from studio.services.model_host.client import HostClient, WorkspaceHost
+from studio.services.model_host.client import WorkspaceHost
+from studio.services.models import Models
 from studio.store.db import now
 from studio.store.files import write_whole
 
@@ -29,222 +30,174 @@ CHUNK = 2_000
 """Rows that are embedded before the classifier is checked again."""
 NEW_LABELS, NEW_SHARE = 5, 0.1
 """The classifier is trained again after so many new labels, or after this share of those it was trained on."""
-MAX_POOL, MAX_POOL_IN_DEMO, MAX_LABELED = 20_000, 2_000, 5_000
-"""Most rows that get a suggestion, and most rows to train on. Of more rows, an even sample is used."""
+MAX_LABELED = 5_000
+"""Most rows to train on. Of more rows, an even sample is used."""
 MIN_ROWS, MIN_ROWS_PER_LABEL = 12, 2
 """Labeled rows before the first suggestion, and rows that at least two labels need."""
 TWO_TEXTS = "Suggestions work for one text only. These labels belong to two texts."
 Progress = Callable[[int, int, str], None]
+ReadState = Callable[[], AbstractContextManager[LabelingState | None]]
+"""Opens the current state of labeling and keeps others from changing it. None: this version is no longer labeled."""
 _log = logging.getLogger("studio.services")
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """The labels to train on and the rows to suggest labels for, at one moment."""
+@dataclass(eq=False)
+class Suggester:
+    """Suggestions for one column of one version of a dataset: the last training, and the work on the next one."""
 
-    session: Session
-    labels: dict[int, str]
-    pool: tuple[int, ...]
-    """Rows without a label, for which labels are suggested."""
-    last_fact: int
-    missing: str
-    """Why these labels are too few. Empty if they are enough."""
-
-    def texts(self, rows: Sequence[int]) -> Texts:
-        """Return the texts of rows, as a request to the model host names them."""
-        session, numbers = self.session, tuple(sorted(rows))
-        folder = str(session.folder / EMBEDDING_MODEL)
-        return Texts(
-            rows=RowsRef(path=str(session.path), numbers=numbers), column=session.columns["text"], folder=folder
-        )
-
-
-ReadData = Callable[[], TrainingSet | None]
-
-
-@dataclass
-class _Status:
-    learned: Learned | None = None
+    version: int
+    path: Path
+    """The file with the rows."""
+    column: str
+    folder: Path
+    """The folder for embeddings and suggestions."""
+    max_pool: int
+    """Most rows that get a suggestion."""
+    models: Models
+    host: WorkspaceHost
     embedded: set[int] = field(default_factory=set)
     """Rows that have an embedding."""
     busy: bool = False
+    """A thread works on suggestions."""
     done: int = 0
     total: int = 0
+    """Rows embedded so far, and in all."""
     failure: str = ""
+    """Why the last work in the background failed."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def missing_rows(self, data: TrainingSet) -> Iterator[int]:
-        """Yield the rows to embed, labeled ones first."""
-        return (row for rows in (data.labels, data.pool) for row in rows if row not in self.embedded)
+    @cached_property
+    def learned(self) -> Learned | None:
+        """The last training. The first time, it comes from disk."""
+        try:
+            return Learned.model_validate_json(self._file.read_bytes())
+        except (OSError, ValueError):
+            return None
 
-    def is_outdated(self, data: TrainingSet) -> bool:
-        """Return whether another training would change suggestions: other labels, more of them, or more embeddings."""
-        learned = self.learned
-        if data.missing or learned is None:
-            return not data.missing
-        if set(learned.names) != set(data.labels.values()):
-            return True
-        if abs(len(data.labels) - learned.labelled) >= max(NEW_LABELS, NEW_SHARE * learned.labelled):
-            return True
-        embedded = sum(row in self.embedded for row in data.pool)
-        return embedded > 1.5 * learned.asked or (embedded > learned.asked and not any(self.missing_rows(data)))
+    def suggested(self, state: LabelingState) -> Mapping[int, Suggestion]:
+        """Return row → suggestion of the last training. Empty if one of its labels has been renamed since."""
+        return self.learned.rows if self.learned and set(self.learned.names) <= set(state.labels) else {}
 
+    @cached_property
+    def model(self) -> ModelInfo:
+        """The starter that embeds texts. Raises while it is not on this machine."""
+        return self.models.ready(EMBEDDING_MODEL)
 
-class Suggester:
-    """Suggestions for datasets, and the progress of the work on them."""
-
-    def __init__(self, host: HostClient) -> None:
-        self.host = host
-        self._statuses: dict[tuple[str, int, str], _Status] = {}
-        """Dataset, version, text column → status."""
-        self._lock = threading.Lock()
-
-    def learned(self, session: Session) -> Learned | None:
-        """Return the last training, unless one of its labels has been renamed since."""
-        learned = self._status(session).learned if session.label_task is LABELS else None
-        return learned if learned and set(learned.names) <= set(session.state.labels) else None
-
-    def state(self, session: Session, demo: bool, require_model: Callable[[], object]) -> SuggestState:
-        """Return the progress, and why there are no suggestions. `require_model` raises if the model is missing."""
-        if session.label_task is not LABELS:
-            return SuggestState()
-        if session.columns.get("second"):
-            return SuggestState(unavailable_reason=TWO_TEXTS)
-        status, data = self._status(session), training_set(session, demo)
-        learned, reason = status.learned, status.failure or data.missing
-        due = bool(session.state.labels) and not status.busy and not status.failure
-        due = due and (any(status.missing_rows(data)) or status.is_outdated(data))
+    def progress(self, state: LabelingState) -> SuggestState:
+        """Return the progress, and why there are no suggestions."""
+        learned, reason = self.learned, self.failure or missing_labels(state)
+        due = bool(state.labels) and not self.busy and not self.failure and any(self._next_step(state))
         if due:
             try:
-                require_model()
+                due = bool(self.model)
             except StudioError as error:
                 due, reason = False, f"Suggestions need the starter encoder. {error.what}"
         return SuggestState(
             learned_from=learned.labelled if learned else 0,
             seconds=learned.seconds if learned else 0.0,
             rows=len(learned.rows) if learned else 0,
-            busy=status.busy,
-            done=status.done,
-            total=status.total,
+            busy=self.busy,
+            done=self.done,
+            total=self.total,
             due=due,
             unavailable_reason=reason,
         )
 
-    def start(self, session: Session, read: ReadData, info: ModelInfo, host: WorkspaceHost) -> None:
-        """Work on a dataset in a thread, unless one does already. See `run`."""
-        status = self._status(session)
+    def start(self, read: ReadState) -> None:
+        """Work in a thread, unless one does already. See `run`."""
         with self._lock:
-            if status.busy:
+            if self.busy:
                 return
-            status.busy, status.failure = True, ""
+            self.busy, self.failure = True, ""
 
         def work() -> None:
             try:
-                self.run(session, read, info, host)
+                self.run(read)
             except StudioError as error:
-                status.failure = error.what
+                self.failure = error.what
             except Exception:
                 _log.exception("suggestions failed")
-                status.failure = "Suggestions failed. The studio's log has the cause."
-            status.busy = False
+                self.failure = "Suggestions failed. The studio's log has the cause."
+            self.busy = False
 
         threading.Thread(target=work, name="studio suggesting", daemon=True).start()
 
-    def run(
-        self,
-        session: Session,
-        read: ReadData,
-        info: ModelInfo,
-        host: WorkspaceHost,
-        progress: Progress = lambda done, total, words: None,
-    ) -> Learned | None:
-        """Embed texts and train until nothing is left to do. `read` returns the current data; None ends the work.
-
-        Returns the last training; None if nothing was trained.
-        """
-        status = self._status(session)
-        while data := read():
-            rows = list(status.missing_rows(data))
-            if status.is_outdated(data) and (status.embedded or not rows):
-                status.learned = _train(status, data, host)
+    def run(self, read: ReadState, progress: Progress = lambda done, total, words: None) -> Learned | None:
+        """Embed texts and train until nothing is left to do. Returns the last training; None if there was none."""
+        while True:
+            with read() as state:
+                labels, rows = self._next_step(state) if state else ({}, [])
+                last_fact = state.last if state else 0
+            if labels:
+                self.learned = self._train(labels, rows, last_fact)
             elif rows:
-                _embed(status, data, rows[:CHUNK], partial(host.result, "embed", info=info), progress)
+                self._embed(rows, progress)
             else:
-                break
-        return status.learned
+                return self.learned
 
-    def forget(self, dataset: str) -> None:
-        """Remove what is known of a deleted dataset."""
-        with self._lock:
-            for key in [key for key in self._statuses if key[0] == dataset]:
-                del self._statuses[key]
+    def _next_step(self, state: LabelingState) -> tuple[dict[int, str], list[int]]:
+        """Return the labels to train on and the rows to suggest labels for, or no labels and the rows to embed.
 
-    def _status(self, session: Session) -> _Status:
-        """Return the status of a session. The first time, the last training comes from disk."""
-        key = (session.record.id, session.record.version, session.columns["text"])
-        with self._lock:
-            if key not in self._statuses:
-                self._statuses[key] = _Status(_from_disk(session))
-            return self._statuses[key]
+        It runs at each key press, so it looks at a sample of many rows.
+        """
+        some_rows = even_sample(range(1, state.total + 1), 2 * self.max_pool)
+        pool = even_sample([row for row in some_rows if row not in state.values], self.max_pool)
+        labels = {row: state.values[row] for row in even_sample(list(state.values), MAX_LABELED)}
+        to_embed = [row for row in (*labels, *pool) if row not in self.embedded]
+        if self.embedded or not to_embed:
+            embedded = [row for row in pool if row in self.embedded]
+            if self._is_outdated(state, labels, len(embedded), not to_embed):
+                return labels, embedded
+        return {}, to_embed
 
+    def _is_outdated(self, state: LabelingState, labels: Mapping[int, str], embedded: int, all_embedded: bool) -> bool:
+        """Return whether another training would change suggestions: other labels, more of them, or more embeddings."""
+        learned, is_ready = self.learned, not missing_labels(state)
+        if learned is None or not is_ready:
+            return is_ready
+        return (
+            set(learned.names) != set(labels.values())
+            or abs(len(labels) - learned.labelled) >= max(NEW_LABELS, NEW_SHARE * learned.labelled)
+            or embedded > (learned.asked if all_embedded else 1.5 * learned.asked)
+        )
 
-def _embed(
-    status: _Status, data: TrainingSet, rows: list[int], embed: Callable[..., object], progress: Progress
-) -> None:
-    """Have the host embed the texts of some rows, as far as no embedding is saved."""
-    before, total = len(status.embedded), len(data.pool) + len(data.labels)
+    def _embed(self, rows: Sequence[int], progress: Progress) -> None:
+        """Have the host embed the texts of the next rows, as far as no embedding is saved."""
+        before, chunk = len(self.embedded), rows[:CHUNK]
 
-    def update(done: int, of: int, words: str) -> None:
-        status.done, status.total = min(total, before + done), total
-        progress(status.done, status.total, words)
+        def update(done: int, of: int, words: str) -> None:
+            self.done, self.total = before + done, before + len(rows)
+            progress(self.done, self.total, words)
 
-    embed(update, texts=data.texts(rows))
-    status.embedded |= set(rows)
-    status.done, status.total = min(total, len(status.embedded)), total
+        self.host.result("embed", update, info=self.model, texts=self._texts(chunk))
+        self.embedded |= set(chunk)
 
+    def _train(self, labels: dict[int, str], pool: Sequence[int], last_fact: int) -> Learned:
+        """Have the host train the classifier, and save its suggestions."""
+        began = time.monotonic()
+        result = self.host.result("suggest", texts=self._texts([*labels, *pool]), labels=labels)
+        learned = Learned(
+            version=self.version,
+            names=tuple(sorted(set(labels.values()))),
+            labelled=len(labels),
+            asked=len(pool),
+            last_fact=last_fact,
+            time=now(),
+            seconds=round(time.monotonic() - began, 2),
+            rows={int(row): Suggestion(labels=labels) for row, labels in result["rows"].items()},
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self._file, learned.model_dump_json())
+        return learned
 
-def _train(status: _Status, data: TrainingSet, host: WorkspaceHost) -> Learned:
-    """Have the host train the classifier, and save its suggestions."""
-    began, session = time.monotonic(), data.session
-    pool = [row for row in data.pool if row in status.embedded]
-    result = host.result("suggest", texts=data.texts([*data.labels, *pool]), labels=data.labels)
-    learned = Learned(
-        version=session.record.version,
-        names=tuple(sorted(set(data.labels.values()))),
-        labelled=len(data.labels),
-        asked=len(pool),
-        last_fact=data.last_fact,
-        time=now(),
-        seconds=round(time.monotonic() - began, 2),
-        rows={int(row): Suggestion(labels=labels) for row, labels in result["rows"].items()},
-    )
-    session.folder.mkdir(parents=True, exist_ok=True)
-    write_whole(_file(session), learned.model_dump_json())
-    return learned
+    def _texts(self, rows: Sequence[int]) -> Texts:
+        """Return the texts of rows, as a request to the model host names them."""
+        reference = RowsRef(path=str(self.path), numbers=tuple(sorted(rows)))
+        return Texts(rows=reference, column=self.column, folder=str(self.folder / EMBEDDING_MODEL))
 
-
-def _file(session: Session) -> Path:
-    return session.folder / f"suggestions-v{session.record.version}.json"
-
-
-def _from_disk(session: Session) -> Learned | None:
-    try:
-        learned = Learned.model_validate_json(_file(session).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return learned if learned.version == session.record.version else None
-
-
-def training_set(session: Session, demo: bool) -> TrainingSet:
-    """Return the labels and the pool of a session. It runs at each key press, so it looks at a sample of many rows."""
-    state, size = session.state, MAX_POOL_IN_DEMO if demo else MAX_POOL
-    unlabeled = [row for row in even_sample(range(1, state.total + 1), 2 * size) if row not in state.values]
-    return TrainingSet(
-        session=session,
-        labels={row: state.values[row] for row in even_sample(list(state.values), MAX_LABELED)},
-        pool=tuple(even_sample(unlabeled, size)),
-        last_fact=state.last,
-        missing=missing_labels(state),
-    )
+    @property
+    def _file(self) -> Path:
+        return self.folder / f"suggestions-v{self.version}.json"
 
 
 def missing_labels(state: LabelingState) -> str:
@@ -258,10 +211,3 @@ def missing_labels(state: LabelingState) -> str:
     if sum(rows >= MIN_ROWS_PER_LABEL for rows in state.counts.values()) < 2:
         return f"Suggestions start when at least two labels have {MIN_ROWS_PER_LABEL} rows or more."
     return ""
-
-
-def even_sample(rows: Sequence[int], size: int) -> list[int]:
-    """Return at most `size` of the rows, evenly spread."""
-    if len(rows) <= size:
-        return list(rows)
-    return [rows[place * len(rows) // size] for place in range(size)]

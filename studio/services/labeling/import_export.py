@@ -5,6 +5,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from studio.data.table import Table
@@ -18,24 +19,31 @@ VALUE_COLUMNS = ("label", "labels", "category", "class", "reply", "choice")
 """Names of columns with values, besides the name of the label task."""
 
 
-def export_labels(session: Session, format: str, each: bool) -> str:
-    """Return the values as CSV or JSONL, one line for each row. `each`: one line for each person's value."""
+def export_labels(session: Session, format: str, each: bool) -> tuple[str, int]:
+    """Return the values as CSV or JSONL, and how many: one of each row. `each`: one of each person."""
     if format not in FORMATS:
         raise StudioError("unknown-format", "Labels can be exported as CSV or JSONL only.", given=format, valid=FORMATS)
+    header = ("row", session.text_column, session.label_task.name, "labeller", "time")
     lines = list(_lines(session, each))
     if format == "jsonl":
-        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        objects = (dict(zip(header, line, strict=True)) for line in lines)
+        return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in objects), len(lines)
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    header = list(lines[0]) if lines else ["row", session.label_task.name, "labeller", "time"]
-    writer.writerow([for_spreadsheet(name) for name in header])
-    writer.writerows([for_spreadsheet(_flat(line[name])) for name in header] for line in lines)
-    return out.getvalue()
+    csv.writer(out).writerows([for_spreadsheet(cell) for cell in line] for line in (header, *lines))
+    return out.getvalue(), len(lines)
 
 
-def count_lines(text: str, format: str) -> int:
-    """Return the number of exported lines. A CSV cell may contain line breaks."""
-    return text.count("\n") if format == "jsonl" else sum(1 for _ in csv.reader(io.StringIO(text, newline=""))) - 1
+def _lines(session: Session, each: bool) -> Iterator[tuple[int, str, str | None, str, str]]:
+    """Yield row, text, value, labeler and time. Values of the dataset have no labeler and time."""
+    state, texts = session.state, session.texts(session.state.values)
+    for row in sorted(state.values):
+        facts = sorted(state.given(row), key=attrgetter("id"))
+        if not each:
+            facts = [fact for fact in facts if fact.value == state.values[row]][-1:]
+        for fact in facts:
+            yield row, texts.get(row, ""), fact.value, fact.labeller, fact.time
+        if not facts:
+            yield row, texts.get(row, ""), state.values[row], "", ""
 
 
 def import_labels(session: Session, table: Table) -> tuple[list[Fact], Carried]:
@@ -43,12 +51,9 @@ def import_labels(session: Session, table: Table) -> tuple[list[Fact], Carried]:
     label_task, state = session.label_task, session.state
     value_column = _column(table, label_task.name, *VALUE_COLUMNS)
     if value_column is None:
-        raise StudioError(
-            "columns-unclear",
-            f"The file has no column {label_task.name}.",
-            given=", ".join(table.columns),
-            valid=f"the columns row and {label_task.name}, or the text and {label_task.name}",
-        )
+        what = f"The file has no column {label_task.name}."
+        valid = f"the columns row and {label_task.name}, or the text and {label_task.name}"
+        raise StudioError("columns-unclear", what, given=", ".join(table.columns), valid=valid)
     find_row, matched_by = _row_finder(session, table, value_column)
     name_column = _column(table, "labeller")
     facts, same, lost = [], 0, 0
@@ -82,12 +87,9 @@ def _row_finder(
         return by_number, "row"
     text_column = next((c for c in session.columns.values() if c in table.columns and c != value_column), None)
     if text_column is None:
-        raise StudioError(
-            "columns-unclear",
-            "The file does not say which row each line belongs to.",
-            given=", ".join(table.columns),
-            valid="a column row with row numbers, or the dataset's own text column",
-        )
+        what = "The file does not say which row each line belongs to."
+        valid = "a column row with row numbers, or the dataset's own text column"
+        raise StudioError("columns-unclear", what, given=", ".join(table.columns), valid=valid)
     rows: dict[str, list[int]] = defaultdict(list)
     for row, text in session.texts(range(1, total + 1)).items():
         rows[text.strip()].append(row)
@@ -101,28 +103,7 @@ def _row_finder(
     return by_text, "text"
 
 
-def _lines(session: Session, each: bool) -> Iterator[dict[str, Any]]:
-    state, rows = session.state, sorted(session.state.values)
-    texts = session.texts(rows)
-    for row in rows:
-        values = [(fact.id, fact.labeller, fact.value, fact.time) for fact in state.given(row)]
-        current = (entry for entry in values if entry[2] == state.values[row])
-        newest = max(current, default=(0, "", state.values[row], ""))
-        for _, labeler, value, time in (sorted(values) or [newest]) if each else [newest]:
-            yield {
-                "row": row,
-                session.text_column: texts.get(row, ""),
-                session.label_task.name: value,
-                "labeller": labeler,
-                "time": time,
-            }
-
-
 def _column(table: Table, *names: str) -> str | None:
     """Return the first column with one of the names, ignoring case."""
     by_name = {column.strip().lower(): column for column in table.columns}
     return next((by_name[name] for name in names if name in by_name), None)
-
-
-def _flat(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

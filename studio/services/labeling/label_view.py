@@ -3,62 +3,63 @@
 from collections.abc import Iterator, Sequence
 
 from studio.data.column import is_among
+from studio.data.values import full_text
+from studio.metrics.agreement import agreements
+from studio.metrics.suggestion_accuracy import trust
 from studio.schema.errors import StudioError
-from studio.schema.labeling import Labeler, Labeling, LabelList, LabelRow, Recent, SuggestState
+from studio.schema.labeling import Labeler, Labeling, LabelList, LabelRow, Recent, Replies, SuggestState
 from studio.schema.views import Page
-from studio.services.labeling.agreement import agreements, trust
+from studio.services.labeling.label_queue import available_orders
 from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, PREFERENCES, REPLIES
-from studio.services.labeling.order import ORDERS, Order, Screen
-from studio.services.labeling.session import Session, columns_of
-from studio.services.labeling.state import is_value
+from studio.services.labeling.session import Session
 
 RECENT, RECENT_TEXT, LIST_TEXT = 8, 120, 400
 SHOWS = ("all", "open", "done", "unsure", "differ", "sure")
 
 
-def labeling_view(
-    session: Session, order: Order, screen: Screen, suggesting: SuggestState, typed: str | None
-) -> Labeling:
+def labeling_view(session: Session, suggesting: SuggestState, typed: str | None) -> Labeling:
     """Return the progress of labeling and the row on a person's screen. `typed`: their unsaved reply to it."""
-    state, label_task, columns, row = session.state, session.label_task, session.columns, screen.row
+    state, label_task, columns, row = session.state, session.label_task, session.columns, session.queue.row
     labels = state.labels if label_task is LABELS else ()
-    swapped = bool((row or 0) * 2_654_435_761 >> 7 & 1)  # a hash: the same for a row each time it is shown
     return Labeling(
         dataset=session.record.id,
         work=label_task.name,
         works=tuple(
-            (
-                each.name,
-                each.title,
-                each.unavailable_reason(columns_of(session.record, session.path, each, session.draft)),
-            )
-            for each in LABEL_TASKS.values()
+            (each.name, each.title, each.unavailable_reason(session.columns_for(each))) for each in LABEL_TASKS.values()
         ),
         task=label_task.task,
         text_column=session.text_column,
-        choosable=tuple((purpose, title, columns.get(purpose, "")) for purpose, title, _ in label_task.columns),
+        choosable=tuple((purpose, title, columns.get(purpose, "")) for purpose, title in label_task.columns.items()),
         columns=columns,
         labels=labels,
         counts={name: state.counts.get(name, 0) for name in labels},
         done=len(state.values),
         total=session.record.rows,
-        unsure=len(state.marked("unsure", session.labeler)),
+        unsure=len(state.unsure(session.labeler)),
         row=row,
         text=session.text(row) if row else "",
         reply=(state.values.get(row, "") if typed is None else typed) if row and label_task is REPLIES else "",
-        replies=PREFERENCES.replies(session.row(row), columns, swapped) if row and label_task is PREFERENCES else None,
-        suggestion=screen.suggestion,
+        replies=_replies(session, row) if row and label_task is PREFERENCES else None,
+        suggestion=session.queue.suggestion,
         recent=tuple(_recent(session)),
-        order=order.name,
-        orders=tuple((each.name, each.title) for each in ORDERS.values() if each.is_offered(session)),
-        enough=label_task.too_few(state.counts, len(state.values)),
+        order=session.order,
+        orders=tuple(available_orders(session).items()),
+        enough=label_task.too_few(state.counts),
         suggesting=suggesting,
         trust=trust(fact for fact, _ in state.history),
         labeller=session.labeler,
         labellers=tuple(Labeler(name=name, rows=rows) for name, rows in sorted(state.labelers().items())),
-        agreements=agreements(state) if label_task is not REPLIES else (),
+        agreements=agreements(state.marks["given"]) if label_task is not REPLIES else (),
         new=len(state.changed),
     )
+
+
+def _replies(session: Session, row: int) -> Replies:
+    """Return both replies. The sides change from row to row, but stay the same for one row."""
+    first, second = (full_text(session.row(row).get(session.columns[purpose])) for purpose in ("first", "second"))
+    swapped = bool(row * 2_654_435_761 >> 7 & 1)  # a hash
+    left, right = (second, first) if swapped else (first, second)
+    return Replies(left=left, right=right, swapped=swapped)
 
 
 def _recent(session: Session) -> Iterator[Recent]:
@@ -101,9 +102,9 @@ def _numbers(session: Session, show: str) -> Sequence[int]:
         case "done":
             numbers = sorted(state.values)
         case "unsure":
-            numbers = state.marked("unsure", session.labeler)
+            numbers = state.unsure(session.labeler)
         case "differ":
-            numbers = sorted({row for each in agreements(state) for row in each.differ})
+            numbers = sorted({row for each in agreements(state.marks["given"]) for row in each.differ})
         case "sure":
             unlabeled = (row for row in session.suggested if row not in state.values)
             numbers = sorted(unlabeled, key=lambda row: -session.suggested[row].sure)
@@ -123,7 +124,7 @@ def _list_row(session: Session, row: int, text: str) -> LabelRow:
         row=row,
         text=text[:LIST_TEXT],
         value=state.values.get(row, ""),
-        mine=(mark.value or "") if mark and is_value(mark) else "",
+        mine=(mark.value or "") if mark and mark.what == "given" else "",
         mark=mark.what if mark and mark.what != "given" else "",
         by=tuple(pair for pair in values if pair[1]),
         suggestion=None if row in state.values else session.suggested.get(row),

@@ -1,73 +1,120 @@
-"""Labeling sessions: a version of a dataset, what its rows are given, the columns, and the state of labeling."""
+"""Labeling sessions: the current version of a dataset, what its rows are given, by whom, and the state of labeling."""
 
 from array import array
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from studio.data.column import column_of, rows_with
+from studio.data.column import column_of, moved_rows, rows_with
 from studio.data.parquet_store import open_parquet
 from studio.data.table import Row
 from studio.schema.dataset import DatasetRecord
-from studio.schema.errors import StudioError
-from studio.schema.labeling import Fact, Learned, Suggestion, What
-from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, PREFERENCES, Columns, LabelTask
-from studio.services.labeling.order import ORDERS, Order
+from studio.schema.errors import StudioError, named
+from studio.schema.labeling import Fact, Suggestion, What
+from studio.services.labeling.active_learning import Suggester
+from studio.services.labeling.label_queue import LabelQueue, available_orders
+from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, Columns, LabelTask, label_task_for
 from studio.services.labeling.state import LabelingState, Locate
 from studio.store.datasets import DatasetStore
 
-MAX_NAME = 40
-MAX_LABELS = 100
+MAX_LABELS, MAX_NAME = 100, 40
+"""Labels to choose from, and characters of a person's name."""
 Key = tuple[tuple[str, str], ...]
-"""Purpose and column, sorted: `columns` as the key of a cache."""
+"""Purpose and column: `columns` as the key of a cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Session:
-    """The current version of a dataset, as it is labeled."""
+    """The current version of a dataset, as one person labels it."""
 
     record: DatasetRecord
     path: Path
     """The file with the rows."""
-    folder: Path
-    """The folder for embeddings and suggestions."""
-    label_task: LabelTask
-    columns: dict[str, str]
-    """Purpose → column."""
-    draft: dict[str, Any]
-    """What people chose: label task, columns and orders."""
-    state: LabelingState
+    choices: dict[str, Any]
+    """What people chose: label task, columns and orders, and the training task that they follow."""
     labeler: str
     """The name of the person. Empty for a person alone."""
-    find_learned: Callable[["Session"], Learned | None]
+    state: LabelingState = field(init=False)
+    queues: dict[str, LabelQueue] = field(default_factory=dict)
+    """Labeler → the rows of that person."""
+    suggester: Suggester | None = None
+    """None if there are no suggestions for these values."""
+
+    # --- what rows are given, and the columns to read and write ---
 
     @cached_property
-    def learned(self) -> Learned | None:
-        """The last training of the classifier that suggests labels."""
-        return self.find_learned(self)
+    def label_task(self) -> LabelTask:
+        """The chosen one. Until a person chooses one, it follows the training task if the columns suffice."""
+        if chosen := self.choices.get("work"):
+            return LABEL_TASKS[chosen]
+        label_task = label_task_for(self.choices.get("task") or (self.record.spec.task if self.record.spec else ""))
+        return LABELS if label_task.unavailable_reason(self.columns_for(label_task)) else label_task
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """Purpose → column."""
+        return self.columns_for(self.label_task)
 
     @property
-    def suggested(self) -> Mapping[int, Suggestion]:
-        """Row → its suggestion."""
-        return self.learned.rows if self.learned else {}
-
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """Dataset, version and label task."""
-        return self.record.id, self.record.version, self.label_task.name
+    def key(self) -> tuple[int, LabelTask, dict[str, str]]:
+        """Sessions of a dataset with equal keys have the same state and queues."""
+        return self.record.version, self.label_task, self.columns
 
     @property
     def text_column(self) -> str:
         """The first column that is read."""
         return next(iter(self.columns.values()))
 
+    def columns_for(self, label_task: LabelTask) -> dict[str, str]:
+        """Return purpose → column: as chosen, else as the names and values suggest."""
+        chosen = self.choices.get("columns", {}).get(label_task.name, {})
+        columns = self.record.columns
+        known = {
+            purpose: column  # an empty one is a new column, until a version has it
+            for purpose, column in chosen.items()
+            if (column in columns if column else purpose not in columns)
+        }
+        return {**_guess(self.path, label_task), **known}
+
+    def require_columns(self, label_task: LabelTask, chosen: Columns) -> None:
+        """Refuse chosen columns that the dataset or the label task does not have, or that do not suffice."""
+        for purpose, column in chosen.items():
+            named(label_task.columns, purpose, "kind of column", field="columns")
+            if column:
+                named(dict.fromkeys(self.record.columns), column, "column", field="columns", code="columns-unclear")
+        if reason := label_task.unavailable_reason({**self.columns_for(label_task), **chosen}):
+            raise StudioError("columns-unclear", reason, valid=self.record.columns)
+
+    # --- this person ---
+
+    @property
+    def queue(self) -> LabelQueue:
+        """The rows of this person."""
+        return self.queues.setdefault(self.labeler, LabelQueue())
+
+    @cached_property
+    def suggested(self) -> Mapping[int, Suggestion]:
+        """Row → its suggestion."""
+        return self.suggester.suggested(self.state) if self.suggester else {}
+
+    @property
+    def order(self) -> str:
+        """The order that the person chose. Default: least sure first, or a review if all rows had values."""
+        chosen = self.choices.get("orders", {}).get(self.labeler, "")
+        if chosen in available_orders(self):
+            return chosen
+        if len(self.state.initial) == self.record.rows and self.label_task is not LABELS:
+            return "review"
+        return "least-sure" if self.suggested else "file"
+
     def fact(self, what: What, row: int = 0, value: str | None = None, **fields: Any) -> Fact:
         """Return a new fact about this version, by default of this person."""
         about = {"version": self.record.version, "work": self.label_task.name, "labeller": self.labeler, **fields}
         return Fact(what=what, row=row, value=value, **about)
+
+    # --- rows ---
 
     def row(self, number: int) -> Row:
         """Return a row of the version."""
@@ -84,51 +131,76 @@ class Session:
 
     def rows_containing(self, words: str) -> "array[int]":
         """Return the rows whose text contains `words`. Reads the text column only."""
-        return _rows_containing(self.path, self.text_column, words, self.label_task.name, tuple(self.columns.items()))
+        return _rows_containing(self.path, self.text_column, words, self.label_task, tuple(self.columns.items()))
 
-    def typed_key(self, row: int) -> str:
+    def typed_key(self, row: int | None) -> str:
         """The key of the draft of a reply that is being typed."""
         return f"typed:{self.record.id}:{self.record.version}:{row}:{self.labeler}"
+
+    # --- checks of what a person enters ---
 
     def clean(self, value: str) -> str:
         """Return a value as it is saved. Refuse one that is not valid."""
         cleaned = self.label_task.clean(value)
         if not cleaned:
-            valid = "first, second or both" if self.label_task is PREFERENCES else None
+            valid = self.label_task.choices or None
             raise StudioError("bad-setting", self.label_task.refusal, given=value[:200] or "nothing", valid=valid)
         return cleaned
 
-    def clean_all(self, labels: Sequence[str]) -> list[str]:
-        """Return labels as they are saved, each once."""
-        return list(dict.fromkeys(self.clean(label) for label in labels if label.strip()))
-
-    def require_labels(self) -> "Session":
+    def require_labels(self) -> None:
         """Refuse when rows get something else than labels."""
         if self.label_task is not LABELS:
             what = "Labels are not the current kind of labeling."
             raise StudioError("wrong-state", what, hint='Choose "Label texts".')
-        return self
 
-    def require_few(self, labels: int) -> None:
-        """Refuse more labels than people can choose from."""
-        if labels > MAX_LABELS:
-            what = "There are too many labels to choose from."
-            raise StudioError("too-many-labels", what, given=labels, valid=f"up to {MAX_LABELS}")
+    def new_names(self, labels: Sequence[str], known: Sequence[str] = ()) -> list[str]:
+        """Return the labels that are not known, as they are saved. Refuse more than people can choose from."""
+        self.require_labels()
+        names = dict.fromkeys(self.clean(label) for label in labels if label.strip())
+        new = [name for name in names if name not in known]
+        if new and len(known) + len(new) > MAX_LABELS:
+            what, count = "There are too many labels to choose from.", len(known) + len(new)
+            raise StudioError("too-many-labels", what, given=count, valid=f"up to {MAX_LABELS}")
+        return new
 
     def rows_of(self, label: str) -> int:
         """Return the number of rows with a label. Refuse a label that does not exist."""
-        if label not in self.require_labels().state.labels:
-            raise StudioError("unknown-name", f"There is no label {label}.", valid=self.state.labels)
+        self.require_labels()
+        named(dict.fromkeys(self.state.labels), label, "label", field="label")
         return self.state.counts[label]
 
-    def order(self) -> Order:
-        """Return the order that the person chose. Default: least sure first, or a review if all rows had values."""
-        chosen = ORDERS.get(self.draft.get("orders", {}).get(self.labeler, ""))
-        if chosen and chosen.is_offered(self):
-            return chosen
-        if len(self.state.initial) == self.record.rows and self.label_task is not LABELS:
-            return ORDERS["review"]
-        return ORDERS["least-sure" if self.suggested else "file"]
+    # --- the state, and facts about earlier versions ---
+
+    def new_state(self) -> LabelingState:
+        """Return the state before any fact."""
+        original = _initial_values(self.path, self.label_task, tuple(self.columns.items()))
+        return LabelingState(self.record.rows, self.label_task.name, original, self.label_task.unlabeled)
+
+    def locate_in(self, store: DatasetStore) -> Locate:
+        """Return the function that finds the rows of facts about earlier versions in this one.
+
+        A row keeps its values when other rows are removed. A value is outdated if the row's cell has changed since.
+        """
+        record, original = self.record, self.state.original
+
+        @cache
+        def earlier(version: int) -> tuple[dict[int, int] | None, dict[int, str]]:
+            """Return row → its row in this version (None: no row has moved), and row → value of the dataset."""
+            old, path = store.get(record.id, version), store.rows_path(record.id, version)
+            before = _initial_values(path, self.label_task, tuple(self.columns.items()))
+            if old.asked == record.asked and old.rows == record.rows:
+                return None, before
+            moved = moved_rows(path, self.path, self.text_column) if self.text_column in old.columns else {}
+            return moved, before
+
+        def locate(fact: Fact) -> tuple[int | None, bool]:
+            if fact.version >= record.version:
+                return (fact.row if fact.version == record.version and fact.row <= record.rows else None), False
+            moved, before = earlier(fact.version)
+            row = fact.row if moved is None else moved.get(fact.row)
+            return row, row is not None and original.get(row) != before.get(fact.row)
+
+        return locate
 
 
 def clean_name(name: str) -> str:
@@ -136,73 +208,12 @@ def clean_name(name: str) -> str:
     return "".join(character for character in name if character.isprintable()).strip()[:MAX_NAME].strip()
 
 
-def columns_of(record: DatasetRecord, path: Path, label_task: LabelTask, draft: Mapping[str, Any]) -> dict[str, str]:
-    """Return purpose → column: as chosen, else as the names and values suggest."""
-    chosen = draft.get("columns", {}).get(label_task.name, {})
-    known = {purpose: column for purpose, column in chosen.items() if column in ("", *record.columns)}
-    return {**_guess(path, label_task.name), **known}
-
-
-def require_known_columns(record: DatasetRecord, label_task: LabelTask, columns: Columns) -> None:
-    """Refuse columns that the dataset or the label task does not have."""
-    purposes = [purpose for purpose, _, _ in label_task.columns]
-    for purpose, column in columns.items():
-        if purpose not in purposes:
-            what = "This is not a kind of column for this labeling."
-            raise StudioError("unknown-name", what, given=purpose, valid=purposes)
-        if column and column not in record.columns:
-            raise StudioError("columns-unclear", f"There is no column {column}.", valid=record.columns)
-
-
-def require_columns(record: DatasetRecord, label_task: LabelTask, columns: Columns) -> None:
-    if reason := label_task.unavailable_reason(columns):
-        raise StudioError("columns-unclear", reason, valid=record.columns)
-
-
-def new_state(path: Path, record: DatasetRecord, label_task: LabelTask, columns: Columns) -> LabelingState:
-    """Return the state of a version before any fact."""
-    original = _initial_values(path, label_task.name, _key(columns))
-    return LabelingState(record.rows, label_task.name, original, label_task.unlabeled)
-
-
-def locate_in(store: DatasetStore, record: DatasetRecord, columns: Columns, state: LabelingState) -> Locate:
-    """Return the function that finds the rows of facts about earlier versions in this one.
-
-    A row keeps its values when other rows are removed. A value is outdated if the row's cell has changed since.
-    """
-    column = next(iter(columns.values()))
-
-    @cache
-    def earlier(version: int) -> tuple[dict[int, int] | None, dict[int, str]]:
-        old = store.get(record.id, version)
-        path = store.rows_path(record.id, version)
-        before = _initial_values(path, state.work, _key(columns))
-        if old.asked == record.asked and old.rows == record.rows:
-            return None, before  # no row has moved
-        if column not in old.columns:
-            return {}, before
-        return _moved_rows(path, store.rows_path(record.id, record.version), column), before
-
-    def locate(fact: Fact) -> tuple[int | None, bool]:
-        if fact.version >= record.version:
-            return (fact.row if fact.version == record.version and fact.row <= record.rows else None), False
-        moved, before = earlier(fact.version)
-        row = fact.row if moved is None else moved.get(fact.row)
-        return row, row is not None and state.original.get(row) != before.get(fact.row)
-
-    return locate
-
-
-def _key(columns: Columns) -> Key:
-    return tuple(sorted(columns.items()))
-
-
 # A version of a dataset never changes, so these results are cached.
 
 
 @lru_cache(maxsize=64)
-def _guess(path: Path, label_task: str) -> dict[str, str]:
-    return LABEL_TASKS[label_task].guess(open_parquet(path))
+def _guess(path: Path, label_task: LabelTask) -> dict[str, str]:
+    return label_task.guess(open_parquet(path))
 
 
 @lru_cache(maxsize=2048)
@@ -211,31 +222,20 @@ def _row(path: Path, number: int) -> Row:
 
 
 @lru_cache(maxsize=8)
-def _rows_containing(path: Path, column: str, words: str, label_task: str, columns: Key) -> "array[int]":
-    return rows_with(path, column, words, lambda value: LABEL_TASKS[label_task].text({column: value}, dict(columns)))
+def _rows_containing(path: Path, column: str, words: str, label_task: LabelTask, columns: Key) -> "array[int]":
+    return rows_with(path, column, words, lambda value: label_task.text({column: value}, dict(columns)))
 
 
 @lru_cache(maxsize=8)
-def _initial_values(path: Path, label_task: str, key: Key) -> dict[int, str]:
+def _initial_values(path: Path, label_task: LabelTask, key: Key) -> dict[int, str]:
     """Return row → value in the dataset. Reads the columns with values only."""
-    task, columns = LABEL_TASKS[label_task], dict(key)
-    names = task.value_columns(columns)
-    if not names or not {*names} <= {*open_parquet(path).columns}:
+    columns = dict(key)
+    names = [columns.get(purpose, purpose) for purpose in label_task.reads]
+    if not {*names} <= {*open_parquet(path).columns}:
         return {}
     values = {}
     for cells in zip(*(column_of(path, name) for name in names), strict=True):
         row = {name: value for name, (_, value) in zip(names, cells, strict=True)}
-        if value := task.initial(row, columns):
+        if value := label_task.initial(row, columns):
             values[cells[0][0]] = value
     return values
-
-
-@lru_cache(maxsize=8)
-def _moved_rows(old: Path, new: Path, column: str) -> dict[int, int]:
-    """Return row of the old version → row of the new one with the same text, in order for equal texts."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for row, value in column_of(new, column):
-        places[str(value)].append(row)
-    unused = {text: iter(rows) for text, rows in places.items()}
-    pairs = ((row, next(unused.get(str(value), iter(())), None)) for row, value in column_of(old, column))
-    return {row: place for row, place in pairs if place is not None}

@@ -5,19 +5,17 @@ is computed again without the fact that was undone.
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
-from studio.schema.labeling import Fact, Work
+from studio.schema.labeling import Fact, What, Work
 
+MARKS: tuple[What, ...] = ("given", "skip", "unsure")
+"""What a person can do to a row."""
 Locate = Callable[[Fact], tuple[int | None, bool]]
 """Fact → its row in the current version (None: removed), and whether the row's cell has changed since."""
-
-
-def is_value(fact: Fact) -> bool:
-    """Return whether a person gave the row a value with this fact."""
-    return fact.what == "given" and fact.value is not None
 
 
 @dataclass(eq=False)
@@ -36,12 +34,8 @@ class LabelingState:
     """Row → current value: the newest that anyone gave, else the initial one."""
     counts: Counter[str] = field(init=False)
     """Value → number of rows."""
-    marks: dict[int, dict[str, Fact]] = field(default_factory=dict)
-    """Row → labeler → their last fact about it, with the new names of renamed labels."""
-    by_labeler: dict[str, dict[int, str]] = field(default_factory=dict)
-    """Labeler → row → value that they gave."""
-    aside: dict[str, dict[int, str]] = field(default_factory=dict)
-    """Labeler → row → `skip` or `unsure`, oldest first."""
+    marks: dict[What, dict[str, dict[int, Fact]]] = field(init=False)
+    """`given`, `skip` or `unsure` → labeler → row → their last fact about it, oldest first. Renamed labels are new."""
     changed: set[int] = field(default_factory=set)
     """Rows with another value than in the dataset."""
     names: dict[str, None] = field(default_factory=dict)
@@ -56,6 +50,7 @@ class LabelingState:
     def __post_init__(self) -> None:
         self.initial, self.values = dict(self.original), dict(self.original)
         self.counts = Counter(self.original.values())
+        self.marks = {what: defaultdict(dict) for what in MARKS}
 
     def apply(self, facts: Iterable[Fact], locate: Locate = lambda fact: (fact.row, False)) -> None:
         """Apply facts, oldest first. Facts that one of them undoes are left out."""
@@ -73,14 +68,10 @@ class LabelingState:
                 self._change_names(fact)
 
     def _mark(self, fact: Fact, row: int, changed: bool) -> None:
-        self.marks.setdefault(row, {})[fact.labeller] = fact
-        values, aside = self.by_labeler.setdefault(fact.labeller, {}), self.aside.setdefault(fact.labeller, {})
-        values.pop(row, None)
-        aside.pop(row, None)
-        if fact.what != "given":
-            aside[row] = fact.what
-        elif fact.value is not None:
-            values[row] = fact.value
+        for what in MARKS:
+            self.marks[what][fact.labeller].pop(row, None)
+        if fact.what != "given" or fact.value is not None:
+            self.marks[fact.what][fact.labeller][row] = fact
         self.history.append((fact, row))
         if changed:
             self.outdated.add(fact.id)
@@ -88,7 +79,7 @@ class LabelingState:
 
     def _update(self, row: int) -> None:
         """Set the current value of a row, and the counts."""
-        newest = max((fact for fact in self.given(row) if fact.id not in self.outdated), key=_id, default=None)
+        newest = next((fact for fact in reversed(self.given(row)) if fact.id not in self.outdated), None)
         before, value = self.values.get(row), newest.value if newest else self.initial.get(row)
         if before == value:
             return
@@ -119,12 +110,11 @@ class LabelingState:
 
     def _rename(self, old: str, new: str) -> None:
         self.names = dict.fromkeys(new if name == old else name for name in (*self.names, new))
-        for labels in (self.initial, self.values, *self.by_labeler.values()):
-            labels.update({row: new for row, label in labels.items() if label == old})
-        for marks in self.marks.values():
-            for labeler, fact in marks.items():
-                if fact.what == "given" and fact.value == old:
-                    marks[labeler] = fact.model_copy(update={"value": new})
+        for values in (self.initial, self.values):
+            values.update({row: new for row, value in values.items() if value == old})
+        for facts in self.marks["given"].values():
+            renamed = [(row, fact) for row, fact in facts.items() if fact.value == old]
+            facts.update({row: fact.model_copy(update={"value": new}) for row, fact in renamed})
         self.counts[new] += self.counts.pop(old, 0)
         for row in self.values:
             self._compare(row)
@@ -136,28 +126,27 @@ class LabelingState:
         """All labels: the named ones, then others that rows have."""
         return tuple(dict.fromkeys([*self.names, *sorted(name for name, rows in self.counts.items() if rows > 0)]))
 
-    def given(self, row: int) -> Iterator[Fact]:
-        """Yield the facts that give a row a value, one for each labeler."""
-        return filter(is_value, self.marks.get(row, {}).values())
+    def given(self, row: int) -> list[Fact]:
+        """Return the facts that give a row a value, one for each labeler, oldest first."""
+        return sorted((facts[row] for facts in self.marks["given"].values() if row in facts), key=attrgetter("id"))
 
     def mark(self, row: int, labeler: str) -> Fact | None:
         """Return what a person last did to a row."""
-        fact = self.marks.get(row, {}).get(labeler)
-        return None if fact is None or (fact.what == "given" and fact.value is None) else fact
+        marked = (self.marks[what].get(labeler, {}) for what in MARKS)
+        return next((facts[row] for facts in marked if row in facts), None)
 
     def is_open(self, row: int, labeler: str) -> bool:
         """Return whether a row has no value, and this person has not skipped it or marked it as unsure."""
         return row not in self.values and self.mark(row, labeler) is None
 
-    def marked(self, what: str, labeler: str) -> list[int]:
-        """Return the rows that a person skipped or is unsure of, oldest first. Omit skipped rows with a value."""
-        marks = self.aside.get(labeler, {}).items()
-        return [row for row, mark in marks if mark == what and (what == "unsure" or row not in self.values)]
+    def skipped(self, labeler: str) -> list[int]:
+        """Return the rows without a value that a person skipped, oldest first."""
+        return [row for row in self.marks["skip"].get(labeler, ()) if row not in self.values]
+
+    def unsure(self, labeler: str) -> list[int]:
+        """Return the rows that a person is unsure of, oldest first."""
+        return list(self.marks["unsure"].get(labeler, ()))
 
     def labelers(self) -> dict[str, int]:
         """Return labeler → number of rows that they gave a value."""
-        return {labeler: len(values) for labeler, values in self.by_labeler.items() if values}
-
-
-def _id(fact: Fact) -> int:
-    return fact.id
+        return {labeler: len(facts) for labeler, facts in self.marks["given"].items() if facts}

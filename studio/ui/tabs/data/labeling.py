@@ -39,12 +39,12 @@ def type_reply(visit: Visit) -> None:
 
 def skip(visit: Visit) -> None:
     """Leave the row for later."""
-    visit.studio.labels.skip(visit.choices.dataset, _row(visit), visit.labeller)
+    visit.studio.labels.mark(visit.choices.dataset, _row(visit), "skip", visit.labeller)
 
 
 def unsure(visit: Visit) -> None:
     """Mark the row as unsure."""
-    visit.studio.labels.mark_unsure(visit.choices.dataset, _row(visit), visit.labeller)
+    visit.studio.labels.mark(visit.choices.dataset, _row(visit), "unsure", visit.labeller)
 
 
 def undo(visit: Visit) -> None:

@@ -1,43 +1,15 @@
-"""Quality of labels: the agreement of two people on rows that both labeled, and how often suggestions were right."""
+"""How often label suggestions were right, over time, and whether more labels help."""
 
 from collections.abc import Iterable
-from itertools import accumulate, combinations
+from itertools import accumulate
 
-from studio.metrics.agreement import in_words, kappa, prepare
-from studio.schema.labeling import Agreement, Fact, Point, Trust
-from studio.services.labeling.state import LabelingState
+from studio.schema.labeling import Fact, Point, Trust
 
 WINDOW = 50
 """Suggestions in the share of right ones."""
 MAX_POINTS = 60
 RISE = 0.04
 """A share that rises by less than this over a window has leveled off."""
-MAX_DIFFERENT = 100
-
-
-def agreements(state: LabelingState) -> tuple[Agreement, ...]:
-    """Return the agreement of every two people with common rows. The pair with the most rows comes first."""
-    values = {name: state.by_labeler[name] for name in sorted(state.labelers())}
-    if len(values) > 1:
-        prepare()
-    pairs = [_agreement(*pair) for pair in combinations(values.items(), 2) if pair[0][1].keys() & pair[1][1].keys()]
-    return tuple(sorted(pairs, key=lambda pair: -pair.rows))
-
-
-def _agreement(first: tuple[str, dict[int, str]], second: tuple[str, dict[int, str]]) -> Agreement:
-    rows = sorted(first[1].keys() & second[1].keys())
-    pairs = [(first[1][row], second[1][row]) for row in rows]
-    same = sum(one == other for one, other in pairs)
-    score = kappa([one for one, _ in pairs], [other for _, other in pairs])
-    return Agreement(
-        first=first[0],
-        second=second[0],
-        rows=len(rows),
-        same=same,
-        kappa=score,
-        sentence=in_words(len(rows), same, score),
-        differ=tuple(row for row, (one, other) in zip(rows, pairs, strict=True) if one != other)[:MAX_DIFFERENT],
-    )
 
 
 def trust(facts: Iterable[Fact]) -> Trust:
