@@ -1,4 +1,6 @@
-"""Takes the pictures of the README from the real page: a studio with a home of its own trains on sample data.
+"""Takes the pictures of README and tutorial from the real page: a studio with a home of its own trains on sample data.
+
+The animated picture shows the same run: the tabs, the curve as it grows, and the two replies.
 
     make pictures            a few minutes, since the run is a real one
 
@@ -9,8 +11,10 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +26,10 @@ PICTURES = ROOT / "docs" / "pictures"
 SIZE = {"width": 1280, "height": 860}
 PROMPT = "My parcel never arrived. What now?"
 MINUTE = 60_000
+ANIMATED = (800, 538)
+"""Size of the animated picture, in pixels."""
+FRAMES: list[tuple[bytes, int]] = []
+"""Frames of the animated picture: a screenshot, and for how many milliseconds it is shown."""
 
 
 def main() -> int:
@@ -36,7 +44,8 @@ def main() -> int:
             page.wait_for_function("document.title.includes('·')")
             walk(page)
             page.emulate_media(color_scheme="dark")
-            take(page, "chat-dark")
+            take(page, "chat-dark", 0)
+            animate()
         finally:
             browser.close()
             served.stop()
@@ -54,8 +63,13 @@ def walk(page: Page) -> None:
     expect(page.locator("#why").filter(has_text="Working out")).to_have_count(0, timeout=2 * MINUTE)
     take(page, "method")
     start.click()
+    for share in (0.15, 0.3, 0.45):
+        wait_for_share(page, share)
+        frame(page, 700)
     wait_for_share(page, 0.6)
-    take(page, "train")
+    take(page, "train", 900)
+    wait_for_share(page, 0.85)
+    frame(page, 900)
     chat = page.get_by_role("button", name="Chat with both")
     expect(chat).to_be_enabled(timeout=15 * MINUTE)
     chat.click()
@@ -63,21 +77,55 @@ def walk(page: Page) -> None:
     page.get_by_role("textbox", name="Your prompt").fill(PROMPT)
     send = page.get_by_role("button", name="Send", exact=True)
     expect(send).to_be_enabled(timeout=2 * MINUTE)
+    frame(page, 1200)
     send.click()
     # Enabled again when both have answered and something is written.
     page.wait_for_timeout(3000)
     page.get_by_role("textbox", name="Your prompt").fill("Thank you")
     expect(send).to_be_enabled(timeout=2 * MINUTE)
     page.get_by_role("textbox", name="Your prompt").fill("")
-    take(page, "chat")
+    take(page, "chat", 3500)
+    open_tab(page, "5 Evaluate")
+    page.get_by_role("button", name="Evaluate", exact=True).click()
+    expect(page.get_by_role("heading", name="Scorecard")).to_be_visible(timeout=10 * MINUTE)
+    take(page, "evaluate", 2500)
+    open_tab(page, "7 Export")
+    expect(page.get_by_role("button", name="Export adapter")).to_be_enabled(timeout=MINUTE)
+    take(page, "export", 2000)
+    open_tab(page, "6 Chat")
 
 
-def take(page: Page, name: str) -> None:
-    """A picture of what the window shows, with the mouse out of the way."""
+def open_tab(page: Page, name: str) -> None:
+    """Open a tab and wait until it is drawn."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    page.wait_for_timeout(1500)
+
+
+def take(page: Page, name: str, shown: int = 1500) -> None:
+    """A picture of what the window shows, with the mouse out of the way. `shown`: milliseconds in the animated one."""
     page.mouse.move(SIZE["width"] / 2, 2)
     page.wait_for_timeout(700)
-    page.screenshot(path=PICTURES / f"{name}.png")
+    picture = page.screenshot(path=PICTURES / f"{name}.png")
+    if shown:
+        FRAMES.append((picture, shown))
     print(f"docs/pictures/{name}.png", flush=True)
+
+
+def frame(page: Page, shown: int) -> None:
+    """A frame of the animated picture alone."""
+    FRAMES.append((page.screenshot(), shown))
+
+
+def animate() -> None:
+    """Write the animated picture. All frames have the colors of one palette, so that nothing flickers."""
+    frames = [
+        Image.open(BytesIO(picture)).convert("RGB").resize(ANIMATED, Image.Resampling.LANCZOS) for picture, _ in FRAMES
+    ]
+    palette = frames[-1].quantize(128)
+    first, *rest = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in frames]
+    times = [shown for _, shown in FRAMES]
+    first.save(PICTURES / "workflow.gif", save_all=True, append_images=rest, duration=times, loop=0, optimize=True)
+    print("docs/pictures/workflow.gif", flush=True)
 
 
 def wait_for_share(page: Page, share: float) -> None:

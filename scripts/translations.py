@@ -19,14 +19,29 @@ from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "studio/ui/locales"
-NOT_ON_PAGE = ("studio/cli/", "studio/ui/locales/", "studio/ui/vendor/", "studio/__main__.py", "studio/store/migrations.py")
-"""Not searched. data/languages.py has names of languages, which are searched."""
+NOT_ON_PAGE = (
+    "studio/cli/",
+    "studio/ui/locales/",
+    "studio/ui/vendor/",
+    "studio/__main__.py",
+    "studio/store/migrations.py",
+)
+"""Files and folders whose literals are not shown on the page."""
 TAG = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 ATTRIBUTE = re.compile(r'\b(?:title|aria-label|aria-description|placeholder|alt|data-confirm)="([^"]*)"')
-CODE = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|PRAGMA)\b [A-Z*(]|https?://|\\|==|=>|::|__|\$\{|[{;]\s*$|^\W*[.#][\w-]+ |\(\?|^M\d|^\([a-z-]+: |=[a-z]+; |charset=|max-age|window\.")
+CODE = re.compile(
+    r"""\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|PRAGMA)\b\ [A-Z*(]  # SQL
+    | https?:// | charset= | max-age | =[a-z]+;\                          # addresses and headers
+    | \\ | == | => | :: | __ | \$\{ | [{;]\s*$ | \(\? | window\.         # code and regular expressions
+    | ^\W*[.\#][\w-]+\  | ^\([a-z-]+:\  | ^M\d                           # CSS and the paths of icons
+    """,
+    re.VERBOSE,
+)
+"""What occurs in literals that are no text."""
 NOT_TEXT_CALLS = frozenset(
-    "debug info exception getLogger compile execute getattr setattr hasattr strftime encode decode TypeVar partition split "
-    "startswith endswith removeprefix removesuffix querySelector querySelectorAll matches closest add toggle contains".split()
+    "debug info exception getLogger compile execute getattr setattr hasattr strftime encode decode TypeVar partition "
+    "split startswith endswith removeprefix removesuffix querySelector querySelectorAll matches closest add toggle "
+    "contains".split()
 )
 """Functions whose arguments are not shown."""
 
@@ -42,25 +57,23 @@ def texts_of_python(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _not_shown(node: ast.AST) -> Iterator[ast.AST]:
-    """Parts of a node that are not shown: docstrings, annotations, keys, parts of f-strings, arguments of some calls."""
-    body = getattr(node, "body", None)
-    for each in body if isinstance(body, list) else []:
-        if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
-            yield each.value
-    if isinstance(node, ast.JoinedStr):
-        for value in node.values:
-            yield value if isinstance(value, ast.Constant) else getattr(value, "format_spec", None) or node.values[0]
-    if isinstance(node, ast.FormattedValue) and node.format_spec:
-        yield from ast.walk(node.format_spec)
-    if isinstance(node, ast.Dict):
-        yield from (key for key in node.keys if key)
-    if isinstance(node, ast.Subscript):
-        yield from ast.walk(node.slice)
+    """Parts of a node that are not shown: docstrings, annotations, keys, parts of f-strings, some arguments."""
+    match node:
+        case ast.Expr(value=ast.Constant() as docstring):
+            yield docstring
+        case ast.JoinedStr(values=values):
+            yield from (each for each in values if isinstance(each, ast.Constant))
+        case ast.FormattedValue(format_spec=ast.AST() as spec):
+            yield from ast.walk(spec)
+        case ast.Dict(keys=keys):
+            yield from (key for key in keys if key)
+        case ast.Subscript(slice=index):
+            yield from ast.walk(index)
+        case ast.Call(func=function, args=arguments) if _name(function) in NOT_TEXT_CALLS:
+            yield from arguments
     for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-        if annotation:
+        if isinstance(annotation, ast.AST):
             yield from ast.walk(annotation)
-    if isinstance(node, ast.Call) and _name(node.func) in NOT_TEXT_CALLS:
-        yield from node.args
 
 
 def _name(node: ast.AST) -> str:
