@@ -1,10 +1,12 @@
 /* Owns: the page's language. The server writes English; here every text that is about to be shown is looked up in the
-   catalog of the chosen language (studio/ui/locales). Content of the user (rows, names, replies) is inside
-   `translate="no"` and stays as it is. A text without an entry stays English. */
+   catalog of the chosen language (studio/ui/locales). A text without an entry stays English.
+   Content of the user (rows, names, replies) stays as it is: inside `translate="no"`, inside “quotes”, and in a message
+   where a placeholder is named in CONTENT, as in "Delete {name}". */
 (() => {
   const { studio } = window;
   const KEY = "studio-language", MOST_REMEMBERED = 5000;
-  const ATTRIBUTES = ["title", "aria-label", "aria-description", "placeholder", "alt", "data-confirm"];
+  const ATTRIBUTES = ["title", "aria-label", "aria-description", "placeholder", "alt", "data-confirm", "data-ask"];
+  const CONTENT = /^(name|person|column|time_column|group_column|split_column|label|sheet|file|filename|path|dataset|run|model|hub_id|stem|listed|named)\d*$/;
   const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const offered = Object.keys(window.studioLanguages);
@@ -16,46 +18,69 @@
     return "en";
   };
   const language = (studio.language = choose());
-  /** Content of the user, or something that is no language. */
-  const isContent = (element) => element.translate === false || element.matches("script,style,code,pre");
+  const rightToLeft = RIGHT_TO_LEFT.includes(language.split("-")[0]);
   let exact = new Map(), patterns = [];
   const remembered = new Map();
 
   /* --- looking up a text --- */
-  /** "{rows} of {total}" as a regular expression. A name in “quotes” is the user's and is not translated. */
+  /** Placeholders for what the user named: the values are not translated. Neither is a name in “quotes”. */
+  const NAMES = /^(name|file|file_name|path|column|group_column|time_column|label)\d*$/;
+  /** "{rows} of {total}" as a regular expression. */
   function pattern(message, translation) {
     const names = [], quoted = [];
     const source = message.split(/(“?\{\w+\})/).map((part) => {
       const name = /^“?\{(\w+)\}$/.exec(part)?.[1];
       if (!name) return escaped(part);
       names.push(name);
-      quoted.push(part.startsWith("“"));
+      quoted.push(part.startsWith("“") || NAMES.test(name));
       return `${part.startsWith("“") ? "“" : ""}([^]+?)`;
     }).join("");
     const literals = message.split(/\{\w+\}/), longest = literals.reduce((a, b) => (b.length > a.length ? b : a), "");
-    return { regex: new RegExp(`^${source}$`), names, quoted, longest, size: literals.join("").length, translation };
+    return { regex: new RegExp(`^${source}$`), names, kept, longest, size: literals.join("").length, translation };
   }
+  /** The user's text in a sentence that runs the other way keeps its own direction. */
+  const apart = (text) => (rightToLeft ? `\u2068${text}\u2069` : text);
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  function matched(text) {
+  const SENTENCES = /(?<=[.!?…]) (?=\S)/;
+  /** A text as a message with values. Not `loose`: no value goes over the end of a sentence. */
+  function matched(text, loose) {
     for (const each of patterns) {
       if (!text.includes(each.longest)) continue;
       const match = each.regex.exec(text);
-      if (!match) continue;
-      const values = Object.fromEntries(each.names.map((name, at) => [name, each.quoted[at] ? match[at + 1] : found(match[at + 1]) ?? match[at + 1]]));
+      if (!match || (!loose && match.slice(1).some((value) => SENTENCES.test(value)))) continue;
+      const values = Object.fromEntries(each.names.map((name, at) => [name, each.kept[at] ? apart(match[at + 1]) : found(match[at + 1]) ?? match[at + 1]]));
       return each.translation.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
     }
     return null;
   }
-  /** Several messages in one text: its sentences, or its parts between dots, commas and colons. Null when none has an entry. */
-  function pieces(text) {
-    const space = language === "zh" ? "" : " ";
-    for (const [gap, joined] of [[/(?<=[.!?…]) (?=\S)/, space], [/ · /, " · "], [/; /, "; "], [/, /, ", "], [/(?<=:) /, space]]) {
-      const parts = text.split(gap);
-      if (parts.length < 2 || parts.length > 40) continue;
-      const translated = parts.map(found);
-      if (translated.some((each) => each !== null)) return translated.map((each, at) => each ?? parts[at]).join(joined);
+  /** One message as a whole. */
+  const message = (text) => exact.get(text) ?? quantity(text) ?? matched(text, false);
+  /** Several messages in one text, with `sign` between them at each `gap`. A message can have such a sign inside, so the
+      longest are tried first. Null when no part has an entry. */
+  function pieces(text, gap, sign) {
+    const parts = text.split(gap), translated = [];
+    if (parts.length < 2 || parts.length > 40) return null;
+    let known = false;
+    for (let at = 0, end; at < parts.length; at = end) {
+      let result = null;
+      for (end = Math.min(parts.length, at + 4); end > at + 1; end--) {
+        result = end - at < parts.length ? message(parts.slice(at, end).join(sign)) : null;
+        if (result !== null) break;
+      }
+      result ??= found(parts[at]);
+      known ||= result !== null;
+      translated.push(result ?? parts[at]);
     }
-    return null;
+    return known ? translated.join(sign === " " && language === "zh" ? "" : sign) : null;
+  }
+  const sentences = (text) => pieces(text, SENTENCES, " ");
+  /** The parts of one sentence: between dots, commas or colons. */
+  function parts(text) {
+    for (const [gap, sign] of [[/ · /, " · "], [/; /, "; "], [/, /, ", "], [/(?<=:) /, " "]]) {
+      const result = pieces(text, gap, sign);
+      if (result !== null) return result;
+    }
+    return ended(text);
   }
   /** A text before a colon, or the last part of a list: its entry does not have the sign at its end. */
   function ended(text) {
@@ -64,7 +89,7 @@
   }
   function found(text) {
     if (remembered.has(text)) return remembered.get(text);
-    const result = exact.get(text) ?? quantity(text) ?? matched(text) ?? (/\p{L}{2}/u.test(text) ? pieces(text) ?? ended(text) : null);
+    const result = message(text) ?? (/\p{L}{2}/u.test(text) ? sentences(text) ?? matched(text, true) ?? parts(text) : null);
     if (remembered.size > MOST_REMEMBERED) remembered.clear();
     remembered.set(text, result);
     return result;
@@ -95,19 +120,24 @@
     const trimmed = text.trim().replace(/\s+/g, " "), result = found(trimmed);
     return result === null ? text : /^\s*/.exec(text)[0] + result + /\s*$/.exec(text)[0];
   };
-  /** Translate an element and all below it, except what is inside `translate="no"`. */
+  /** Translate an element and all below it, except what is inside `translate="no"`, what was typed, and code. */
   studio.translateTree = (root) => {
     if (language === "en") return root;
-    const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => (node.nodeType === 1 && isContent(node) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
     if (root.nodeType === 1) translateAttributes(root);
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
+      if (node.nodeType === 3) return node.parentElement?.translate === false ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT;
+      translateAttributes(node);
+      const whole = node.matches("script,style,textarea,code,pre") || (node.translate === false && !node.querySelector("[translate=yes]"));
+      return whole ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_SKIP;
+    });
     while (walker.nextNode()) {
-      const node = walker.currentNode;
-      if (node.nodeType === 1) translateAttributes(node);
-      else { const text = studio.translate(node.data); if (text !== node.data) node.data = text; }
+      const node = walker.currentNode, text = studio.translate(node.data);
+      if (text !== node.data) node.data = text;
     }
     return root;
   };
   function translateAttributes(element) {
+    if (element.translate === false) return;
     for (const name of ATTRIBUTES) {
       const value = element.getAttribute(name);
       if (value) element.setAttribute(name, studio.translate(value));
@@ -116,7 +146,7 @@
 
   /* --- the start of the page --- */
   document.documentElement.lang = language;
-  document.documentElement.dir = RIGHT_TO_LEFT.includes(language.split("-")[0]) ? "rtl" : "ltr";
+  document.documentElement.dir = rightToLeft ? "rtl" : "ltr";
   /** Resolved once texts can be translated. Without the catalog, the page is in English. */
   studio.languageReady = (async () => {
     if (language === "en") return;
@@ -135,7 +165,11 @@
   studio.dressHeader = () => {
     const menu = document.querySelector("select.language");
     if (menu) menu.value = language;
-    const header = document.querySelector(".top");
-    if (header) studio.translateTree(header);
+    for (const part of document.querySelectorAll(".top > .block:not(#runbar-view), .banner")) studio.translateTree(part);
+  };
+  /** Called by Gradio for a part that a script draws: `name` is that script. */
+  studio.begin = async (name, element) => {
+    await studio.languageReady;
+    studio[name](studio.translateTree(element));
   };
 })();
