@@ -57,8 +57,8 @@ _DATE = re.compile(r"(?:19|20)\d\d[./ -]\d\d?[./ -]\d\d?|\d\d?[./ -]\d\d?[./ -](
 class PersonalDataKind:
     """One kind of personal data."""
 
-    words: tuple[str, str]
-    """Its name in singular and plural."""
+    counted: tuple[str, str]
+    """Its name with a number, in singular and plural."""
     mask: str
     find: Callable[[str], Iterator[tuple[int, int]]]
     redacted: Callable[[str], str]
@@ -111,11 +111,13 @@ def _redacted_email(text: str) -> str:
 
 
 PERSONAL_DATA: dict[str, PersonalDataKind] = {
-    "key": PersonalDataKind(("key", "keys"), "[key]", _keys, lambda text: f"{text[:4]}…"),
-    "email": PersonalDataKind(("e-mail address", "e-mail addresses"), "[email]", _emails, _redacted_email),
-    "card": PersonalDataKind(("card number", "card numbers"), "[card]", _cards, lambda text: f"…{_digits(text)[-4:]}"),
+    "key": PersonalDataKind(("{n} key", "{n} keys"), "[key]", _keys, lambda text: f"{text[:4]}…"),
+    "email": PersonalDataKind(("{n} e-mail address", "{n} e-mail addresses"), "[email]", _emails, _redacted_email),
+    "card": PersonalDataKind(
+        ("{n} card number", "{n} card numbers"), "[card]", _cards, lambda text: f"…{_digits(text)[-4:]}"
+    ),
     "phone": PersonalDataKind(
-        ("phone number", "phone numbers"), "[phone]", _phones, lambda text: f"…{_digits(text)[-2:]}"
+        ("{n} phone number", "{n} phone numbers"), "[phone]", _phones, lambda text: f"…{_digits(text)[-2:]}"
     ),
 }
 """Kinds of personal data. If matches overlap, the first kind wins."""

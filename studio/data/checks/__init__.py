@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from studio.data.checks.bad_line import BadLines
+from studio.data.checks.bad_line import BadLines, unreadable_lines
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.checks.duplicate import Duplicate
 from studio.data.checks.empty import Empty
@@ -29,7 +29,6 @@ from studio.data.checks.too_long import TooLong
 from studio.data.checks.too_short import TooShort
 from studio.data.checks.wrong_language import WrongLanguage
 from studio.data.checks.wrong_type import WrongType
-from studio.data.phrases import many
 from studio.data.table import Row, Table
 from studio.data.values import label_order
 from studio.machine.plugins import Registry
@@ -253,7 +252,7 @@ def usable_values(
         first = table.bad_lines[0]
         raise StudioError(
             "bad-line",
-            f"{many(len(table.bad_lines), 'line')} can't be read. Line {first.line}: {first.why}",
+            f"{unreadable_lines(len(table.bad_lines))} Line {first.line}: {first.why}",
             hint="Fix these lines in the file, or leave them out (--leave-out bad-line).",
             rows=[bad.row for bad in table.bad_lines[:100]],
         )

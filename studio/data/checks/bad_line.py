@@ -1,7 +1,7 @@
 """Lines of the file that could not be read. The reader reports them; this check makes them a problem."""
 
 from studio.data.checks.base import Check, RowView
-from studio.data.phrases import many
+from studio.schema.numbers import plural
 
 NAMED = 3
 
@@ -22,5 +22,13 @@ class BadLines(Check):
     def message(self) -> str:
         lines = self.context.table.bad_lines
         named = " ".join(f"Line {bad.line}: {bad.why}" for bad in lines[:NAMED])
-        more = f" And {many(len(lines) - NAMED, 'more line')}." if len(lines) > NAMED else ""
-        return f"{many(len(lines), 'line')} can't be read. {named}{more}"
+        message = f"{unreadable_lines(len(lines))} {named}"
+        if len(lines) <= NAMED:
+            return message
+        more = plural(len(lines) - NAMED, "And {n} more line.", "And {n} more lines.")
+        return f"{message} {more}"
+
+
+def unreadable_lines(count: int) -> str:
+    """Return a sentence with the number of lines that can't be read."""
+    return plural(count, "{n} line can't be read.", "{n} lines can't be read.")

@@ -99,8 +99,8 @@ class Check:
     """Base class of all checks. It collects row numbers and makes problems of them."""
 
     kind = ""
-    changed = "changed"
-    """The verb in the fix's note, for checks that change cells."""
+    changed = "{rows} changed"
+    """What the fix's note says about the rows with changed cells."""
     unusable = False
     """Check rows that can't be used, instead of those that can."""
     usable_too = False

@@ -3,7 +3,7 @@
 from typing import Any
 
 from studio.data.checks.base import Check, Context, RowView
-from studio.data.phrases import many
+from studio.schema.numbers import plural
 
 
 def key_of(values: dict[str, Any]) -> int:
@@ -31,4 +31,8 @@ class Duplicate(Check):
             self.known.add(key)
 
     def message(self) -> str:
-        return f"{many(len(self.row_numbers), 'row is an exact copy', 'rows are exact copies')} of a row above."
+        return plural(
+            len(self.row_numbers),
+            "{n} row is an exact copy of a row above.",
+            "{n} rows are exact copies of a row above.",
+        )

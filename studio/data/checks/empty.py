@@ -3,8 +3,9 @@
 from collections import Counter
 
 from studio.data.checks.base import Check, Context, RowView
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
 from studio.data.values import is_blank
+from studio.schema.numbers import plural
 
 
 class Empty(Check):
@@ -34,6 +35,6 @@ class Empty(Check):
         parts = []
         for role, count in self.by_role.most_common():
             column = self.context.column_of(role)
-            where = f"in {column}" if column in self.context.roles else f"as {role}"
-            parts.append(f"no value {where}" + (f" ({count:,})" if many_roles else ""))
-        return f"{many(len(self.row_numbers), 'row has', 'rows have')} {listed(parts)}."
+            part = f"no value in {column}" if column in self.context.roles else f"no value as {role}"
+            parts.append(f"{part} ({count:,})" if many_roles else part)
+        return plural(len(self.row_numbers), "{n} row has {what}.", "{n} rows have {what}.", what=listed(parts))

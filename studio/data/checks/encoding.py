@@ -2,8 +2,9 @@
 
 from studio.data.checks.base import Context, RowView
 from studio.data.checks.cell_edits import TextCheck
-from studio.data.phrases import listed, many, short
+from studio.data.phrases import listed, short
 from studio.data.table import Row
+from studio.schema.numbers import plural
 
 _LOST = "�"
 NAMED = 3
@@ -21,7 +22,7 @@ def repaired(text: str) -> str:
 
 class Encoding(TextCheck):
     kind = "encoding"
-    changed = "repaired"
+    changed = "{rows} repaired"
     why = "The model would learn to write such characters."
 
     def __init__(self, context: Context) -> None:
@@ -51,9 +52,18 @@ class Encoding(TextCheck):
             self.fix = "Repair them, and remove those that can't be restored"
 
     def message(self) -> str:
-        gone = f" {many(len(self.lost), 'row has', 'rows have')} characters that are lost." if self.lost else ""
-        rows, examples = many(len(self.row_numbers), "row has", "rows have"), listed(self.examples, NAMED)
-        return f"{rows} characters with a wrong encoding: {examples}.{gone}"
+        message = plural(
+            len(self.row_numbers),
+            "{n} row has characters with a wrong encoding: {examples}.",
+            "{n} rows have characters with a wrong encoding: {examples}.",
+            examples=listed(self.examples, NAMED),
+        )
+        if not self.lost:
+            return message
+        lost = plural(
+            len(self.lost), "{n} row has characters that are lost.", "{n} rows have characters that are lost."
+        )
+        return f"{message} {lost}"
 
 
 def _damage(text: str) -> str:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.data.checks.base import Check
-from studio.data.phrases import many
 from studio.data.table import Table, changed
+from studio.schema.numbers import rows
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Fix:
     values: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Row number → column → new value."""
     changed: str = ""
+    """What the note says about the rows with changed cells: `{rows} masked`."""
     words: str = ""
 
     @classmethod
@@ -45,9 +46,9 @@ class Fix:
         """One sentence about what the new version changed."""
         parts = []
         if self.values:
-            parts.append(f"{many(len(self.values), 'row')} {self.changed}")
+            parts.append(self.changed.format(rows=rows(len(self.values))))
         if self.remove:
-            parts.append(f"{many(len(self.remove), 'row')} removed")
+            parts.append(f"{rows(len(self.remove))} removed")
         return f"{', '.join(parts)}: {self.words}."
 
     def of(self, table: Table) -> Table:

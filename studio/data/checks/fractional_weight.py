@@ -1,8 +1,8 @@
 """Replies with a weight other than 0 and 1, such as `loss_weight` 0.5. The trainers know only 0 and 1."""
 
 from studio.data.checks.base import Check, Context, RowView, messages_in
-from studio.data.phrases import many
 from studio.schema.dataset import Problem
+from studio.schema.numbers import plural
 
 
 class FractionalWeight(Check):
@@ -26,11 +26,15 @@ class FractionalWeight(Check):
     def problems(self) -> list[Problem]:
         if not self.row_numbers:
             return []
-        rows = many(len(self.row_numbers), "row has a message", "rows have messages")
+        message = plural(
+            len(self.row_numbers),
+            "{n} row has a message with a weight other than 0 and 1.",
+            "{n} rows have messages with a weight other than 0 and 1.",
+        )
         return [
             self.problem(
                 "warning",
-                f"{rows} with a weight other than 0 and 1. {self.example} Expected: 0 (not trained on) or 1.",
+                f"{message} {self.example} Expected: 0 (not trained on) or 1.",
                 "Training treats every weight above 0 as 1. To skip a message, set its weight to 0.",
                 "Leave them out",
             )

@@ -1,8 +1,9 @@
 """One label in nearly all rows, or in all of them."""
 
 from studio.data.checks.labels import LabelCounts
-from studio.data.phrases import many, share
+from studio.data.phrases import share
 from studio.schema.dataset import Problem
+from studio.schema.numbers import rows
 
 DOMINANT = 0.8
 """Fraction of the rows from which one label dominates."""
@@ -41,7 +42,7 @@ class Imbalance(LabelCounts):
             return [
                 self.problem(
                     "error",
-                    f"All {many(most, 'row')} have the same label, {label}.",
+                    f"All {rows(most)} have the same label, {label}.",
                     "A classifier needs at least two labels.",
                     "",
                 )

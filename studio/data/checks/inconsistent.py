@@ -7,8 +7,8 @@ from array import array
 from collections.abc import Sequence
 
 from studio.data.checks.base import SHOWN, Check, Context, RowView
-from studio.data.phrases import many
 from studio.schema.dataset import Problem, Severity
+from studio.schema.numbers import plural
 from studio.schema.spans import spans_of
 
 
@@ -16,8 +16,8 @@ class InconsistentRow(Check):
     """Base class of these checks."""
 
     unusable = True
-    counted_words = ("", "")
-    """The phrases for one such row and for several."""
+    counted = ("", "")
+    """The messages for one such row and for several."""
     why = ""
 
     @classmethod
@@ -29,30 +29,29 @@ class InconsistentRow(Check):
             self.row_numbers.append(view.number)
 
     def problems(self) -> list[Problem]:
-        return self._problems_for("error", self.row_numbers, f"{self.why} Training skips such rows.")
+        return self._problems_for("error", self.row_numbers, f"{self.why} Training skips such rows.", self.counted)
 
-    def _problems_for(self, severity: Severity, rows: Sequence[int], why: str, so: str = "") -> list[Problem]:
-        """Return the problem for these rows, with an optional consequence `so`. Empty if there are no rows."""
+    def _problems_for(
+        self, severity: Severity, rows: Sequence[int], why: str, counted: tuple[str, str]
+    ) -> list[Problem]:
+        """Return the problem for these rows. Empty if there are no rows."""
         if not rows:
             return []
         facts = {"rows": tuple(rows[:SHOWN]), "every": spans_of(rows), "count": len(rows)}
-        return [self.problem(severity, f"{many(len(rows), *self.counted_words)}{so}.", why, "Leave them out", **facts)]
+        return [self.problem(severity, plural(len(rows), *counted), why, "Leave them out", **facts)]
 
 
 class EqualPair(InconsistentRow):
     kind = "equal-pair"
-    counted_words = (
-        "row has two equal replies",
-        "rows have two equal replies",
-    )
+    counted = ("{n} row has two equal replies.", "{n} rows have two equal replies.")
     why = "Neither of two equal replies is better."
 
 
 class DifferentPrompts(InconsistentRow):
     kind = "different-prompts"
-    counted_words = (
-        "row has two conversations that differ before their last reply",
-        "rows have two conversations that differ before their last reply",
+    counted = (
+        "{n} row has two conversations that differ before their last reply.",
+        "{n} rows have two conversations that differ before their last reply.",
     )
     why = "Two replies can only be compared if they follow the same messages."
 
@@ -66,9 +65,15 @@ class AnswerNotFound(InconsistentRow):
 
     kind = "answer-not-found"
     usable_too = True
-    counted_words = (
-        "row has an answer that is not in its passage",
-        "rows have answers that are not in their passages",
+    counted = (
+        "{n} row has an answer that is not in its passage.",
+        "{n} rows have answers that are not in their passages.",
+    )
+    counted_usable = (
+        "{n} row has an answer that is not in its passage: an encoder skips such rows, "
+        "a generative model learns from them.",
+        "{n} rows have answers that are not in their passages: an encoder skips such rows, "
+        "a generative model learns from them.",
     )
     why = "The row gives the position of the answer, but the passage does not contain it."
 
@@ -92,11 +97,11 @@ class AnswerNotFound(InconsistentRow):
         usable = frozenset(self.usable)
         unusable = [number for number in self.row_numbers if number not in usable]
         return [
-            *self._problems_for("error", unusable, f"{self.why} Training skips such rows."),
+            *self._problems_for("error", unusable, f"{self.why} Training skips such rows.", self.counted),
             *self._problems_for(
                 "warning",
                 self.usable,
                 "An encoder marks the answer in the passage, so it must be there. A generative model can write it.",
-                ": an encoder skips such rows, a generative model learns from them",
+                self.counted_usable,
             ),
         ]

@@ -5,7 +5,7 @@ from array import array
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row, without_labels
-from studio.data.phrases import many
+from studio.schema.numbers import plural, rows
 
 
 class LabelConflict(Check):
@@ -41,5 +41,9 @@ class LabelConflict(Check):
         self.count = len(conflicting)
 
     def message(self) -> str:
-        texts, rows = many(self.count, "text has", "texts have"), many(len(self.row_numbers), "row")
-        return f"{texts} different labels, in {rows}."
+        return plural(
+            self.count,
+            "{n} text has different labels, in {rows}.",
+            "{n} texts have different labels, in {rows}.",
+            rows=rows(len(self.row_numbers)),
+        )

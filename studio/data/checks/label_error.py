@@ -4,9 +4,10 @@ from array import array
 from collections.abc import Mapping
 
 from studio.data.checks.base import SHOWN, Check, Context, RowView
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
 from studio.schema.dataset import Problem
 from studio.schema.label_quality import Suspect
+from studio.schema.numbers import plural
 from studio.schema.spans import spans_of
 
 NAMED = 3
@@ -52,7 +53,9 @@ def problem_of(suspects: Mapping[int, Suspect]) -> Problem | None:
         rows=tuple(sorted(suspects)[:SHOWN]),
         every=spans_of(suspects),
         count=len(suspects),
-        message=f"{many(len(suspects), 'label is', 'labels are')} likely wrong: {named}.",
+        message=plural(
+            len(suspects), "{n} label is likely wrong: {rows}.", "{n} labels are likely wrong: {rows}.", rows=named
+        ),
         why="The model learns wrong labels too, and they make scores look worse. A small classifier "
         "learned from the other rows and checked each label. It can be wrong, so look at these rows first.",
         fix="Remove these rows",

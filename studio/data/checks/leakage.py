@@ -11,9 +11,9 @@ from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import without_labels
 from studio.data.checks.near_duplicate import MOST, near_duplicate_finder, one_in, texts_by_role
 from studio.data.near_duplicates import Texts, in_sample
-from studio.data.phrases import many
 from studio.data.split_names import split_name
 from studio.data.table import Table
+from studio.schema.numbers import plural, rows
 
 HELD_OUT = ("validation", "test")
 
@@ -41,7 +41,7 @@ class Leakage(Check):
 
     @classmethod
     def lacking(cls, context: Context) -> str:
-        return "" if cls.applies(context) else "Name a validation file (--validation)."
+        return "" if cls.applies(context) else "Give a file for validation (--validation FILE)."
 
     def _add_validation(self, validation: Table) -> None:
         task, roles = self.context.task, self.context.roles
@@ -116,15 +116,25 @@ class Leakage(Check):
         }
 
     def message(self) -> str:
-        near = len(self.row_numbers) - self.exact
-        also = "" if not near else ", with a few different words"
-        if near and self.exact:
-            also = f". {near:,} of them differ in a few words"
-        compared = len(self.texts) if self.has_fixed_splits else self.near.result.compared
-        sampled = f" Near duplicates were checked in a sample of {many(compared, 'row')}." if self.one_in > 1 else ""
+        count, near = len(self.row_numbers), len(self.row_numbers) - self.exact
         where = "the validation file" if self.context.validation is not None else "validation or test"
-        rows = many(len(self.row_numbers), "training row is also", "training rows are also")
-        return f"{rows} in {where}{also}.{sampled}"
+        if near and not self.exact:
+            message = plural(
+                count,
+                "{n} training row is also in {where}, with a few different words.",
+                "{n} training rows are also in {where}, with a few different words.",
+                where=where,
+            )
+        else:
+            message = plural(
+                count, "{n} training row is also in {where}.", "{n} training rows are also in {where}.", where=where
+            )
+        if near and self.exact:
+            message += f" {near:,} of them differ in a few words."
+        if self.one_in > 1:
+            compared = rows(len(self.texts) if self.has_fixed_splits else self.near.result.compared)
+            message += f" Near duplicates were checked in a sample of {compared}."
+        return message
 
 
 def _key(view: RowView) -> int:

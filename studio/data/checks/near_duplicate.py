@@ -9,8 +9,8 @@ from studio.data.checks.base import Check, Context, RowView, messages_in
 from studio.data.checks.duplicate import key_of
 from studio.data.checks.labels import labels_of_row
 from studio.data.near_duplicates import Texts, in_sample
-from studio.data.phrases import many
 from studio.data.synthetic import is_synthetic
+from studio.schema.numbers import plural, rows
 
 MOST = 100_000
 """Maximum number of rows to compare, unless all rows are requested."""
@@ -118,7 +118,11 @@ class NearDuplicate(Check):
         self.row_numbers.extend(number for number, _ in self.near.result.pairs)
 
     def message(self) -> str:
-        compared = many(self.near.result.compared, "row")
-        sampled = f" Checked in a sample of {compared}." if self.near.one_in > 1 else ""
-        rows = many(len(self.row_numbers), "row is", "rows are")
-        return f"{rows} nearly the same as a row above: at least 90% of the words agree, in the same order.{sampled}"
+        message = plural(
+            len(self.row_numbers),
+            "{n} row is nearly the same as a row above: at least 90% of the words agree, in the same order.",
+            "{n} rows are nearly the same as a row above: at least 90% of the words agree, in the same order.",
+        )
+        if self.near.one_in > 1:
+            message += f" Checked in a sample of {rows(self.near.result.compared)}."
+        return message

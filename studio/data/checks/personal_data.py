@@ -5,14 +5,15 @@ from collections import Counter
 from studio.data.checks.base import Context, RowView
 from studio.data.checks.cell_edits import TextCheck
 from studio.data.personal_data import PERSONAL_DATA, find_personal_data, masked, may_contain_any
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
+from studio.schema.numbers import plural
 
 NAMED = 3
 
 
 class PersonalData(TextCheck):
     kind = "personal-data"
-    changed = "masked"
+    changed = "{rows} masked"
     why = "A model can memorize such data and repeat it to anyone who asks."
 
     def __init__(self, context: Context) -> None:
@@ -34,9 +35,14 @@ class PersonalData(TextCheck):
         return masked(text)
 
     def finish(self) -> None:
-        self.fix = f"Mask them: write {listed(PERSONAL_DATA[name].mask for name in self.counts)} instead"
+        masks = listed(PERSONAL_DATA[name].mask for name in self.counts)
+        self.fix = f"Mask them: write {masks} instead"
 
     def message(self) -> str:
-        counted = listed(many(count, *PERSONAL_DATA[name].words) for name, count in self.counts.most_common())
-        rows = many(len(self.row_numbers), "row has", "rows have")
-        return f"{rows} personal data: {counted} ({listed(self.examples, NAMED)})."
+        return plural(
+            len(self.row_numbers),
+            "{n} row has personal data: {kinds} ({examples}).",
+            "{n} rows have personal data: {kinds} ({examples}).",
+            kinds=listed(plural(count, *PERSONAL_DATA[name].counted) for name, count in self.counts.most_common()),
+            examples=listed(self.examples, NAMED),
+        )

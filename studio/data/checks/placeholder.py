@@ -3,7 +3,8 @@
 import re
 
 from studio.data.checks.base import Check, Context, RowView
-from studio.data.phrases import listed, many, short
+from studio.data.phrases import listed, short
+from studio.schema.numbers import plural
 
 _FIELD = re.compile(r"(?<!\$)\{\{\s*[A-Za-z_][\w -]+\}\}")
 _WHOLE = frozenset("n/a #n/a na nan null todo tbd fixme xxx xxxx ??? placeholder <na> none.".split())
@@ -38,5 +39,9 @@ class Placeholder(Check):
                 self.examples.update(dict.fromkeys(short(hit) for hit in hits))
 
     def message(self) -> str:
-        rows = many(len(self.row_numbers), "row has", "rows have")
-        return f"{rows} a placeholder: {listed(self.examples, 3)}."
+        return plural(
+            len(self.row_numbers),
+            "{n} row has a placeholder: {examples}.",
+            "{n} rows have a placeholder: {examples}.",
+            examples=listed(self.examples, 3),
+        )

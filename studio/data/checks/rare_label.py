@@ -6,10 +6,11 @@ from typing import Any
 from studio.data.checks.base import Context
 from studio.data.checks.labels import LabelCounts
 from studio.data.columns import SEPARATORS
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
 from studio.data.table import Row
 from studio.data.values import label_name
 from studio.schema.dataset import Problem
+from studio.schema.numbers import plural, rows
 
 FEW = 5
 FEW_IN_A_SMALL_SET = 2
@@ -19,7 +20,7 @@ NAMED = 5
 
 class RareLabel(LabelCounts):
     kind = "rare-label"
-    changed = "given the most frequent spelling of their label"
+    changed = "{rows} given the most frequent spelling of their label"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -66,21 +67,32 @@ class RareLabel(LabelCounts):
     def problems(self) -> list[Problem]:
         if not self.row_numbers:
             return []
-        parts, why, fix = [], [], []
+        parts, why, fix = [], [], ""
         if self.better:
             pairs = listed((f"{label} and {usual}" for label, usual in self.better.items()), NAMED)
             parts.append(
-                f"{many(len(self.better), 'label differs', 'labels differ')} from another only in case or "
-                f"spaces: {pairs}."
+                plural(
+                    len(self.better),
+                    "{n} label differs from another only in case or spaces: {pairs}.",
+                    "{n} labels differ from another only in case or spaces: {pairs}.",
+                    pairs=pairs,
+                )
             )
             why.append("The model would treat the spellings as different labels.")
-            fix.append("Merge the spellings")
+            fix = "Merge the spellings"
         if self.rare:
-            named = listed((f"{label} ({many(count, 'row')})" for label, count in self.rare), NAMED)
-            parts.append(f"{many(len(self.rare), 'label has', 'labels have')} very few rows: {named}.")
+            named = listed((f"{label} ({rows(count)})" for label, count in self.rare), NAMED)
+            parts.append(
+                plural(
+                    len(self.rare),
+                    "{n} label has very few rows: {labels}.",
+                    "{n} labels have very few rows: {labels}.",
+                    labels=named,
+                )
+            )
             why.append("A label needs several rows for training, and more for validation and test.")
-            fix.append("remove the rows of the rare labels" if fix else "Leave these rows out")
-        return [self.problem("warning", " ".join(parts), " ".join(why), ", and ".join(fix))]
+            fix = "Merge the spellings, and remove the rows of the rare labels" if fix else "Leave these rows out"
+        return [self.problem("warning", " ".join(parts), " ".join(why), fix)]
 
 
 def _spellings(ranking: list[tuple[str, int]]) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The error of a report whose rows can't be used for training."""
 
 from studio.data.checks.bad_line import BadLines
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
 from studio.schema.dataset import CheckReport
 from studio.schema.errors import StudioError, as_one
+from studio.schema.numbers import rows
 
 LEAST_ROWS = 8
 LEAST_LABELS = 2
@@ -32,16 +33,17 @@ def _too_few(report: CheckReport) -> StudioError | None:
         lost = [each.message for each in report.problems if each.severity == "error" and each.kind != BadLines.kind]
         return StudioError(
             "too-few-rows",
-            " ".join([f"{report.usable:,} of {many(report.rows, 'row')} can be used.", *lost]),
+            " ".join([f"{report.usable:,} of {rows(report.rows)} can be used.", *lost]),
             valid=f"at least {LEAST_ROWS} rows",
             hint="Fix these rows, or add more rows." if lost else "Add more rows.",
         )
     able = [label for label, count in report.labels.items() if count >= LEAST_ROWS_OF_A_LABEL]
     if report.labels and len(able) < LEAST_LABELS:
+        labels = listed(able) or "none"
         return StudioError(
             "too-few-rows",
             "There are too few labels with enough rows.",
-            given=f"labels with {LEAST_ROWS_OF_A_LABEL} rows or more: {listed(able) or 'none'}",
+            given=f"labels with {LEAST_ROWS_OF_A_LABEL} rows or more: {labels}",
             valid=f"at least {LEAST_LABELS} such labels",
             hint="Add rows with other labels, or choose another column as the label.",
         )

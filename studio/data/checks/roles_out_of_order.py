@@ -3,7 +3,7 @@
 from typing import Any
 
 from studio.data.checks.base import Check, Context, RowView
-from studio.data.phrases import many
+from studio.schema.numbers import plural
 
 _NEXT = {
     "": ("system", "user"),
@@ -39,5 +39,8 @@ class RolesOutOfOrder(Check):
             self.row_numbers.append(view.number)
 
     def message(self) -> str:
-        conversations = many(len(self.row_numbers), "conversation has", "conversations have")
-        return f"{conversations} messages out of order: two from the same side, or the assistant comes first."
+        return plural(
+            len(self.row_numbers),
+            "{n} conversation has messages out of order: two from the same side, or the assistant comes first.",
+            "{n} conversations have messages out of order: two from the same side, or the assistant comes first.",
+        )

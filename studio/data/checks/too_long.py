@@ -1,7 +1,8 @@
 """Rows that are longer than the maximum length of the chosen model. The excess is truncated."""
 
 from studio.data.checks.base import Check, Context, RowView
-from studio.data.phrases import many, share
+from studio.data.phrases import share
+from studio.schema.numbers import plural, rows
 
 
 class TooLong(Check):
@@ -40,12 +41,27 @@ class TooLong(Check):
 
     def message(self) -> str:
         assert self.context.lengths is not None
-        sampled = len(self.context.lengths) < len(self.context.table)
-        of = f"In a sample of {many(self.rows, 'row')}, " if sampled else ""
-        them = "them" if sampled else "the rows"
-        whole = " All rows are counted before any are left out, or on request (--all-rows)." if sampled else ""
-        return (
-            f"{of}{many(len(self.row_numbers), 'row is', 'rows are')} longer than {self.context.max_length:,} tokens "
-            f"({share(len(self.row_numbers), self.rows)} of {them}; the longest has {self.longest:,}). "
-            f"{share(self.cut, self.tokens)} of their tokens would be truncated at the end.{whole}"
+        count = len(self.row_numbers)
+        facts = {
+            "most": f"{self.context.max_length:,}",
+            "share": share(count, self.rows),
+            "longest": f"{self.longest:,}",
+        }
+        truncated = f"{share(self.cut, self.tokens)} of their tokens would be truncated at the end."
+        if len(self.context.lengths) == len(self.context.table):
+            longer = plural(
+                count,
+                "{n} row is longer than {most} tokens ({share} of the rows; the longest has {longest}).",
+                "{n} rows are longer than {most} tokens ({share} of the rows; the longest has {longest}).",
+                **facts,
+            )
+            return f"{longer} {truncated}"
+        longer = plural(
+            count,
+            "In a sample of {rows}, {n} row is longer than {most} tokens ({share} of them; the longest has {longest}).",
+            "In a sample of {rows}, {n} rows are longer than {most} tokens "
+            "({share} of them; the longest has {longest}).",
+            rows=rows(self.rows),
+            **facts,
         )
+        return f"{longer} {truncated} All rows are counted before any are left out, or on request (--all-rows)."

@@ -6,7 +6,7 @@ from statistics import median
 from unicodedata import category
 
 from studio.data.checks.base import Check, Context, RowView
-from studio.data.phrases import many
+from studio.schema.numbers import plural
 
 SHORT_REPLY, USUAL_REPLY = 12, 80
 """Maximum characters of a very short reply, and the minimum median length of all replies."""
@@ -66,9 +66,20 @@ class TooShort(Check):
             self.row_numbers.extend(numbers)
 
     def message(self) -> str:
-        what = ("text is", "texts are") if self.context.task.has_labels else ("reply is", "replies are")
-        texts = many(len(self.row_numbers), *what)
-        return f"{texts} very short: {self.limit} characters or fewer, or only punctuation."
+        count, most = len(self.row_numbers), self.limit
+        if self.context.task.has_labels:
+            return plural(
+                count,
+                "{n} text is very short: {most} characters or fewer, or only punctuation.",
+                "{n} texts are very short: {most} characters or fewer, or only punctuation.",
+                most=most,
+            )
+        return plural(
+            count,
+            "{n} reply is very short: {most} characters or fewer, or only punctuation.",
+            "{n} replies are very short: {most} characters or fewer, or only punctuation.",
+            most=most,
+        )
 
 
 def _is_only_punctuation(text: str) -> bool:

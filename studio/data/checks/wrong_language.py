@@ -11,7 +11,8 @@ from functools import cached_property
 
 from studio.data.checks.base import Check, Context, RowView, messages_in
 from studio.data.languages import READ, are_close, is_named, language_of, name_of, prose
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
+from studio.schema.numbers import plural, rows
 
 BUFFER = 400
 """Number of texts from which a side's language and its usual words are determined."""
@@ -111,12 +112,16 @@ class WrongLanguage(Check):
 
     def message(self) -> str:
         counts = Counter(name_of(code) for side in self.sides.values() for code in side.others.values())
-        usual = listed(dict.fromkeys(name_of(side.language) for side in self.sides.values() if side.others))
-        sampled = f" Checked in a sample of {many(self.checked, 'row')}." if self.one_in > 1 else ""
-        return (
-            f"{many(len(self.row_numbers), 'row is', 'rows are')} not in the language of the others, {usual}: "
-            f"{listed(f'{name} ({count:,})' for name, count in counts.most_common())}.{sampled}"
+        message = plural(
+            len(self.row_numbers),
+            "{n} row is not in the language of the others, {usual}: {languages}.",
+            "{n} rows are not in the language of the others, {usual}: {languages}.",
+            usual=listed(dict.fromkeys(name_of(side.language) for side in self.sides.values() if side.others)),
+            languages=listed(f"{name} ({count:,})" for name, count in counts.most_common()),
         )
+        if self.one_in > 1:
+            message += f" Checked in a sample of {rows(self.checked)}."
+        return message
 
 
 def _sides_of(view: RowView) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.formats.json_lines import kind_of
-from studio.data.phrases import many, short
+from studio.data.phrases import short
 from studio.data.values import is_blank
 from studio.schema.dataset import Problem
+from studio.schema.numbers import plural
 
 _EXPECTED = {
     "turns": '[{"role": "user", "content": "…"}, …]',
@@ -74,17 +75,28 @@ class WrongType(Check):
         unreadable.kinds.add("a list" if part else kind_of(cell))
 
     def _sentences(self, column: str, unreadable: _Unreadable) -> str:
-        rows = many(unreadable.count, "row has", "rows have")
         what = next(iter(unreadable.kinds)) if len(unreadable.kinds) == 1 else "a value"
         holds = next((role.holds for role in self.context.task.roles if role.name == unreadable.role), "text")
         expected = _EXPECTED.get(holds, _A_TEXT)
-        return f'{rows} {what} in the column "{column}" that we can\'t read. Expected: {expected}. {unreadable.example}'
+        message = plural(
+            unreadable.count,
+            '{n} row has {what} in the column "{column}" that we can\'t read.',
+            '{n} rows have {what} in the column "{column}" that we can\'t read.',
+            what=what,
+            column=column,
+        )
+        return f"{message} Expected: {expected}. {unreadable.example}"
 
     def problems(self) -> list[Problem]:
         if not self.row_numbers:
             return []
         sentences = [self._sentences(*item) for item in self.by_column.items()]
         if self.formulas:
-            sentences.insert(0, f"{many(self.formulas, 'row has', 'rows have')} a formula without a stored result.")
+            formulas = plural(
+                self.formulas,
+                "{n} row has a formula without a stored result.",
+                "{n} rows have a formula without a stored result.",
+            )
+            sentences.insert(0, formulas)
         why = "These rows are not used for training. Correct them, or leave them out."
         return [self.problem("error", " ".join(sentences), why, "Leave them out")]
