@@ -1,1 +1,1 @@
-"""Makes this folder a package, so that no installed package named `tests` takes its place."""
+"""The tests. A regular package, so that it comes before the package `tests` that textstat installs."""

@@ -214,7 +214,7 @@ def windows(question: str, context: str, encoding: Encoding) -> list[Example]:
         raise StudioError(
             "wrong-model",
             "This model's tokenizer does not map tokens to characters, so the model can't extract answers.",
-            hint="Choose another encoder, with a fast tokenizer (tokenizer.json).",
+            hint="Choose an encoder that comes with a tokenizer.json.",
         )
     question_ids = tokenizer(question, add_special_tokens=False, truncation=True, max_length=limit // 2)["input_ids"]
     question = tokenizer.decode(question_ids) if len(question_ids) >= limit // 2 else question
