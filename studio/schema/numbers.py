@@ -36,17 +36,14 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def plural(number: float, one: str, more: str, **values: object) -> str:
+    """A text about one thing or about more of them, with the number as {n}: `1 row is empty.`, `3 rows are empty.`"""
+    return (one if number == 1 else more).format(n=f"{number:,.10g}", **values)
+
+
 def rows(number: int) -> str:
     """`1 row`, `984 rows`."""
     return f"{number:,} row" if number == 1 else f"{number:,} rows"
-
-
-def plural(number: int, one: str, more: str, **values: object) -> str:
-    """The text for one or for several, with the number as `{n}`. `values`: its other placeholders.
-
-    `plural(3, "{n} row is empty.", "{n} rows are empty.")` is `3 rows are empty.`
-    """
-    return (one if number == 1 else more).format(n=f"{number:,}", **values)
 
 
 def plain_value(value: Any, none: str = "", words: tuple[str, str] = ("yes", "no"), separator: str = "") -> str:
@@ -75,12 +72,13 @@ def duration(seconds: float) -> str:
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"
-    if seconds < 600:
-        return f"{seconds // 60} min {seconds % 60} s" if seconds % 60 else f"{seconds // 60} min"
-    minutes = round(seconds / 60)
-    if minutes < 60:
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 10:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not hours:
         return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def about(seconds: float) -> str:
@@ -91,7 +89,8 @@ def about(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min"
     if minutes >= 48 * 60:
-        return f"{round(minutes / 1440)} days"
+        days = round(minutes / 1440)
+        return f"{days} days"
     return duration(round(minutes / 10) * 600)
 
 
@@ -115,9 +114,11 @@ def ago(moment: str) -> str:
     if seconds < 60:
         return "just now"
     if seconds < 3600:
-        return f"{int(seconds // 60)} min ago"
+        minutes = int(seconds // 60)
+        return f"{minutes} min ago"
     if seconds < 86_400:
-        return f"{int(seconds // 3600)} h ago"
+        hours = int(seconds // 3600)
+        return f"{hours} h ago"
     return f"{then.day} {then:%b}" if then.year == datetime.now(UTC).year else f"{then.day} {then:%b %Y}"
 
 
