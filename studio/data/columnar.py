@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from studio.data import progress
 from studio.data.limits import HARD, LONGEST_NAME, NAME, ReadLimits, too_deep
-from studio.data.phrases import many, short
+from studio.data.phrases import short
 from studio.data.table import Table, TableInfo
 from studio.schema.dataset import BadLine, Reading
 from studio.schema.errors import StudioError
+from studio.schema.numbers import plural
 
 if TYPE_CHECKING:
     import pyarrow
@@ -249,7 +250,7 @@ class Builder:
             for key in item:
                 self._ensure_column(key)
             if len(indices) > MANY_COLUMNS and len(item) * 10 < len(indices):
-                self._refuse_columns(f"more than {MANY_COLUMNS:,} columns, and each row has only a few of them")
+                self._refuse_columns()
         values: list[Any] = [None] * len(indices)
         for key, value in item.items():
             values[indices[key]] = value
@@ -299,10 +300,10 @@ class Builder:
         if self._renamed <= NOTED_NAMES:
             self.notes.append(note)
 
-    def _refuse_columns(self, what: str) -> NoReturn:
+    def _refuse_columns(self) -> NoReturn:
         raise StudioError(
             "unreadable-file",
-            f"{self.name} has {what}.",
+            f"{self.name} has more than {MANY_COLUMNS:,} columns, and each row has only a few of them.",
             hint="Each row should be one example, with the same few columns in every row.",
         )
 
@@ -313,10 +314,11 @@ class Builder:
             raise StudioError("empty-data", f"{self.name} has no rows.", hint=hint)
         if not self.good:
             first = self.bad_lines[0]
+            why = first.why.rstrip(".")
             raise StudioError(
                 "unreadable-file",
                 f"No line of {self.name} can be read as {self.format}.",
-                given=f"line {first.line}: {first.why.rstrip('.')}",
+                given=f"line {first.line}: {why}",
                 hint="Check that the file's format matches its name.",
             )
         for column, values in zip(self._columns, _transposed(self._rows, len(self._columns)), strict=False):
@@ -325,10 +327,21 @@ class Builder:
                 self.limits.check_json(self.name, self._packed + 1, column, texts)
         columns = list(self._columns)
         if self._renamed > NOTED_NAMES:
-            self.notes.append(f"{many(self._renamed - NOTED_NAMES, 'more column')} had no name or a repeated name.")
+            self.notes.append(
+                plural(
+                    self._renamed - NOTED_NAMES,
+                    "{n} more column had no name or a repeated name.",
+                    "{n} more columns had no name or a repeated name.",
+                )
+            )
         if self._shortened:
             self.notes.append(
-                f"{many(self._shortened, 'column name was', 'column names were')} shortened to {NAME:,} characters."
+                plural(
+                    self._shortened,
+                    "{n} column name was shortened to {most} characters.",
+                    "{n} column names were shortened to {most} characters.",
+                    most=f"{NAME:,}",
+                )
             )
         known = {"delimiter": self.delimiter, "encoding": self.encoding.removesuffix("-sig")}
         detected = Reading(**{name: value for name, value in known.items() if value} | self.detected)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from itertools import pairwise
 from math import log, sqrt
 
-from studio.data.phrases import many
 from studio.schema.label_quality import LearningCurve
+from studio.schema.numbers import plural
+from studio.schema.numbers import rows as rows_words
 
 FEW_A_LABEL, MANY_A_LABEL = 8, 50
 FEW, SOME, MANY = 50, 300, 2_000
@@ -17,45 +18,52 @@ WORTH = 0.01
 def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None, kinds: int = 0) -> str:
     """Describe what to expect of `rows` rows. `labels` is label → rows, or `kinds` the number of labels alone."""
     if labels:
-        thin = min(labels, key=lambda label: labels[label])
-        least = f" The rarest label is {thin}, with {many(labels[thin], 'row')}."
-        return _of_labels(rows, len(labels), sorted(labels.values())[len(labels) // 2], least)
+        label = min(labels, key=lambda label: labels[label])
+        allowed = _of_labels(rows, len(labels), sorted(labels.values())[len(labels) // 2])
+        return allowed + f" The rarest label is {label}, with {rows_words(labels[label])}."
     if kinds:
-        return _of_labels(rows, kinds, rows // kinds, "")
+        return _of_labels(rows, kinds, rows // kinds)
+    amount = rows_words(rows)
     if rows < FEW:
-        return f"{many(rows, 'row')} can teach a tone, but no new knowledge. A hundred more rows would help most."
+        return f"{amount} can teach a tone, but no new knowledge. A hundred more rows would help most."
     if rows < SOME:
-        return (
-            f"{many(rows, 'row')} teach a tone and a format well. The model does not learn facts that appear only once."
-        )
+        return f"{amount} teach a tone and a format well. The model does not learn facts that appear only once."
     if rows < MANY:
-        return f"{many(rows, 'row')} teach tone, format and facts that appear several times. Rare cases stay uncertain."
-    return f"{many(rows, 'row')} are plenty. Better rows now help more than additional rows."
+        return f"{amount} teach tone, format and facts that appear several times. Rare cases stay uncertain."
+    return f"{amount} are plenty. Better rows now help more than additional rows."
 
 
-def _of_labels(rows: int, kinds: int, middle: int, least: str) -> str:
-    start = f"{many(rows, 'row')} for {many(kinds, 'label')}, about {middle} for each:"
-    if middle < FEW_A_LABEL:
-        return f"{start} enough for a try, too few for reliable results.{least}"
-    if middle < MANY_A_LABEL:
-        return f"{start} the model learns labels with clearly different texts well. It confuses similar ones.{least}"
-    return f"{start} enough for most labels.{least}"
+def _of_labels(rows: int, kinds: int, each: int) -> str:
+    """`each`: the usual number of rows of a label."""
+    amount, labels = rows_words(rows), plural(kinds, "{n} label", "{n} labels")
+    if each < FEW_A_LABEL:
+        return f"{amount} for {labels}, about {each} for each: enough for a try, too few for reliable results."
+    if each < MANY_A_LABEL:
+        return (
+            f"{amount} for {labels}, about {each} for each: the model learns labels with clearly different texts well. "
+            "It confuses similar ones."
+        )
+    return f"{amount} for {labels}, about {each} for each: enough for most labels."
 
 
 def describe_learning_curve(curve: LearningCurve) -> str:
     """Describe the learning curve: the score, and whether more rows would help."""
     last = curve.points[-1]
-    sentence = f"With all {many(last.rows, 'row')}, a small classifier gets {_percent(last.score)} right"
     standard_error = sqrt(max(last.score * (1 - last.score), 0.01) / max(1, curve.held))
-    sentence += f" (± {_percent(1.96 * standard_error)}), measured on {many(curve.held, 'held-out row')}."
+    score, margin = _percent(last.score), _percent(1.96 * standard_error)
+    held_out = plural(curve.held, "{n} held-out row", "{n} held-out rows")
+    sentence = (
+        f"With all {rows_words(last.rows)}, a small classifier gets {score} right (± {margin}), measured on {held_out}."
+    )
     if len(curve.points) < 3:
-        return f"{sentence} There are too few rows for a longer curve."
+        return sentence + " There are too few rows for a longer curve."
     more = _gain_of_doubling(curve)
     half = curve.points[-2]
-    gain = f" From {half.rows:,} to {last.rows:,} rows, it gained {_points(last.score - half.score)}."
+    gained = _points(last.score - half.score)
+    sentence += f" From {half.rows:,} to {last.rows:,} rows, it gained {gained}."
     if more >= max(WORTH, standard_error / 2):
-        return f"{sentence}{gain} Twice as many rows would add about {_points(more)}."
-    return f"{sentence}{gain} Twice as many rows would add little. Better rows or a larger model would help more."
+        return sentence + f" Twice as many rows would add about {_points(more)}."
+    return sentence + " Twice as many rows would add little. Better rows or a larger model would help more."
 
 
 def _gain_of_doubling(curve: LearningCurve) -> float:
@@ -72,4 +80,4 @@ def _percent(share: float) -> str:
 
 
 def _points(share: float) -> str:
-    return many(round(100 * share), "point") if abs(share) >= 0.005 else "less than a point"
+    return plural(round(100 * share), "{n} point", "{n} points") if abs(share) >= 0.005 else "less than a point"

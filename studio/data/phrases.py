@@ -11,11 +11,13 @@ def many(count: int, one: str, more: str = "") -> str:
 def listed(names: Iterable[object], most: int = 5) -> str:
     """Return `a, b and c`, or the first `most` names and how many more there are."""
     texts = [str(name) for name in names]
-    if len(texts) > most:
-        return f"{', '.join(texts[:most])} and {len(texts) - most:,} more"
+    first, rest = ", ".join(texts[:most]), len(texts) - most
+    if rest > 0:
+        return f"{first} and {rest:,} more"
     if len(texts) < 2:
-        return "".join(texts)
-    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+        return first
+    first, last = ", ".join(texts[:-1]), texts[-1]
+    return f"{first} and {last}"
 
 
 def share(part: float, whole: float) -> str:

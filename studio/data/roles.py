@@ -156,7 +156,8 @@ def infer(
     if not candidates:
         raise _no_task(columns, known)
     task, matched = max(candidates, key=lambda each: _confidence(each, candidates, columns))
-    return Inferred(task, matched, f"Read as {task.title.lower()}: {_sentence(task, matched)}.")
+    title, roles = task.title.lower(), _sentence(task, matched)
+    return Inferred(task, matched, f"Read as {title}: {roles}.")
 
 
 def _is_guess(task: Any, matched: Matched) -> bool:
@@ -341,12 +342,13 @@ def _unclear(draft: _Draft, task: RoleTask) -> StudioError:
         ),
     )
     missing = [name for name in best if name not in have]
+    needs, unclear, columns = listed([f"a {name}" for name in best]), listed(missing), listed(_names(draft.columns), 30)
+    role, explanation = missing[0], _explained(titles[missing[0]])
     return StudioError(
         "columns-unclear",
-        f"{task.title} needs {listed([f'a {name}' for name in best])}. It is not clear which column is the "
-        f"{listed(missing)}.",
-        given=f"the columns {listed(_names(draft.columns), 30)}",
-        hint=f"Set the role above the table, or with --map COLUMN={missing[0]}. {_explained(titles[missing[0]])}",
+        f"{task.title} needs {needs}. It is not clear which column is the {unclear}.",
+        given=f"the columns {columns}",
+        hint=f"Set the role above the table, or with --map COLUMN={role}. {explanation}",
         field="map",
     )
 
@@ -369,10 +371,11 @@ def _can_fill(draft: _Draft, missing: Sequence[Role]) -> bool:
 
 def _no_task(names: Iterable[str], tasks: Sequence[Any]) -> StudioError:
     needs = [f"{task.title.lower()}: {' or '.join(listed(one) for one in task.alternatives)}" for task in tasks]
+    columns = listed(_names(names), 30)
     return StudioError(
         "columns-unclear",
         "The columns do not fit any task.",
-        given=f"the columns {listed(_names(names), 30)}",
+        given=f"the columns {columns}",
         valid="; ".join(needs),
         hint="Choose a task, and set the roles of the columns above the table or with --map COLUMN=ROLE.",
         field="map",

@@ -107,7 +107,8 @@ def default_fractions(rows: int, spec: SplitSpec | None = None, *, validation_fi
         raise bad_setting(
             "validation_share", what, given, "fractions that add up to less than 100%, for example 10% and 5%"
         )
-    parts = [f"train {1 - validation - test:.0%}"]
+    train = 1 - validation - test
+    parts = [f"train {train:.0%}"]
     parts += [f"validation {validation:.0%}"] if validation else []
     parts += [f"test {test:.0%}"] if test else []
     sentence = f"{why}: {', '.join(parts)}."
@@ -152,7 +153,7 @@ def assign_keyed(
         return _with_file_splits(fixed, rows_, spec, validation_file, known)
     fractions = default_fractions(len(rows_), spec, validation_file=validation_file)
     has_known = any(key in known for _, key, _ in rows_) and fractions.validation + fractions.test > 0
-    because = f"{fractions.because} Earlier rows stay in their split." if has_known else fractions.because
+    because = fractions.because + (" Earlier rows stay in their split." if has_known else "")
     division = make_assignment(_assign(rows_, fractions, spec, known), because)
     division.keyed = rows_
     return division
@@ -169,7 +170,8 @@ def _with_file_splits(
         usual = default_fractions(len(rows_), spec)
         carved = SplitFractions(usual.validation, 0.0 if tested else usual.test, "")
         splits = _assign(rows_, carved, spec, known)
-        because += f" It has no validation split, so {usual.validation:.0%} of the training rows are used."
+        share = f"{usual.validation:.0%}"
+        because += f" It has no validation split, so {share} of the training rows are used."
     elif not tested:
         because += " There is no test split, so Evaluate uses validation."
     division = make_assignment(dict(sorted((splits | fixed).items())), because)

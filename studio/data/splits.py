@@ -7,7 +7,6 @@ from typing import Any
 
 from studio.data.checks import usable_values
 from studio.data.phrases import listed as in_words
-from studio.data.phrases import many
 from studio.data.split_assignment import (
     LEAST_VALIDATION,
     SMALL,
@@ -26,6 +25,7 @@ from studio.data.timestamps import moments_of
 from studio.data.values import is_blank
 from studio.schema.dataset import SplitName, SplitSpec
 from studio.schema.errors import StudioError, bad_setting, nearest, raise_all
+from studio.schema.numbers import plural
 from studio.schema.spans import Spans, numbers_in
 
 
@@ -81,16 +81,16 @@ def by_time(
     first, second = cuts
     if (held_out and not first) or (fractions.validation and first == second):
         what = f"The column {spec.time_column} has too few different times to split the rows by."
-        given = many(len(set(moments.values())), "time")
+        given = plural(len(set(moments.values())), "{n} time", "{n} times")
         raise bad_setting(
             "time_column", what, given, hint="Choose a column with more different times, or split at random."
         )
     held_out_splits: dict[int, SplitName] = {number: "validation" for number in order[first:second]}
     held_out_splits |= {number: "test" for number in order[second:]}
-    words = f"By time in {spec.time_column}: the latest rows are held out. {fractions.because}"
-    if len(order) < len(rows):
-        words += f" {many(len(rows) - len(order), 'row')} without a time go to train."
-    return make_assignment({number: held_out_splits.get(number, "train") for number in rows}, words)
+    words = [f"By time in {spec.time_column}: the latest rows are held out.", fractions.because]
+    if without := len(rows) - len(order):
+        words.append(plural(without, "{n} row without a time go to train.", "{n} rows without a time go to train."))
+    return make_assignment({number: held_out_splits.get(number, "train") for number in rows}, " ".join(words))
 
 
 @dataclass
@@ -206,12 +206,15 @@ def _with_synthetic_rows(
     learned = synthetic_rows_to_learn(synthetic, source_splits)
     splits = assignment.splits | {number: "train" for number, is_learned in learned.items() if is_learned}
     left_out_count = len(learned) - sum(learned.values())
-    words = (
-        f" {many(left_out_count, 'synthetic row is', 'synthetic rows are')} left out: the source is not in train."
-        if left_out_count
-        else ""
-    )
-    combined = make_assignment(dict(sorted(splits.items())), f"{assignment.counts.because}{words}")
+    words = assignment.counts.because
+    if left_out_count:
+        left_out = plural(
+            left_out_count,
+            "{n} synthetic row is left out: the source is not in train.",
+            "{n} synthetic rows are left out: the source is not in train.",
+        )
+        words = f"{words} {left_out}"
+    combined = make_assignment(dict(sorted(splits.items())), words)
     combined.keyed = assignment.keyed
     return combined
 
@@ -222,7 +225,8 @@ def _by_group(groups: Sequence[Keyed], spec: SplitSpec, validation_file: bool, k
     if group_count < 2:
         what = f"The column {spec.group_column} has only one group, so no rows can be held out."
         hint = "Choose another column, or split at random."
-        raise bad_setting("group_column", what, many(group_count, "group"), hint=hint)
+        raise bad_setting("group_column", what, plural(group_count, "{n} group", "{n} groups"), hint=hint)
     assignment = assign_keyed(groups, spec, validation_file, {}, known)
-    words = f"Rows with the same {spec.group_column} stay together: {group_count:,} groups. {assignment.counts.because}"
-    return SplitAssignment(assignment.splits, assignment.counts.model_copy(update={"because": words}), assignment.keyed)
+    together = f"Rows with the same {spec.group_column} stay together: {group_count:,} groups."
+    counts = assignment.counts.model_copy(update={"because": f"{together} {assignment.counts.because}"})
+    return SplitAssignment(assignment.splits, counts, assignment.keyed)

@@ -79,8 +79,9 @@ class Table:
 
     def row(self, number: int) -> Row:
         """Return one row. Raise `StudioError` if the number does not exist."""
-        if not 1 <= number <= len(self):
-            raise StudioError("no-such-row", f"There is no row {number}.", valid=f"1 to {len(self)}", field="row")
+        last = len(self)
+        if not 1 <= number <= last:
+            raise StudioError("no-such-row", f"There is no row {number}.", valid=f"1 to {last}", field="row")
         return self.rows(number, 1)[0]
 
     def sample(self, count: int = 200) -> list[Row]:

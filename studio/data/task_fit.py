@@ -41,9 +41,11 @@ def _can_assign_all(roles: Sequence[Role], unused: Sequence[Column]) -> bool:
 
 
 def _words(task: RoleTask, missing: Sequence[Role], unused: Sequence[Column], names: Sequence[str]) -> str:
-    names = [short(name) for name in names[:7]] + list(names[7:])
+    columns = listed([short(name) for name in names[:7]] + list(names[7:]), 6)
     needs = listed([f"a {role.title.lower()}" for role in missing])
     if len(unused) >= len(missing):
-        return f"It needs {needs}. None of your columns ({listed(names, 6)}) fits."
-    left = f"only {listed([short(each.name) for each in unused], 6)} could fit" if unused else "no column is left"
-    return f"It also needs {needs}. Of your columns ({listed(names, 6)}), {left}."
+        return f"It needs {needs}. None of your columns ({columns}) fits."
+    if not unused:
+        return f"It also needs {needs}. Of your columns ({columns}), no column is left."
+    fitting = listed([short(each.name) for each in unused], 6)
+    return f"It also needs {needs}. Of your columns ({columns}), only {fitting} could fit."

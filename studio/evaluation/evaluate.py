@@ -122,9 +122,11 @@ def _metrics(names: Sequence[str], base: Observations | None, tuned: Observation
 def _about_rows(total: int, usable: int, known: int, chosen: int) -> str:
     notes = []
     if usable < total:
-        notes.append(f"{total - usable:,} of {total:,} rows have no input or no correct answer and were left out.")
+        incomplete = total - usable
+        notes.append(f"{incomplete:,} of {total:,} rows have no input or no correct answer and were left out.")
     if known < usable:
-        notes.append(f"{usable - known:,} rows have a label that the run was not trained on and were left out.")
+        unknown = usable - known
+        notes.append(f"{unknown:,} rows have a label that the run was not trained on and were left out.")
     if chosen < known:
         notes.append(f"{chosen:,} of {known:,} rows were selected at random (seed {SEED}).")
     return " ".join(notes)

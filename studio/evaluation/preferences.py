@@ -16,10 +16,15 @@ from studio.evaluation.verdict import of_share
 from studio.inference.base_and_tuned import ModelPair
 from studio.tasks import Example
 
-PAIRS = "held-out preference pairs, the better reply is more likely in"
+PAIRS = (
+    "{opening} of {rows} held-out preference pairs, the better reply is more likely in {tuned} (base model: {base})."
+)
+THUMBS = (
+    "{opening} of {rows} held-out replies, a liked reply is more likely than a disliked one in {tuned} "
+    "(base model: {base})."
+)
 Encoded = list[tuple[int, Any, Example]]
 """Number, row and example of each row that can be evaluated."""
-THUMBS = "held-out replies, a liked reply is more likely than a disliked one in"
 
 
 def evaluate_pairs(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
@@ -43,7 +48,7 @@ def evaluate_pairs(pair: ModelPair, rows: Numbered, roles: dict[str, str], progr
     observed["tuned"] |= rewards
     margin = rewards["reward_chosen"] - rewards["reward_rejected"]
     details = _rows(pair, encoded, roles, progress, (margin, abs(margin)))
-    return _evaluation(rows, encoded, observed, partial(of_share, name="preferred", words=PAIRS), details)
+    return _evaluation(rows, encoded, observed, partial(of_share, name="preferred", sentence=PAIRS), details)
 
 
 def evaluate_thumbs(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
@@ -64,7 +69,7 @@ def evaluate_thumbs(pair: ModelPair, rows: Numbered, roles: dict[str, str], prog
     reward = pair.config.beta * (observed_each["base"]["loss"] - observed_each["tuned"]["loss"])
     observed["tuned"]["reward"] = reward
     details = _rows(pair, encoded, roles, progress, (np.where(liked, reward, -reward), abs(reward)))
-    return _evaluation(rows, encoded, observed, partial(of_share, name="thumbs_told_apart", words=THUMBS), details)
+    return _evaluation(rows, encoded, observed, partial(of_share, name="thumbs_told_apart", sentence=THUMBS), details)
 
 
 def _encoded(pair: ModelPair, rows: Numbered, roles: dict[str, str]) -> Encoded:

@@ -9,9 +9,27 @@ from itertools import combinations
 from operator import itemgetter
 
 from studio.schema.labeling import Agreement, Fact
+from studio.schema.numbers import rows as rows_words
 
-STEPS = ((0.81, "almost perfect"), (0.61, "substantial"), (0.41, "moderate"), (0.21, "fair"), (-1.0, "slight"))
-"""Lower bounds of kappa and their descriptions, after Landis and Koch (1977)."""
+_UNCLEAR = (
+    "Agree on what the labels mean before you continue. A model can't learn labels that two people use differently."
+)
+STEPS = (
+    (
+        0.81,
+        "Agreement beyond chance is almost perfect (Cohen's kappa {kappa}).",
+        "Both people use the labels in the same way.",
+    ),
+    (
+        0.61,
+        "Agreement beyond chance is substantial (Cohen's kappa {kappa}).",
+        "Look at the rows with different labels.",
+    ),
+    (0.41, "Agreement beyond chance is moderate (Cohen's kappa {kappa}).", _UNCLEAR),
+    (0.21, "Agreement beyond chance is fair (Cohen's kappa {kappa}).", _UNCLEAR),
+    (-1.0, "Agreement beyond chance is slight (Cohen's kappa {kappa}).", _UNCLEAR),
+)
+"""Lower bounds of kappa, their descriptions after Landis and Koch (1977), and what to do."""
 FEW = 20
 """With fewer rows, kappa is unreliable."""
 MAX_DIFFERENT = 100
@@ -65,17 +83,12 @@ def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
 
 
 def in_words(rows: int, same: int, score: float | None) -> str:
-    """Return a description of the agreement in one or two sentences. `same` is the number of equal labels."""
-    counts = f"{same:,} of {rows:,} {'row' if rows == 1 else 'rows'} have the same label"
+    """Return a description of the agreement in a few sentences. `same` is the number of equal labels."""
+    counts = f"{same:,} of {rows_words(rows)} have the same label."
     if score is None:
-        return f"{counts}. With only one label, agreement beyond chance can't be measured."
-    word = next(word for least, word in STEPS if score >= least)
-    unclear = (
-        "Agree on what the labels mean before you continue. A model can't learn labels that two people use differently."
-    )
-    advice = {
-        "almost perfect": "Both people use the labels in the same way.",
-        "substantial": "Look at the rows with different labels.",
-    }.get(word, unclear)
-    few = f" These are few rows. Compare {FEW} or more." if rows < FEW else ""
-    return f"{counts}. Agreement beyond chance is {word} (Cohen's kappa {score:.2f}). {advice}{few}"
+        return counts + " With only one label, agreement beyond chance can't be measured."
+    strength, advice = next((strength, advice) for least, strength, advice in STEPS if score >= least)
+    sentences = [counts, strength.format(kappa=f"{score:.2f}"), advice]
+    if rows < FEW:
+        sentences.append(f"These are few rows. Compare {FEW} or more.")
+    return " ".join(sentences)

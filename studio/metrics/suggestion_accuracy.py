@@ -40,7 +40,8 @@ def trust(facts: Iterable[Fact]) -> Trust:
 
 def _advice(share: float, before: float | None, last: int) -> str:
     if before is None:
-        return "" if last < 10 else f"After {2 * WINDOW} suggestions the studio can tell whether they still improve."
+        enough = 2 * WINDOW
+        return "" if last < 10 else f"After {enough} suggestions the studio can tell whether they still improve."
     if share - before >= RISE:
         return "Suggestions still improve, so more labels help."
     if share >= 0.9:

@@ -252,7 +252,7 @@ def usable_values(
         first = table.bad_lines[0]
         raise StudioError(
             "bad-line",
-            f"{unreadable_lines(len(table.bad_lines))} Line {first.line}: {first.why}",
+            unreadable_lines(len(table.bad_lines)) + f" Line {first.line}: {first.why}",
             hint="Fix these lines in the file, or leave them out (--leave-out bad-line).",
             rows=[bad.row for bad in table.bad_lines[:100]],
         )
@@ -336,7 +336,7 @@ def _require_known(context: Context, kinds: Collection[str]) -> None:
 
 def _as_left_out(problem: Problem) -> Problem:
     return problem.model_copy(
-        update={"severity": "note", "message": f"{problem.message} These rows are left out.", "fix": ""}
+        update={"severity": "note", "message": problem.message + " These rows are left out.", "fix": ""}
     )
 
 

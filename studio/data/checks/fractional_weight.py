@@ -34,7 +34,7 @@ class FractionalWeight(Check):
         return [
             self.problem(
                 "warning",
-                f"{message} {self.example} Expected: 0 (not trained on) or 1.",
+                " ".join((message, self.example, "Expected: 0 (not trained on) or 1.")),
                 "Training treats every weight above 0 as 1. To skip a message, set its weight to 0.",
                 "Leave them out",
             )

@@ -29,7 +29,7 @@ class InconsistentRow(Check):
             self.row_numbers.append(view.number)
 
     def problems(self) -> list[Problem]:
-        return self._problems_for("error", self.row_numbers, f"{self.why} Training skips such rows.", self.counted)
+        return self._problems_for("error", self.row_numbers, self.why + " Training skips such rows.", self.counted)
 
     def _problems_for(
         self, severity: Severity, rows: Sequence[int], why: str, counted: tuple[str, str]
@@ -97,7 +97,7 @@ class AnswerNotFound(InconsistentRow):
         usable = frozenset(self.usable)
         unusable = [number for number in self.row_numbers if number not in usable]
         return [
-            *self._problems_for("error", unusable, f"{self.why} Training skips such rows.", self.counted),
+            *self._problems_for("error", unusable, self.why + " Training skips such rows.", self.counted),
             *self._problems_for(
                 "warning",
                 self.usable,

@@ -69,7 +69,7 @@ class RareLabel(LabelCounts):
             return []
         parts, why, fix = [], [], ""
         if self.better:
-            pairs = listed((f"{label} and {usual}" for label, usual in self.better.items()), NAMED)
+            pairs = listed(map(listed, self.better.items()), NAMED)
             parts.append(
                 plural(
                     len(self.better),

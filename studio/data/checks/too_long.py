@@ -64,4 +64,4 @@ class TooLong(Check):
             rows=rows(self.rows),
             **facts,
         )
-        return f"{longer} {truncated} All rows are counted before any are left out, or on request (--all-rows)."
+        return f"{longer} {truncated}" + " All rows are counted before any are left out, or on request (--all-rows)."

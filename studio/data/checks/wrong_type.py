@@ -85,7 +85,7 @@ class WrongType(Check):
             what=what,
             column=column,
         )
-        return f"{message} Expected: {expected}. {unreadable.example}"
+        return " ".join((message, f"Expected: {expected}.", unreadable.example))
 
     def problems(self) -> list[Problem]:
         if not self.row_numbers:

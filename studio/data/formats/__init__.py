@@ -19,7 +19,7 @@ from studio.data.formats.plain_text import MARKDOWN, TXT
 from studio.data.formats.sandboxed_reader import read_sandboxed
 from studio.data.formats.xlsx import XLSX
 from studio.data.formats.zip import zip_format
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
 from studio.data.table import Table
 from studio.machine.plugins import Registry, members_of
 from studio.schema.errors import StudioError
@@ -148,7 +148,7 @@ def read_many(
             valid=f"1 to {MOST_FILES:,} files",
         )
     sizes = sum(path.stat().st_size for path in paths.values() if path.is_file())
-    limits.check_file(many(len(paths), "file") if len(paths) > 1 else next(iter(paths)), sizes)
+    limits.check_file(f"{len(paths):,} files" if len(paths) > 1 else next(iter(paths)), sizes)
     openers = [(label, partial(_read_one, path, label, limits)) for label, path in paths.items()]
     return join(openers, Builder(name, "files", limits), how, notes)
 

@@ -12,9 +12,8 @@ from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 from studio.data.columnar import Builder
-from studio.data.formats import encoding
 from studio.data.formats.base import AS_FOUND, Format, Reading, ReadLimits
-from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, encoding_of, lines_of, open_text
+from studio.data.formats.encoding import UNDECODABLE, TooLong, encoding_of, line_too_long, lines_of, open_text
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 
@@ -128,7 +127,7 @@ def _find_damage(lines: list[str], start: int, has_undecodable: bool) -> tuple[i
     """Return number and error of a line that is too long, or holds a NUL or an undecodable byte. Else None."""
     for line, text in enumerate(lines, start):
         if isinstance(text, TooLong):
-            return line, LINE_TOO_LONG.format(most=encoding.LONGEST_LINE)
+            return line, line_too_long()
         if "\0" in text:
             return line, "It has a NUL byte."
         if has_undecodable and UNDECODABLE.search(text):

@@ -23,7 +23,6 @@ BOMS = (
 )
 LONGEST_LINE = 64_000_000
 """Maximum number of characters in a line. A longer line is bad; its content is skipped."""
-LINE_TOO_LONG = "It is longer than {most:,} characters."
 UNDECODABLE = re.compile("[\udc80-\udcff\ufffd]")
 _CHUNK = 1 << 20
 _SAMPLE = 1 << 18
@@ -147,6 +146,11 @@ def _lines(path: Path) -> Iterator[bytes]:
         while line := file.readline(_CHUNK):
             if not line.isascii():
                 yield line
+
+
+def line_too_long() -> str:
+    """Return why a `TooLong` line is a bad line."""
+    return f"It is longer than {LONGEST_LINE:,} characters."
 
 
 def _legacy(path: Path) -> Encoding:

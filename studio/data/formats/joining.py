@@ -6,11 +6,12 @@ from pathlib import PurePosixPath
 
 from studio.data.columnar import Builder
 from studio.data.columns import words_of
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
 from studio.data.split_names import split_name
 from studio.data.table import Table
 from studio.schema.dataset import Reading
 from studio.schema.errors import StudioError
+from studio.schema.numbers import plural, rows
 
 SPLIT_COLUMN, FILE_COLUMN = "split", "file"
 TEXTS = (".md", ".markdown", ".txt", ".text")
@@ -41,10 +42,13 @@ def join(files: Sequence[tuple[str, Opener]], builder: Builder, how: Reading, no
             if error.code != "empty-data":
                 raise
             builder.notes.append(f"{file_name} has no rows.")
-        counts.append(f"{file_name} ({many(builder.count - before, 'row')})")
+        counts.append(f"{file_name} ({rows(builder.count - before)})")
     builder.notes += sheets.notes()
     builder.sheets = list(sheets.known)
-    builder.notes.insert(0, f"Joined from {many(len(files), 'file')}: {listed(counts)}.")
+    joined = plural(
+        len(files), "Joined from {n} file: {files}.", "Joined from {n} files: {files}.", files=listed(counts)
+    )
+    builder.notes.insert(0, joined)
     return builder.table()
 
 

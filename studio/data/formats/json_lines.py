@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.columnar import Builder
-from studio.data.formats import encoding
 from studio.data.formats.base import Format, Reading, ReadLimits
-from studio.data.formats.encoding import LINE_TOO_LONG, UNDECODABLE, TooLong, encoding_of, lines_of, open_text
+from studio.data.formats.encoding import UNDECODABLE, TooLong, encoding_of, line_too_long, lines_of, open_text
 from studio.data.table import Table
 
 
@@ -16,7 +15,7 @@ def read_lines(lines: Iterable[str], builder: Builder, has_undecodable: bool) ->
     """Return a table from lines of JSON."""
     for number, line in enumerate(lines, 1):
         if isinstance(line, TooLong):
-            builder.add_bad(number, LINE_TOO_LONG.format(most=encoding.LONGEST_LINE))
+            builder.add_bad(number, line_too_long())
             continue
         if not line.strip():
             continue

@@ -36,10 +36,11 @@ def rows_of(item: dict[str, Any], name: str) -> Rows:
         rows = iter([item])
     if rows is not None:
         return rows
+    keys = listed(item)
     raise StudioError(
         "unreadable-file",
         f"{name} is one JSON object without rows or columns.",
-        given=f"an object of {listed(item)}",
+        given=f"an object of {keys}",
         valid="a list of objects, one object for each row",
     )
 

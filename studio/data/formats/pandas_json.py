@@ -8,7 +8,7 @@ from typing import Any
 
 from studio.data.columnar import Builder
 from studio.data.formats.json_lines import broken_text, kind_of
-from studio.data.phrases import many
+from studio.schema.numbers import plural
 
 INDEX = "index"
 _SPLIT_KEYS = frozenset(("columns", INDEX, "data", "index_names", "column_names"))
@@ -71,5 +71,6 @@ def _why_bad(row: Any, number: int, width: int) -> str:
     if not isinstance(row, list):
         return f'Row {number:,} of "data" is {kind_of(row)}, not a list of values.'
     if len(row) != width:
-        return f'Row {number:,} of "data" has {many(len(row), "value")}, but "columns" has {many(width, "name")}.'
+        values, names = plural(len(row), "{n} value", "{n} values"), plural(width, "{n} name", "{n} names")
+        return f'Row {number:,} of "data" has {values}, but "columns" has {names}.'
     return broken_text("\\u", row)

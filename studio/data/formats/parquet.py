@@ -62,12 +62,13 @@ def check_footer(metadata: Any, packed: int, name: str, limits: ReadLimits) -> N
     sizes = [group.total_byte_size for group in groups]
     # of nested columns each row has as many values as its lists are long
     values = sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
-    limits.check_decoded(name, max(sum(sizes), values * VALUE_BYTES))
+    size = max(sum(sizes), values * VALUE_BYTES)
+    limits.check_decoded(name, size)
     mostly_equal = metadata.num_rows > FREE_ROWS + MOST_ROWS_PER_BYTE * packed
     if max(sizes, default=0) > MOST_GROUP or is_bomb(sum(sizes), packed) or values > MOST_VALUES or mostly_equal:
         raise StudioError(
             "too-large",
-            f"{name} would grow to {max(sum(sizes), values * VALUE_BYTES) / 1e6:,.0f} MB or more after decoding.",
+            f"{name} would grow to {size / 1e6:,.0f} MB or more after decoding.",
             given=f"{packed / 1e6:,.1f} MB, {metadata.num_rows:,} rows, {values:,} values, {len(groups):,} row groups",
             valid=f"row groups of {MOST_GROUP / 1e6:,.0f} MB, {MOST_RATIO} times its size, {MOST_VALUES:,} values and "
             f"{MOST_ROWS_PER_BYTE} rows for each byte at most",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from studio.data.columnar import Builder
 from studio.data.formats.base import Format, Reading, ReadLimits
-from studio.data.formats.encoding import LONGEST_LINE, TooLong, encoding_of, lines_of, open_text
+from studio.data.formats.encoding import TooLong, encoding_of, line_too_long, lines_of, open_text
 from studio.data.table import Table
 from studio.schema.dataset import PIECES
 from studio.schema.errors import StudioError
@@ -101,7 +101,7 @@ def _read(path: Path, name: str, how: Reading, limits: ReadLimits, format: str) 
             -1,
         )
         if isinstance(text, TooLong):
-            builder.add_bad(line, f"It is longer than {LONGEST_LINE:,} characters.")
+            builder.add_bad(line, line_too_long())
         elif damaged >= 0:
             builder.add_bad(line + damaged, "It has a byte that is not valid in the file's encoding, or a NUL byte.")
         elif text.strip():

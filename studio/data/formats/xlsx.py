@@ -16,9 +16,10 @@ from studio.data.formats.archive import members_of
 from studio.data.formats.base import Format, Reading, ReadLimits
 from studio.data.formats.parquet import to_plain
 from studio.data.limits import SHEETS
-from studio.data.phrases import listed, many, short
+from studio.data.phrases import listed, short
 from studio.data.table import Table
 from studio.schema.errors import StudioError, nearest
+from studio.schema.numbers import plural
 
 LOOKED_AT = 200
 """Number of lines used to detect a title."""
@@ -182,8 +183,9 @@ def _fill(builder: Builder, rows: Sequence[Sequence[Any]], texts: Iterator[Seque
                 unsolved += 1
         builder.add(values)
     if unsolved:
+        cells = plural(unsolved, "{n} cell", "{n} cells")
         builder.notes.append(
-            f"Formulas without a stored result, read as the formula's text: {many(unsolved, 'cell')}. "
+            f"Formulas without a stored result, read as the formula's text: {cells}. "
             "Open the file in a spreadsheet and save it to store the results."
         )
     return builder.table()
