@@ -38,6 +38,17 @@ CODE = re.compile(
     re.VERBOSE,
 )
 """What occurs in literals that are no text."""
+SENTENCE_WORDS = frozenset("a and by for is of or the".split())
+"""A longer text with one of these is no list of words that are recognized."""
+WORDS = frozenset(
+    "adapter added automatic average bar best bootstrap changed checkpoint checkpoints choices choose chosen "
+    "coach comma compared current dataset detected done empty ended failed few fine-tuned finished kept label "
+    "labeled labels learned log long median middle model negative neutral never no none off on one original "
+    "parameters percent positive predicted prompts read reading recall refused removed replies reply result "
+    "resumed rows run running samples semicolon shown skipped space step steps stopped suggested tab test texts "
+    "tokens train truncated tuned unchanged unknown unsure validation variety weight weights with writing yes".split()
+)
+"""Single words in lower case that the page shows. Such a literal is code more often than text, so they are listed."""
 NOT_TEXT_CALLS = frozenset(
     "debug info exception getLogger compile execute getattr setattr hasattr strftime encode decode TypeVar partition "
     "split startswith endswith removeprefix removesuffix querySelector querySelectorAll matches closest add toggle "
@@ -81,7 +92,7 @@ def _name(node: ast.AST) -> str:
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name.strip("_") or "value"
-        case ast.Call(func=ast.Name(id="len" | "str" | "esc" | "join"), args=[first, *_]):
+        case ast.Call(func=ast.Name(id="len" | "str" | "esc" | "join" | "format_number"), args=[first, *_]):
             return _name(first)
         case ast.Call(func=inner) | ast.Subscript(value=inner) | ast.BinOp(left=inner):
             return _name(inner)
@@ -90,8 +101,8 @@ def _name(node: ast.AST) -> str:
 
 def _template(node: ast.Constant | ast.JoinedStr) -> str:
     """The literal, with the values of an f-string as names in braces."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.Constant):  # also a template of `html`: "{rows:,} rows"
+        return re.sub(r"\{(\w+):[^{}]*\}", r"{\1}", node.value) if isinstance(node.value, str) else ""
     parts: list[str] = []
     seen: Counter[str] = Counter()
     for value in node.values:
@@ -179,12 +190,14 @@ def texts_in(literal: str) -> Iterator[str]:
 def is_text(text: str) -> bool:
     """Whether people would read it, by its form: a sentence, several words, or one capitalized word."""
     bare = re.sub(r"\{[^}]*\}|&\w+;", "", text)
+    if text in WORDS:
+        return True
     if not re.search(r"[A-Za-z]{2}", bare) or CODE.search(text):
         return False
     if " " not in text:
         return bool(re.fullmatch(r"[A-Z][a-z]+(?:-[a-z]+)?[.:…]?|(?:\{\w+\})?[A-Z][a-z]+[.:…]?(?:\{\w+\})?", text))
     words = bare.split()
-    if len(words) > 6 and all(re.fullmatch(r"[a-z_0-9-]+", each) for each in words):
+    if len(words) > 6 and not SENTENCE_WORDS & set(words) and all(re.fullmatch(r"[a-z_0-9-]+", each) for each in words):
         return False  # a list of words that are recognized
     return not all(re.fullmatch(r"[a-z0-9-]*[-_.=#:/][a-z0-9_.=#:/-]*", each) for each in words)
 

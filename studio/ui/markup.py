@@ -12,6 +12,20 @@ Html = Markup
 """Text that is HTML: written by us, or escaped already."""
 
 
+class Verbatim(str):
+    """Content of the user, a name or code. The page shows it as it is, while our own texts are translated.
+
+    Where `html` puts it, it becomes an element, which also keeps the direction of its writing apart. In an attribute
+    and in an f-string it is plain text.
+    """
+
+    __slots__ = ()
+
+    def __html__(self) -> Html:
+        """The element."""
+        return Html('<bdi translate="no">{text}</bdi>').format(text=str(self))
+
+
 def esc(value: Any) -> Html:
     """A value as HTML: text is escaped, lists are joined, None and False are nothing."""
     return escape(_joined(value))

@@ -1,5 +1,6 @@
 """The Data tab, drawn for a visit: how a file was read, several files, long reading, splits, versions, the Hub."""
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -48,7 +49,8 @@ def opened(visit: Visiting, text: str = TABLE) -> Visit:
 
 
 def page(visit: Visiting) -> str:
-    return str(rows.drawn(visit())[0])
+    """The tab, without the marks of content that is not translated."""
+    return re.sub("</?bdi[^>]*>", "", str(rows.drawn(visit())[0]))
 
 
 def wait_for(visit: Visiting, seconds: float = 60) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.schema.errors import StudioError
 from studio.ui.icons import icon
-from studio.ui.markup import Html, attrs, html, join
+from studio.ui.markup import Html, Verbatim, attrs, html, join
 
 STATE_ICONS = {"ok": "ok", "warn": "warn", "error": "error", "idle": "info", "run": "clock", "": "info", "acc": "info"}
 
@@ -147,15 +147,15 @@ def track(share: float, kind: str = "", label: str = "") -> Html:
     )
 
 
-def meter(label: Any, value: Any, whole: Any, share: float, kind: str = "") -> Html:
+def meter(title: Any, value: Any, whole: Any, share: float, kind: str = "") -> Html:
     """A labeled amount over a bar: `Memory  3.9 of 24 GB`."""
     return html(
-        '<div class="meter"><span class="row"><span class="grow">{label}</span><span><b>{value}</b> '
+        '<div class="meter"><span class="row"><span class="grow">{title}</span><span><b>{value}</b> '
         '<span class="muted">{whole}</span></span></span>{track}</div>',
-        label=label,
+        title=title,
         value=value,
         whole=whole,
-        track=track(share, kind, f"{label}: {value} {whole}"),
+        track=track(share, kind, f"{title}: {value} {whole}"),
     )
 
 
@@ -199,8 +199,8 @@ def _card(name: str, act: str, card: Card, chosen: str) -> Html:
     if card.example_in:
         example = html(
             '<span class="eg"><span>In</span><span>{i}</span><span>Out</span><span class="out">{o}</span></span>',
-            i=card.example_in,
-            o=card.example_out,
+            i=Verbatim(card.example_in),
+            o=Verbatim(card.example_out),
         )
     return html(
         '<label class="card {off}"><input type="radio"{attrs}><span class="grow">{title}'
@@ -273,7 +273,7 @@ class Field:
             bad="bad" if self.error else "",
             name=self.name,
             label=self.label,
-            library=self.library and html('<small class="mono right">{l}</small>', l=self.library),
+            library=self.library and html('<small class="mono right" translate="no">{l}</small>', l=self.library),
             control=control,
             error=wrong_words(self.name, self.error),
             help=self.help and html('<p class="help" id="h-{name}">{h}</p>', name=self.name, h=self.help),
@@ -315,7 +315,10 @@ def textarea(name: str, value: Any, act: str, **attributes: Any) -> Html:
 def select_input(
     name: str, choices: Sequence[tuple[str, Any]], chosen: str, act: str, off: Collection[str] = (), **attributes: Any
 ) -> Html:
-    """A drop-down of (value, label). Those in `off` are disabled. With `class_="s"` it is small."""
+    """A drop-down of (value, label), a label as `Verbatim` if it is the user's. Those in `off` are disabled.
+
+    With `class_="s"` it is small.
+    """
     return html(
         '<span class="select {c}"><select{attrs}>{options}</select>{icon}</span>',
         c=attributes.pop("class_", ""),
@@ -323,8 +326,13 @@ def select_input(
         options=[
             html(
                 "<option{attrs}>{words}</option>",
-                attrs=attrs(value=value, selected=value == chosen, disabled=value in off and value != chosen),
-                words=words,
+                attrs=attrs(
+                    value=value,
+                    selected=value == chosen,
+                    disabled=value in off and value != chosen,
+                    translate="no" if isinstance(words, Verbatim) else None,
+                ),
+                words=str(words),
             )
             for value, words in choices
         ],

@@ -61,7 +61,8 @@ def _line(line: BatchRow) -> Html:
 
 def _tokens(line: BatchRow) -> Html:
     return html(
-        '<div class="turn"><div><b>{name}</b></div><div class="toks">{made}{more}{pads}</div></div>',
+        '<div class="turn"><div><b>{name}</b></div><div class="toks"><span translate="no">{made}</span>{more}{pads}'
+        "</div></div>",
         name=_name(line),
         made=[
             html(

@@ -10,7 +10,7 @@ from studio.schema.views import HubDataset, HubSplit
 from studio.ui.components.basic import Field, button, fold, note, track
 from studio.ui.components.layout import poll
 from studio.ui.jobs import Job
-from studio.ui.markup import Html, html, join
+from studio.ui.markup import Html, Verbatim, html, join
 
 DELIMITERS = ((",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar"), (" ", "space"))
 PIECE_WORDS = {
@@ -41,16 +41,16 @@ def reading_fold(record: DatasetRecord) -> Html:
     )
 
 
-def summary(record: DatasetRecord) -> str:
+def summary(record: DatasetRecord) -> Html:
     """`CSV, comma, utf-8, column names in the first line`."""
     detected = record.found
-    words = [record.format.upper() if record.format not in ("files", "hub") else ""]
-    words += [dict(DELIMITERS).get(detected.delimiter, detected.delimiter), detected.encoding]
+    words: list[str] = [record.format.upper() if record.format not in ("files", "hub") else ""]
+    words += [dict(DELIMITERS).get(detected.delimiter, detected.delimiter), Verbatim(detected.encoding)]
     if detected.header is not None:
         words.append("column names in the first line" if detected.header else "no column names in the first line")
-    words.append(f"sheet {detected.sheet}" if detected.sheet else "")
+    words.append(html("sheet {name}", name=Verbatim(detected.sheet)) if detected.sheet else "")
     words.append(f"each row is {PIECE_WORDS[detected.pieces]}" if detected.pieces else "")
-    return ", ".join(word for word in words if word)
+    return join([word for word in words if word], ", ")
 
 
 def _choice(record: DatasetRecord, name: str, label: str, choices: Sequence[tuple[str, str]], detected: str) -> Html:
@@ -60,7 +60,7 @@ def _choice(record: DatasetRecord, name: str, label: str, choices: Sequence[tupl
     words = dict(choices).get(detected, detected)
     offered = [(AS_FOUND, f"Detected: {words}" if words else "Detected"), *choices]
     if chosen and chosen not in dict(offered):
-        offered.append((chosen, chosen))
+        offered.append((chosen, Verbatim(chosen)))
     return Field(name, label).select(offered, chosen or AS_FOUND, "reread")
 
 
@@ -91,7 +91,7 @@ def _encoding(record: DatasetRecord) -> Html | None:
 def _sheet(record: DatasetRecord) -> Html | None:
     if len(record.sheets) < 2:
         return None
-    return _choice(record, "sheet", "Sheet", [(sheet, sheet) for sheet in record.sheets], record.found.sheet)
+    return _choice(record, "sheet", "Sheet", [(sheet, Verbatim(sheet)) for sheet in record.sheets], record.found.sheet)
 
 
 def _pieces(record: DatasetRecord) -> Html | None:
@@ -115,13 +115,17 @@ def which_sheet(record: DatasetRecord) -> Html:
     """The choice of a sheet, while none of several was chosen."""
     if len(record.sheets) < 2 or record.asked.sheet:
         return Html("")
-    count, first = len(record.sheets), record.found.sheet
-    words = html("This workbook has {n} sheets with rows. The sheet <b>{sheet}</b> is shown.", n=count, sheet=first)
+    count, sheet = len(record.sheets), record.found.sheet
+    words = html(
+        "<span>{count}</span> <span>{shown}</span>",
+        count=f"This workbook has {count} sheets with rows.",
+        shown=f"The sheet {sheet} is shown.",
+    )
     if record.format in ("zip", "files"):
         words = html("Some workbooks have several sheets with rows. The first sheet of each is shown.")
     buttons = [
-        button(sheet, "reread", "s", name="sheet", value=sheet, aria_label=f"Read the sheet {sheet}")
-        for sheet in record.sheets
+        button(Verbatim(name), "reread", "s", name="sheet", value=name, aria_label=f"Read the sheet {name}")
+        for name in record.sheets
     ]
     question = '<p>{words} Which one do you want?</p><div class="row wrap">{buttons}</div>'
     return note("acc", html(question, words=words, buttons=buttons))
@@ -161,14 +165,14 @@ def hub_form(chosen_so_far: Mapping[str, str], dataset: HubDataset | None) -> Ht
         _row_limit("The studio downloads only the rows that it needs.", chosen_so_far.get("limit", ""), "hub-choose"),
     ]
     if len(configs) > 1:
-        names = [(each, each) for each in configs]
+        names = [(each, Verbatim(each)) for each in configs]
         chosen.insert(0, Field("hub_config", "Config").select(names, config, "hub-choose"))
     licence = f"license {dataset.licence}" if dataset.licence else "license not stated"
     return html(
         '<div class="stack mid">{form}<p class="muted">{facts}</p><div class="cols c3">{chosen}</div>'
         '<div class="row">{use}</div></div>',
         form=form,
-        facts=join([dataset.name, licence, f"{len(configs)} config{'s' if len(configs) > 1 else ''}"], " · "),
+        facts=join([Verbatim(dataset.name), licence, f"{len(configs)} config{'s' if len(configs) > 1 else ''}"], " · "),
         chosen=chosen,
         use=button("Download these rows", "hub-fetch"),
     )

@@ -6,7 +6,7 @@ from studio.schema.labeling import Labeling
 from studio.schema.numbers import share
 from studio.ui.components.basic import button, select_input, tag, textarea, track
 from studio.ui.components.layout import panel
-from studio.ui.markup import Html, attrs, html
+from studio.ui.markup import Html, Verbatim, attrs, html
 
 KEYS = 9
 WORDS = {"first": "the first", "second": "the second", "both": "equally good", "skip": "skipped", "unsure": "unsure"}
@@ -29,7 +29,7 @@ def card(now: Labeling) -> Html:
         order=_order(now),
         focus=attrs(data_autofocus=now.work != "reply"),
         short="" if now.work == "label" else "short",
-        text=now.text or html('<span class="muted">This row is empty.</span>'),
+        text=Verbatim(now.text) or html('<span class="muted">This row is empty.</span>'),
         give=_GIVE[now.work](now),
         keys=_keys(now),
         aside=[
@@ -87,7 +87,7 @@ def _labels(now: Labeling) -> Html:
         body = html(
             '{key}<b>{name}</b>{tag}<span class="right num muted">{n}</span>{track}',
             key=html('<span class="kbd">{n}</span>', n=number) if key else Html("<span></span>"),
-            name=name,
+            name=Verbatim(name),
             tag=chances and (tag("suggested", "acc") if suggested else Html("<span></span>")),
             n=share(chance) if chances else f"{now.counts.get(name, 0):,}",
             track=chances and track(chance, "" if suggested else "grey"),
@@ -116,7 +116,7 @@ def _replies(now: Labeling) -> Html:
         '<div class="pair" role="group" aria-label="Which reply is better?">{sides}</div><div class="labels">{same}'
         "</div>",
         sides=[
-            _put(now, value, key, html(side, key=key, where=where, text=text or empty))
+            _put(now, value, key, html(side, key=key, where=where, text=Verbatim(text) or empty))
             for key, where, value, text in ((1, "left", left, now.replies.left), (2, "right", right, now.replies.right))
         ],
         same=_put(now, "both", 3, Html('<span class="kbd">3</span><b>Neither is better</b>')),
@@ -145,6 +145,11 @@ def _keys(now: Labeling) -> Html:
     )
 
 
+def value_of(now: Labeling, value: str) -> str:
+    """What a row got, as the page shows it: a label or a reply of the user, or our word for a choice."""
+    return Verbatim(value) if now.work == "label" or value not in WORDS else WORDS[value]
+
+
 def recent(now: Labeling) -> Html:
     """Return the last three rows. Each can be opened again."""
     if not now.recent:
@@ -153,9 +158,9 @@ def recent(now: Labeling) -> Html:
         html(
             '<li><button type="button" class="btn quiet s grow cut"{attrs}>{text}</button>{was}{tag}</li>',
             attrs=attrs(data_act="open-row", data_row=each.row, title="Open this row again"),
-            text=each.text or "(empty)",
-            was=each.was and html('<small class="hide-s nowrap">suggested: {w}</small>', w=each.was),
-            tag=tag(WORDS.get(each.value, each.value) if now.work != "label" else each.value),
+            text=Verbatim(each.text) or "(empty)",
+            was=each.was and html('<small class="hide-s nowrap">suggested: {name}</small>', name=Verbatim(each.was)),
+            tag=tag(value_of(now, each.value)),
         )
         for each in now.recent[:3]
     ]

@@ -4,9 +4,9 @@ from studio.schema.labeling import Labeling, LabelList, LabelRow
 from studio.schema.numbers import rows as rows_words
 from studio.schema.numbers import share
 from studio.ui.components.basic import button, select_input, tag, text_input
-from studio.ui.components.label_card import WORDS
+from studio.ui.components.label_card import value_of
 from studio.ui.components.layout import scroll_table
-from studio.ui.markup import Html, attrs, html
+from studio.ui.markup import Html, Verbatim, attrs, html
 
 PAGE = 25
 SHOWS = (
@@ -58,7 +58,7 @@ def _bar(now: Labeling, page: LabelList) -> Html:
 def _many(now: Labeling) -> Html:
     if now.work != "label":
         return Html("")
-    options = [("", "Label for the selected rows"), *((name, name) for name in now.labels)]
+    options = [("", "Label for the selected rows"), *((name, Verbatim(name)) for name in now.labels)]
     take = html(
         '<button type="button" class="btn s" data-act="take-suggestions" data-with-ticks disabled>Accept suggestions'
         "</button>"
@@ -73,8 +73,8 @@ def _many(now: Labeling) -> Html:
 
 
 def _row(now: Labeling, each: LabelRow) -> Html:
-    others = [html(' <small class="nowrap">{n}: {v}</small>', n=name, v=value) for name, value in each.by if name]
-    value = (each.value if now.work == "label" else WORDS.get(each.value, each.value)) if each.value else ""
+    by = [(name, value_of(now, value)) for name, value in each.by if name]
+    others = [html(' <small class="nowrap">{name}: {value}</small>', name=Verbatim(name), value=v) for name, v in by]
     return html(
         '<tr{key}><td class="pick"><input type="checkbox" data-tick name="tick" value="{row}" aria-label="Select row '
         '{row}"></td><td class="idx num">{open}</td><td class="t">{text}</td><td class="w">{value}{mark}{guess}{by}'
@@ -86,11 +86,11 @@ def _row(now: Labeling, each: LabelRow) -> Html:
             n=each.row,
             a=attrs(data_act="open-row", data_row=each.row, aria_label=f"Open row {each.row}"),
         ),
-        text=each.text or html('<span class="muted">(empty)</span>'),
-        value=tag(value[:80]) if value else "",
+        text=Verbatim(each.text) or html('<span class="muted">(empty)</span>'),
+        value=tag(value_of(now, each.value[:80])) if each.value else "",
         mark=tag(each.mark, "warn") if each.mark else "",
         guess=each.suggestion
-        and html('<span class="muted">{l} {s}</span>', l=each.suggestion.best, s=share(each.suggestion.sure)),
+        and html('<span class="muted">{l} {s}</span>', l=Verbatim(each.suggestion.best), s=share(each.suggestion.sure)),
         by=others if len(each.by) > 1 else "",
     )
 

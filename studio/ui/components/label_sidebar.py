@@ -2,10 +2,9 @@
 
 from studio.schema.labeling import Agreement, Labeling, Trust
 from studio.schema.numbers import duration, share
-from studio.schema.numbers import rows as rows_words
 from studio.ui.components.basic import Field, button, fold, note, select_input, text_input, track
 from studio.ui.components.layout import look_again, stack
-from studio.ui.markup import Html, attrs, html
+from studio.ui.markup import Html, Verbatim, attrs, html
 
 FEW = 30
 """A label with fewer rows gets a hint."""
@@ -22,7 +21,7 @@ def so_far(now: Labeling) -> Html:
     rows = [
         html(
             '<li class="lc"><span class="row"><span class="grow">{name}</span><b>{n:,}</b></span>{track}{few}</li>',
-            name=name,
+            name=Verbatim(name),
             n=count,
             track=track(count / most, "grey"),
             few=html('<small class="wt">Few rows: {few} or more are better</small>', few=FEW) if count < FEW else "",
@@ -43,7 +42,7 @@ def so_far(now: Labeling) -> Html:
 
 def _change(now: Labeling, number: int, name: str) -> Html:
     """Return the forms to rename, merge and remove a label."""
-    others = [("", "Merge into …"), *((each, f"Merge into {each}") for each in now.labels if each != name)]
+    others = [("", "Merge into …"), *((label, f"Merge into {label}") for label in now.labels if label != name)]
     into, words = f"merge-{number}", f"Merge {name} into another label"
     remove = button("Remove", "remove-label", "s", label=name, aria_label=f"Remove {name}")
     return html(
@@ -59,13 +58,14 @@ def _change(now: Labeling, number: int, name: str) -> Html:
 
 def merging(now: Labeling, label: str, into: str) -> Html:
     """Return the question before two labels are merged."""
-    rows = now.counts.get(label, 0)
+    rows, name = now.counts.get(label, 0), into
     question = html(
-        "<p><b>Merge {a} into {b}?</b> {n} then {have} the label {b}. The label {a} is removed.</p>",
-        a=label,
-        b=into,
-        n=rows_words(rows),
-        have="has" if rows == 1 else "have",
+        "<p><b>{question}</b> {result} {removed}</p>",
+        question=f"Merge {label} into {name}?",
+        result=f"{rows:,} row then has the label {name}."
+        if rows == 1
+        else f"{rows:,} rows then have the label {name}.",
+        removed=f"The label {label} is removed.",
     )
     buttons = html(
         "{no}{yes}",
@@ -150,7 +150,11 @@ def who(now: Labeling) -> Html:
     )
     others = [each for each in now.labellers if each.name != now.labeller]
     people = [
-        html('<li class="row"><span class="grow">{n}</span><b>{r:,}</b></li>', n=each.name or ALONE, r=each.rows)
+        html(
+            '<li class="row"><span class="grow">{n}</span><b>{r:,}</b></li>',
+            n=Verbatim(each.name) or ALONE,
+            r=each.rows,
+        )
         for each in now.labellers
     ]
     second = others and now.order != "second" and now.row is not None and "second" in dict(now.orders)
@@ -167,10 +171,11 @@ def who(now: Labeling) -> Html:
 def agreement(pair: Agreement) -> Html:
     """Return the agreement of two people."""
     show = html('<div class="row">{b}</div>', b=button("Show disagreements", "label-show", "s", show="differ"))
+    name, *others = [each for each in (pair.first, pair.second) if each]
+    people = f"{name} and {person}:" if (person := "".join(others)) else f"{name} and a person without a name:"
     return html(
-        '<div class="stack tight"><p><b>{a} and {b}:</b> {words}</p>{show}</div>',
-        a=pair.first or ALONE,
-        b=pair.second or ALONE,
+        '<div class="stack tight"><p><b>{people}</b> {words}</p>{show}</div>',
+        people=people,
         words=pair.sentence,
         show=show if pair.differ else "",
     )
@@ -183,7 +188,7 @@ def columns(now: Labeling, names: tuple[str, ...]) -> Html:
     fields = []
     for what, title, column in now.choosable[:1] if now.work == "label" else now.choosable:
         new = [("", f"A new column {what}")] if what in ("label", "reply") else []
-        options = [*new, *((each, each) for each in names)]
+        options = [*new, *((each, Verbatim(each)) for each in names)]
         field = Field(f"column-{what}", title)
         if what == "text":
             field = Field("text-column", title, "The text that a label is put on.")

@@ -33,9 +33,9 @@ def stack(title: Any, key: str, body: Any, gaps: str = "tight") -> Html:
 def scroll_table(label: str, heads: Any, rows: Any, classes: str = "") -> Html:
     """A table that scrolls sideways. `heads`: the cells of its head."""
     return html(
-        '<div class="scroll-x" role="region" tabindex="0" aria-label="{label}, scrolls sideways"><table '
+        '<div class="scroll-x" role="region" tabindex="0" aria-label="{title}, scrolls sideways"><table '
         'class="{classes}"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>',
-        label=label,
+        title=label,
         heads=heads,
         rows=rows,
         classes=classes,

@@ -6,7 +6,7 @@ from studio.schema.models import ModelInfo
 from studio.schema.numbers import count, memory_of, size, size_of
 from studio.schema.views import DownloadState, ModelView
 from studio.ui.components.basic import Field, button, check_input, facts, note, state, track
-from studio.ui.markup import Html, attrs, html
+from studio.ui.markup import Html, Verbatim, attrs, html, join
 
 FITS = {"fits": ("ok", "Fits", ""), "tight": ("warn", "Tight", "warn"), "too-large": ("error", "Too large", "none")}
 
@@ -58,21 +58,23 @@ def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
         row=attrs(data_key=key),
         attrs=attrs(name="model", value=info.name, id=key, data_act="model", checked=info.name == chosen, disabled=off),
         for_=attrs(for_=key),
-        title=info.title,
-        sentence=view.unavailable_reason or view.sentence or (_of_hub(info) if info.source == "hub" else info.name),
+        title=Verbatim(info.title),
+        sentence=view.unavailable_reason
+        or view.sentence
+        or (_of_hub(info) if info.source == "hub" else Verbatim(info.name)),
         here=_here(view, download),
         memory=_memory(view),
     )
 
 
-def _of_hub(info: ModelInfo) -> str:
+def _of_hub(info: ModelInfo) -> Html:
     """Facts about a search result: owner, license and downloads."""
     taken = f"{info.downloads:,} downloads a month" if info.downloads else ""
-    return " · ".join(each for each in (info.hub_id, licence_words(info.licence), taken) if each)
+    return join([each for each in (Verbatim(info.hub_id), licence_words(info.licence), taken) if each], " · ")
 
 
 def _here(view: ModelView, download: DownloadState | None) -> Html:
-    info = view.info
+    info, name = view.info, view.info.title
     if download and download.status == "running":
         whole = max(download.total_bytes, 1)
         done, total = size_of(download.done_bytes, whole)
@@ -81,9 +83,7 @@ def _here(view: ModelView, download: DownloadState | None) -> Html:
             "downloaded</span></span></span>{cancel}</span>{track}",
             done=done,
             total=total,
-            cancel=button(
-                "", "cancel", "quiet x", "x", name=info.name, aria_label=f"Cancel the download of {info.title}"
-            ),
+            cancel=button("", "cancel", "quiet x", "x", name=info.name, aria_label=f"Cancel the download of {name}"),
             track=track(download.done_bytes / whole, label=f"{done} of {total} downloaded"),
         )
     words = size(info.bytes) if info.bytes else "size unknown"
@@ -131,8 +131,8 @@ def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
         ("Parameters", info.parameters and count(info.parameters)),
         ("Gated", "Yes" if info.gated else "No"),
         ("Downloads on the Hub", info.downloads and f"{info.downloads:,} a month"),
-        ("Architecture", info.architecture),
-        ("Revision", info.revision and html('<span class="mono">{r}</span>', r=info.revision[:7])),
+        ("Architecture", Verbatim(info.architecture)),
+        ("Revision", info.revision and html('<span class="mono">{r}</span>', r=Verbatim(info.revision[:7]))),
     ]
     context = html(
         '<p class="small">The model reads up to {n:,} tokens. Training truncates rows at the maximum length: 512 '
@@ -141,8 +141,8 @@ def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
     )
     return html(
         '<div><h2 id="about">{title}</h2><small>{name}</small></div>{facts}{more}{context}',
-        title=info.title,
-        name=info.hub_id or info.name,
+        title=Verbatim(info.title),
+        name=Verbatim(info.hub_id or info.name),
         facts=facts([pair for pair in pairs if pair[1]]),
         more=_words(view),
         context=context if info.context else "",
@@ -193,7 +193,7 @@ def token_form(name: str, has_token: bool) -> Html:
     steps = html(
         "<p><b>You must accept the terms of this model first.</b> Open its page on the Hub ({name}), log in and "
         "accept. Then make a token under Settings, Access Tokens, and paste it here.</p>",
-        name=name,
+        name=Verbatim(name),
     )
     field = Field("token", "Hub token", "Saved in a file that only you can read. Sent only to the Hub.")
     return html(

@@ -31,7 +31,7 @@ def live(name: str, markup: str) -> gr.HTML:
     return gr.HTML(
         value="",
         html_template=markup,
-        js_on_load=f"window.studio.{name}(element)",
+        js_on_load=f"window.studio.begin('{name}', element)",
         head=static.head(),
         apply_default_css=False,
         elem_id=f"{name}-view",

@@ -59,7 +59,7 @@ def _head(column: Column, known: Sequence[RoleView]) -> Html:
     role = column.role or IGNORE
     return html(
         "<th><span{title}>{column}</span>{select}</th>",
-        title=attrs(class_="cut", title=column.name),
+        title=attrs(class_="cut", title=column.name, translate="no"),
         column=column.name,
         select=bool(known)
         and select_input(name, choices, role, "map", class_="s", aria_label=words, data_column=column.name),
@@ -76,8 +76,8 @@ def _row(number: int, row: Mapping[str, str], columns: Sequence[Column], marks: 
         cells=[
             html(
                 "<td{attrs}>{tags}{text}</td>",
-                attrs=attrs(class_=None if column.role else "muted", title=text or None),
-                tags=tags if column.loud else "",
+                attrs=attrs(class_=None if column.role else "muted", title=text or None, translate="no"),
+                tags=html('<span translate="yes">{t}</span>', t=tags) if column.loud and tags else "",
                 text=text,
             )
             for column, text in cells

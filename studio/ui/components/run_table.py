@@ -12,7 +12,7 @@ from studio.training.planning.setting_scope import applies
 from studio.ui.components.basic import button, check_input, heading, state, tag
 from studio.ui.components.layout import look_again, scroll_table
 from studio.ui.components.sparkline import spark
-from studio.ui.markup import Html, html, join
+from studio.ui.markup import Html, Verbatim, html, join
 
 STATES = {
     "queued": ("idle", "Waiting"),
@@ -59,7 +59,7 @@ class Line:
 def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str = "", on: str = "") -> Html:
     """The table. The page polls it while a run is active. `on`: name of the dataset that all runs were trained on."""
     usual = usual_settings([each.config for each in lines])
-    counted = f"{runs(len(lines))} on {on}" if on else runs(len(lines))
+    counted = f"{runs(len(lines))} on {name}" if (name := on) else runs(len(lines))
     heads = html(
         '<th><span class="sr">Selected</span></th><th>Run</th><th>State</th><th>Curve</th><th class="num">Best loss'
         '</th><th class="num">Score</th><th>Method and settings</th><th class="num">Time</th><th><span class="sr">'
@@ -78,7 +78,7 @@ def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str 
 
 def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -> Html:
     record, best = each.record, min(each.checks, key=lambda check: check[1], default=None)
-    name = html("<b>{n}</b>", n=record.name)
+    name = html("<b>{n}</b>", n=Verbatim(record.name))
     if renaming:
         name = html(
             '<input class="input" aria-label="New name" maxlength="120" data-act="rename" data-run="{run}" name="name" '
@@ -89,7 +89,7 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
     loss = Html('<span class="muted">not yet</span>')
     if best:
         loss = html('{l:.2f}<small class="d">step {s}</small>', l=best[1], s=best[0])
-    chosen = html('<span class="sr">Select {n}</span>', n=record.name)
+    chosen = html('<span class="sr">{words}</span>', words=f"Select {record.name}")
     return html(
         '<tr data-key="{key}" class="{sel}"><td>{tick}</td><td>{name}<small class="d">{about}</small></td><td>{state}'
         '</td><td>{curve}</td><td class="num">{loss}</td><td class="num">{scores}</td><td class="settings-cell">'
@@ -120,9 +120,9 @@ def _about(each: Line) -> Html:
     return html(
         "{when}{data}{tags}{note}",
         when=ago(record.created),
-        data=f" · {each.dataset}" if each.dataset else "",
-        tags=[html(" {t}", t=tag(name)) for name in record.tags],
-        note=first and html("<br>{n}", n=first if len(first) <= 80 else f"{first[:79]}…"),
+        data=each.dataset and html(" · <span>{dataset}</span>", dataset=each.dataset),
+        tags=[html(" {t}", t=tag(Verbatim(name))) for name in record.tags],
+        note=first and html("<br>{n}", n=Verbatim(first if len(first) <= 80 else f"{first[:79]}…")),
     )
 
 
@@ -135,16 +135,19 @@ def _state(each: Line) -> Html:
     if not each.waits:
         return mark
     moves = [
-        button(_hidden(word, each.record), "move", "s quiet", way, off, run=each.record.id, way=way)
-        for way, word, off in (("up", "Move up:", each.ends[0]), ("down", "Move down:", each.ends[1]))
+        button(_hidden(words), "move", "s quiet", way, off, run=each.record.id, way=way)
+        for way, words, off in (
+            ("up", f"Move up: {each.record.name}", each.ends[0]),
+            ("down", f"Move down: {each.record.name}", each.ends[1]),
+        )
     ]
     words = each.waits.removeprefix("Waiting: ")
     return html('{mark}<small class="d">{w}</small><span class="row moves">{m}</span>', mark=mark, w=words, m=moves)
 
 
-def _hidden(word: str, record: RunRecord) -> Html:
+def _hidden(words: str) -> Html:
     """What a button with an icon does, for screen readers."""
-    return html('<span class="sr">{w} {n}</span>', w=word, n=record.name)
+    return html('<span class="sr">{w}</span>', w=words)
 
 
 def _scores(record: RunRecord) -> Html:
@@ -166,12 +169,12 @@ def _acts(each: Line) -> Html:
     made = [button("Open", "open", "s", run=record.id, aria_label=f"Open {record.name}")]
     if record.status in GOES_ON:
         made.append(button("Resume", "resume", "s quiet", run=record.id, aria_label=f"Resume {record.name}"))
-    made.append(button(_hidden("Details of", record), "more", "s quiet", "more", run=record.id))
-    made.append(button(_hidden("Rename", record), "renaming", "s quiet", "pencil", run=record.id))
+    made.append(button(_hidden(f"Details of {record.name}"), "more", "s quiet", "more", run=record.id))
+    made.append(button(_hidden(f"Rename {record.name}"), "renaming", "s quiet", "pencil", run=record.id))
     if record.status not in ACTIVE:
         lost = "log, checkpoints and fine-tuned model" if record.has_result else "log and checkpoints"
         question = f"Delete {record.name}: its curve, {lost}, {size(each.bytes)}?"
-        delete = _hidden("Delete", record)
+        delete = _hidden(f"Delete {record.name}")
         made.append(button(delete, "delete", "s quiet danger", "bin", run=record.id, confirm=question))
     return html('<span class="row end">{made}</span>', made=made)
 
@@ -190,7 +193,7 @@ def _settings(config: TrainingConfig, usual: dict[str, object]) -> Html:
     differ = [name for name in settings_of() if str(getattr(config, name)) != usual[name]][:4]
     others = [name for name in SHOWN if name not in differ and applies(name, config.method)]
     names = [*differ, *others][: max(2, len(differ))]
-    model = _bold(config.model.rsplit("/", 1)[-1], config.model != usual["model"])
+    model = _bold(Verbatim(config.model.rsplit("/", 1)[-1]), config.model != usual["model"])
     return join([model, *(_bold(_words(config, name), name in differ) for name in names)], ", ")
 
 

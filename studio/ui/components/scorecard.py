@@ -5,7 +5,7 @@ from collections.abc import Callable
 from studio.schema.report import JudgedRow, Metric, Report
 from studio.ui.components.basic import tag
 from studio.ui.components.layout import panel, scroll_table
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 
 SENTENCES = {
     "test": "held-out test rows, not used in training or to choose the checkpoint",
@@ -22,7 +22,7 @@ def scorecard(report: Report, name: str) -> Html:
     legend = html(
         '<div class="legend right small"><span><i class="sq b"></i>base model</span><span><i class="sq"></i>fine-tuned '
         "model · {name}</span><span>95% confidence interval</span></div>",
-        name=name,
+        name=Verbatim(name),
     )
     heads = Html(
         '<th>Metric</th><th class="num">Base model</th><th class="num">Fine-tuned model</th><th class="hide-s"><span '
@@ -109,7 +109,7 @@ def matrix(confusion: dict[str, dict[str, int]]) -> Html:
     labels = list(confusion)
     if len(labels) > 12:
         return _mixups(confusion)
-    columns = [html('<th scope="col">{l}</th>', l=label) for label in labels]
+    columns = [html('<th scope="col">{l}</th>', l=Verbatim(label)) for label in labels]
     heads = html("<th><small>true label</small></th>{c}", c=columns)
     rows = [_matrix_row(label, confusion[label], labels) for label in labels]
     return html(
@@ -133,7 +133,10 @@ def _matrix_row(label: str, row: dict[str, int], labels: list[str]) -> Html:
         )
 
     return html(
-        '<tr><th scope="row">{l} <small>{n}</small></th>{c}</tr>', l=label, n=whole, c=[cell(other) for other in labels]
+        '<tr><th scope="row">{l} <small>{n}</small></th>{c}</tr>',
+        l=Verbatim(label),
+        n=whole,
+        c=[cell(other) for other in labels],
     )
 
 
@@ -141,8 +144,10 @@ def _mixups(confusion: dict[str, dict[str, int]]) -> Html:
     """The most frequent confusions, for many labels."""
     taken = ((n, label, other) for label, row in confusion.items() for other, n in row.items())
     pairs = sorted((each for each in taken if each[0] and each[1] != each[2]), reverse=True)[:8]
-    one = "<li><span class=grow>{a} predicted as {b}</span><b>{n}</b></li>"
-    rows = [html(one, a=a, b=b, n=n) for n, a, b in pairs] or Html('<li class="muted">No label was mixed up.</li>')
+    one = "<li><span class=grow>{words}</span><b>{n}</b></li>"
+    rows = [html(one, words=f"{name} predicted as {label}", n=n) for n, name, label in pairs] or Html(
+        '<li class="muted">No label was mixed up.</li>'
+    )
     return panel("Mixed-up labels", "mixes", html('<ul class="list">{rows}</ul>', rows=rows))
 
 
@@ -152,7 +157,7 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
         html(
             '<tr><th scope="row">{l}</th><td class="num">{p:.0f}%</td><td class="num">{r:.0f}%</td>'
             '<td class="num">{f:.0f}%</td><td class="num">{n:.0f}</td></tr>',
-            l=label,
+            l=Verbatim(label),
             p=100 * each["precision"],
             r=100 * each["recall"],
             f=100 * each["f1"],
@@ -171,16 +176,16 @@ def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
     """Rows with the expected value and the replies of both models."""
     if not rows:
         return html('<p class="muted body">No rows to show.</p>')
-    words = tag if labels else (lambda text, kind="": html('<span class="cell-text">{t}</span>', t=text))
+    words = tag if labels else (lambda text, kind="": html('<span class="cell-text" translate="no">{t}</span>', t=text))
     made = [
         html(
-            '<tr><td class=num>{n}</td><td><span class="cell-text">{text}</span></td><td>{e}</td><td>{b}</td><td>{t}'
-            "</td></tr>",
+            '<tr><td class=num>{n}</td><td><span class="cell-text" translate="no">{text}</span></td><td>{e}</td>'
+            "<td>{b}</td><td>{t}</td></tr>",
             n=row.row,
             text=row.text,
-            e=words(row.expected),
-            b=words(row.base),
-            t=words(row.tuned, "error" if labels and row.tuned != row.expected else "acc"),
+            e=words(Verbatim(row.expected)),
+            b=words(Verbatim(row.base)),
+            t=words(Verbatim(row.tuned), "error" if labels and row.tuned != row.expected else "acc"),
         )
         for row in rows
     ]

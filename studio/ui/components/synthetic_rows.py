@@ -4,7 +4,7 @@ from studio.schema.augmentation import MadeRow, Proposals
 from studio.schema.numbers import rows as rows_words
 from studio.ui.components.basic import button, tag
 from studio.ui.components.layout import page_buttons, panel
-from studio.ui.markup import Html, attrs, html
+from studio.ui.markup import Html, Verbatim, attrs, html
 
 PAGE = 20
 
@@ -43,8 +43,8 @@ def _proposal(row: MadeRow) -> Html:
         key=attrs(data_key=f"m{row.number}"),
         verdict=row.verdict,
         source=row.source,
-        before=row.before,
-        after=row.after,
+        before=Verbatim(row.before),
+        after=Verbatim(row.after),
         tag=words[row.verdict],
         buttons=[
             button(word, act, kind, number=row.number, aria_label=f"{word} synthetic row {row.number}", disabled=off)

@@ -56,15 +56,15 @@ def tokens_panel(preview: Preview, limit: int, special: bool) -> Html:
     if preview.worse:
         answer = _turn("Worse reply", preview.worse)
     elif label:
-        token = html('<span class="tok l">{label}</span>', label=label)
+        token = html('<span class="tok l" translate="no">{label}</span>', label=label)
         answer = _named("Label", tag("learned", "acc"), token)
     return html(
         '<section class="panel flush" tabindex="0" data-arrows{label}><div class="bar"><div class="legend"><span><i '
         'class="sq b"></i>Read <b>{read:,}</b></span><span><i class="sq"></i>Learned <b>{learned}</b></span><span '
         'class="muted">{whole}</span></div><span class="right">{check}</span></div><div class="{plain}">{turns}{cut}'
-        '{answer}</div>{more}<div class="bar foot under" data-under><small>Pointed at</small><span class="tok">'
-        '</span><span class="mono muted"></span><span class="muted"></span><span class="right small">↵ is a line break'
-        "</span></div></section>",
+        '{answer}</div>{more}<div class="bar foot under" data-under><small>Pointed at</small><span class="tok" '
+        'translate="no"></span><span class="mono muted"></span><span class="muted"></span><span class="right small">'
+        "↵ is a line break</span></div></section>",
         label=attrs(aria_label=f"Row {preview.row} as tokens; left and right arrow keys go to other rows"),
         read=number - learned,
         learned="the label" if label else f"{learned:,}",
@@ -98,7 +98,7 @@ def _token(token: TokenView) -> Html:
     text = token.text.replace("\n", "↵").replace("\t", "⇥") or "␣"
     marks = {"l": token.learned, "sp": special or not token.text.strip(), "mark": special}
     classes = " ".join(["tok", *(name for name, on in marks.items() if on)])
-    return html("<span{attrs}>{text}</span>", attrs=attrs(class_=classes, data_id=token.id), text=text)
+    return html("<span{attrs}>{text}</span>", attrs=attrs(class_=classes, data_id=token.id, translate="no"), text=text)
 
 
 def _cut_off(preview: Preview) -> Html:

@@ -16,7 +16,7 @@ window.studio = window.studio || {};
     copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
   };
 
-  const TEXTS = ["title", "aria-label", "aria-description", "placeholder", "data-confirm"];
+  const TEXTS = ["title", "aria-label", "aria-description", "placeholder", "data-confirm", "data-ask"];
 
   /** An element: h("p.small", {title: "x"}, "text", child, [more]). Text becomes text, whatever is in it, in the language
       of the page; with {translate: "no"} it stays as it is. */
@@ -29,7 +29,7 @@ window.studio = window.studio || {};
     return fill(document.createElementNS(SVG, tag), classes, attributes, children);
   }
   function fill(node, classes, attributes, children) {
-    const words = attributes?.translate === "no" ? String : (text) => window.studio.translate(String(text));
+    const words = attributes?.translate === "no" || node.translate === false ? String : (text) => window.studio.translate(String(text));
     if (classes.length) node.setAttribute("class", classes.join(" "));
     for (const [key, value] of Object.entries(attributes || {})) {
       if (value === null || value === undefined || value === false) continue;
@@ -48,8 +48,9 @@ window.studio = window.studio || {};
     if (next.innerHTML !== node.innerHTML) node.replaceChildren(...next.childNodes);
   }
 
+  /** count(2, "{n} step", "{n} steps") → "2 steps" */
   function count(number, one, many) {
-    return `${number.toLocaleString("en")} ${number === 1 ? one : many || one + "s"}`;
+    return (number === 1 ? one : many).replace("{n}", number.toLocaleString("en"));
   }
   /** 1.67, 0.034, 0.0038, 1.4e-5: as many figures as tell something. */
   function figure(value) {
@@ -89,7 +90,7 @@ window.studio = window.studio || {};
     return `about ${(seconds / 3600).toFixed(1)} h`;
   }
   function clock(time) {
-    return time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
+    return time.toLocaleTimeString(window.studio.language, { hour: "2-digit", minute: "2-digit", hour12: false });
   }
   /** today 14:21, yesterday, Monday, 3 May */
   function when(iso) {
@@ -97,8 +98,8 @@ window.studio = window.studio || {};
     const days = Math.round((new Date(today.toDateString()) - new Date(time.toDateString())) / 864e5);
     if (days <= 0) return `today ${clock(time)}`;
     if (days === 1) return "yesterday";
-    if (days < 7) return time.toLocaleDateString("en", { weekday: "long" });
-    return time.toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" });
+    if (days < 7) return time.toLocaleDateString(window.studio.language, { weekday: "long" });
+    return time.toLocaleDateString(window.studio.language, { day: "numeric", month: "short", year: "numeric" });
   }
 
   /** A small form in a dialog: one text, OK or cancel. Resolves to the text, or null. */

@@ -1,12 +1,11 @@
 /* Owns: the page's language. The server writes English; here every text that is about to be shown is looked up in the
    catalog of the chosen language (studio/ui/locales). A text without an entry stays English.
    Content of the user (rows, names, replies) stays as it is: inside `translate="no"`, inside “quotes”, and in a message
-   where a placeholder is named in CONTENT, as in "Delete {name}". */
+   where a placeholder is one of NAMES, as in "Delete {name}". */
 (() => {
   const { studio } = window;
   const KEY = "studio-language", MOST_REMEMBERED = 5000;
   const ATTRIBUTES = ["title", "aria-label", "aria-description", "placeholder", "alt", "data-confirm", "data-ask"];
-  const CONTENT = /^(name|person|column|time_column|group_column|split_column|label|sheet|file|filename|path|dataset|run|model|hub_id|stem|listed|named)\d*$/;
   const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const offered = Object.keys(window.studioLanguages);
@@ -24,7 +23,7 @@
 
   /* --- looking up a text --- */
   /** Placeholders for what the user named: the values are not translated. Neither is a name in “quotes”. */
-  const NAMES = /^(name|file|file_name|path|column|group_column|time_column|label)\d*$/;
+  const NAMES = /^(name|person|file|file_name|filename|path|sheet|column|group_column|time_column|split_column|label|dataset|run|model|hub_id|stem|listed|named)\d*$/;
   /** "{rows} of {total}" as a regular expression. */
   function pattern(message, translation) {
     const names = [], quoted = [];
@@ -36,7 +35,7 @@
       return `${part.startsWith("“") ? "“" : ""}([^]+?)`;
     }).join("");
     const literals = message.split(/\{\w+\}/), longest = literals.reduce((a, b) => (b.length > a.length ? b : a), "");
-    return { regex: new RegExp(`^${source}$`), names, kept, longest, size: literals.join("").length, translation };
+    return { regex: new RegExp(`^${source}$`), names, quoted, longest, size: literals.join("").length, translation };
   }
   /** The user's text in a sentence that runs the other way keeps its own direction. */
   const apart = (text) => (rightToLeft ? `\u2068${text}\u2069` : text);
@@ -48,7 +47,7 @@
       if (!text.includes(each.longest)) continue;
       const match = each.regex.exec(text);
       if (!match || (!loose && match.slice(1).some((value) => SENTENCES.test(value)))) continue;
-      const values = Object.fromEntries(each.names.map((name, at) => [name, each.kept[at] ? apart(match[at + 1]) : found(match[at + 1]) ?? match[at + 1]]));
+      const values = Object.fromEntries(each.names.map((name, at) => [name, each.quoted[at] ? apart(match[at + 1]) : found(match[at + 1]) ?? match[at + 1]]));
       return each.translation.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
     }
     return null;
@@ -74,9 +73,9 @@
     return known ? translated.join(sign === " " && language === "zh" ? "" : sign) : null;
   }
   const sentences = (text) => pieces(text, SENTENCES, " ");
-  /** The parts of one sentence: between dots, commas or colons. */
+  /** The parts of one sentence: between dots, semicolons, colons or commas. */
   function parts(text) {
-    for (const [gap, sign] of [[/ · /, " · "], [/; /, "; "], [/, /, ", "], [/(?<=:) /, " "]]) {
+    for (const [gap, sign] of [[/ · /, " · "], [/; /, "; "], [/(?<=:) /, " "], [/, /, ", "]]) {
       const result = pieces(text, gap, sign);
       if (result !== null) return result;
     }

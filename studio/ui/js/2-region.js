@@ -78,7 +78,7 @@
       if (!token || !under) return;
       const [, shown, id, what] = under.children, learned = token.classList.contains("l");
       shown.className = "tok" + (learned ? " l" : ""); shown.textContent = token.textContent;
-      id.textContent = "id " + token.dataset.id; what.textContent = learned ? "learned" : "read";
+      id.textContent = "id " + token.dataset.id; what.textContent = studio.translate(learned ? "learned" : "read");
     });
     const accept = (list, tickets = []) => {
       const file = list[tickets.length];

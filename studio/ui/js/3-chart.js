@@ -4,10 +4,11 @@
      marks   [{x, text, kind: "best"|"gap"|"epoch"|"resume"}] upright lines; "checkpoint"|"advice": signs at the foot
      words   (x, place) => text                       under the axis; sizes: distances between two of them
      tip     x => {x, title, lines: [text…], dots}    the text beside the marker; stops: x values for the keyboard
+   All texts that it is given are in the page's language already, except `label`. The axes run from left to right always.
    The view (zoom, marker) belongs to the person: new data never changes it. uPlot gives scales, axes, lines, hover and the
    selection; marks, the names at the ends, the text beside the marker and the keyboard are ours. */
 (() => {
-  const { h, scale, figure } = window.studio;
+  const { h, scale, figure, translate } = window.studio;
   const COLORS = {
     before: "--before", other: "--before", after: "--accent", best: "--accent", gap: "--error",
     epoch: "--line", resume: "--text", advice: "--warn", checkpoint: "--muted",
@@ -18,7 +19,7 @@
 
   class Chart {
     constructor(host, { label, height = 236, small = false }) {
-      Object.assign(this, { host, label, height, small, data: null, view: null, marker: null, plot: null, built: "", texts: [] });
+      Object.assign(this, { host, label: translate(label), height, small, data: null, view: null, marker: null, plot: null, built: "", texts: [] });
       this.said = h("span.sr", { "aria-live": "polite" });
       this.all = h("button.btn.s.chart-all", { type: "button", hidden: true, onclick: () => this.zoom(null) }, "Show all");
       this.probe = h("i", { hidden: true });
@@ -117,7 +118,7 @@
       const { small } = this;
       const text = (x, at) => {
         if (this.data.words) return this.data.words(x, small ? 1 : at);
-        return at || small ? x.toLocaleString("en") : `step ${x}`;
+        return translate(at || small ? x.toLocaleString("en") : `step ${x}`);
       };
       return {
         stroke: color("--muted"), font, size: px(28), gap: px(10), space: px(small ? 90 : 100),
@@ -132,7 +133,7 @@
       return {
         stroke: color("--muted"), font, size: (plot, texts) => px(Math.max(small ? 44 : 40, 12 + 7.5 * longest(texts))),
         gap: px(8), space: px(small ? 40 : 32), grid: { stroke: color("--line"), width: px(1) }, ticks: { show: false },
-        ...(data.log ? log : {}), values: (plot, ys) => ys.map(this.data.tick || tickText(ys)),
+        ...(data.log ? log : {}), values: (plot, ys) => ys.map(this.data.tick || tickText(ys)).map(translate),
       };
     }
     series({ kind, dash, dots, pale }, at, px, color, width) {
@@ -206,7 +207,7 @@
       const width = this.host.clientWidth, labels = this.data.series.flatMap((each) => {
         const end = each.points.findLast(([x, y]) => Number.isFinite(y) && x <= this.span[1]);
         if (!end || end[0] < this.span[0]) return [];
-        const text = `${each.name} ${figure(each.value ?? end[1])}`, x = toX(end[0]), fits = x + 10 + text.length * 6.6 < width;
+        const text = `${each.name} ${translate(figure(each.value ?? end[1]))}`, x = toX(end[0]), fits = x + 10 + text.length * 6.6 < width;
         return [{ text, kind: each.kind, x: fits ? x + (each.dots ? 10 : 8) : width - 14, y: toY(end[1]) + (fits ? 4 : -10), align: fits ? "left" : "right" }];
       }).sort((a, b) => a.y - b.y);
       labels.forEach((label, at) => { if (at && label.y - labels[at - 1].y < 15) label.y = labels[at - 1].y + 15; });
@@ -235,7 +236,7 @@
       this.beside.hidden = !told;
       if (!told) return;
       const { bbox } = this.plot, ratio = uPlot.pxRatio, at = bbox.left / ratio + this.plot.valToPos(told.x, "x"), place = (left, top) => `left:${left}px;top:${top}px`;
-      const text = h("div.tip", {}, h("b", {}, told.title), told.lines.map((line) => h("span", {}, line)));
+      const text = h("div.tip", { dir: "auto" }, h("b", { translate: "no" }, told.title), told.lines.map((line) => h("span", { translate: "no" }, line)));
       this.beside.replaceChildren(text, ...(told.dots || []).map(([y, kind]) => h(`i.${kind}`, { style: place(at, bbox.top / ratio + this.plot.valToPos(y, "y")) })));
       const width = text.offsetWidth;
       text.style.cssText = place(at + 12 + width > this.host.clientWidth ? Math.max(2, at - 12 - width) : at + 12, 28);

@@ -34,7 +34,7 @@
     const text = document.getElementById(button.dataset.copy)?.textContent || "";
     try { await navigator.clipboard.writeText(text); } catch { getSelection().selectAllChildren(document.getElementById(button.dataset.copy)); return; }
     const words = button.lastChild, before = words.textContent;
-    words.textContent = "Copied";
+    words.textContent = window.studio.translate("Copied");
     setTimeout(() => { words.textContent = before; }, 1500);
   });
 

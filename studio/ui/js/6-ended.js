@@ -2,7 +2,10 @@
    notification of the browser comes if they asked for one. */
 (() => {
   const { studio } = window, { live } = studio, KEY = "studio-notify";
-  const ENDS = { finished: ["✓", "is finished"], stopped: ["■", "has stopped"], failed: ["✕", "has failed"], interrupted: ["✕", "was interrupted"] };
+  const ENDS = {
+    finished: ["✓", (run) => `${run.name} is finished`], stopped: ["■", (run) => `${run.name} has stopped`],
+    failed: ["✕", (run) => `${run.name} has failed`], interrupted: ["✕", (run) => `${run.name} was interrupted`],
+  };
   const known = new Map();                                  /* run → was it at work when it was last seen */
 
   function look(run) {
@@ -19,11 +22,11 @@
     if (run && ENDS[run.status]) ended(run);
   }
   function ended(run) {
-    const [sign, words] = ENDS[run.status];
-    studio.news = `${sign} ${run.name} ${words}`;
+    const [sign, sentence] = ENDS[run.status], words = studio.translate(sentence(run));
+    studio.news = `${sign} ${words}`;
     studio.titled();
     if (wanted() && document.hidden) {
-      const note = new Notification(`${run.name} ${words}`, { body: run.reason || "Fine-tune Studio", tag: run.id });
+      const note = new Notification(words, { body: run.reason ? studio.translate(run.reason) : "Fine-tune Studio", tag: run.id });
       note.onclick = () => { window.focus(); studio.goto("train"); note.close(); };
     }
   }
@@ -47,9 +50,9 @@
     const denied = can() && Notification.permission === "denied";
     button.disabled = denied;
     button.setAttribute("aria-pressed", String(wanted()));
-    const words = denied ? "Notifications are blocked" : wanted() ? "You will be notified" : "Notify me when it ends";
+    const words = studio.translate(denied ? "Notifications are blocked" : wanted() ? "You will be notified" : "Notify me when it ends");
     if (button.textContent !== words) button.textContent = words;
-    button.title = denied ? "The browser blocks notifications of this page." : wanted() ? "The browser notifies you when a run ends. Press again to turn this off." : "";
+    button.title = studio.translate(denied ? "The browser blocks notifications of this page." : wanted() ? "The browser notifies you when a run ends. Press again to turn this off." : "");
   }
   studio.notice = { toggle, dress };
 })();

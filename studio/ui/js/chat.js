@@ -19,7 +19,7 @@
     function open() {
       part("none").hidden = !!told.run;
       part("some").hidden = !told.run;
-      part("why-none").textContent = told.why || "";
+      put(part("why-none"), told.why || "");
       if (!told.run) return;
       window.studio.live.follow(told.run);
       if (talk.run !== told.run) {
@@ -30,7 +30,7 @@
         for (const each of element.querySelectorAll(".talks")) each.hidden = !!told.labels;
       }
       put(part("base"), told.base);
-      put(part("runs"), ...told.runs.map(([id, words]) => h("option", { value: id, selected: id === told.run }, words)));
+      put(part("runs"), ...told.runs.map(([id, name, step]) => h("option", { value: id, selected: id === told.run, translate: "no" }, step === null ? name : `${name} · ${studio.translate(`step ${step}`)}`)));
       part("runs").value = told.run;
       put(part("how"), told.how || "");
       outputs();
@@ -106,11 +106,11 @@
     function outputs() {
       for (const output of element.querySelectorAll("output[data-of]")) {
         const input = field(output.dataset.of);
-        output.textContent = input.value;
+        output.textContent = studio.translate(input.value);
         input.style.setProperty("--v", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
       }
       const now = settings();
-      put(part("sum"), `temperature ${now.temperature} · top-p ${now.top_p} · ${count(now.max_new_tokens, "token")} · seed ${now.seed}`);
+      put(part("sum"), `temperature ${now.temperature} · top-p ${now.top_p} · ${count(now.max_new_tokens, "{n} token", "{n} tokens")} · seed ${now.seed}`);
     }
     part("settings").addEventListener("input", () => { outputs(); keep(`studio-chat-settings-${talk.run}`, settings()); });
 
@@ -120,21 +120,22 @@
       for (const who of ["base", "tuned"]) {
         const pane = part(`${who}-pane`), end = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 80;
         pane.setAttribute("aria-busy", String(!!talk.writing));
-        put(pane, ...(talk.turns.length ? talk.turns.flatMap((turn) => [h("div.msg.u", {}, turn.prompt), reply(turn[who], who, turn)]) : [h("p.muted", {}, "Replies appear here.")]));
+        put(pane, ...(talk.turns.length ? talk.turns.flatMap((turn) => [h("div.msg.u", { translate: "no" }, turn.prompt), reply(turn[who], who, turn)]) : [h("p.muted", {}, "Replies appear here.")]));
         if (follow && end) pane.scrollTop = pane.scrollHeight;
       }
       part("stop").hidden = !talk.writing;
       part("send").disabled = !!talk.writing || !box.value.trim();
       if (talk.writing) status(talk.turns.at(-1).base.text || talk.turns.at(-1).tuned.text ? "Both models are writing…" : "Both models are reading the prompt…");
-      else if (part("why").textContent.startsWith("Both models are")) status("");
+      else if (talk.said) status("");
+      talk.said = !!talk.writing;
       put(part("problem"), talk.problem ? h("section.note.error", { role: "alert" }, window.studio.icon("cross"), h("p.grow", {}, talk.problem)) : "");
     }
     function reply(said, who, turn) {
-      const small = !said.done ? (said.text ? "writing" : "reading") : turn.alone ? "reply from training" : said.cut ? "stopped" : [said.tokens ? count(said.tokens, "token") : "", said.seconds ? `${said.seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
+      const small = !said.done ? (said.text ? "writing" : "reading") : turn.alone ? "reply from training" : said.cut ? "stopped" : [said.tokens ? count(said.tokens, "{n} token", "{n} tokens") : "", said.seconds ? `${said.seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
       if (said.labels?.length) return h("div.msg.a.label-answer", {}, h("div.probabilities", {}, said.labels.slice(0, 6).map(bar)), h("span.small", {}, said.how || small));
-      return h("div.msg.a", {}, h("span.text", {}, said.text || (said.done ? "(empty reply)" : "")), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));
+      return h("div.msg.a", {}, said.text ? h("span.text", { translate: "no" }, said.text) : h("span.text", {}, said.done ? "(empty reply)" : ""), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));
     }
-    const bar = ({ label, probability }) => h("div.probability", {}, h("span", {}, label), h("span.track", { "aria-hidden": "true" }, h("i", { style: `width:${(100 * probability).toFixed(1)}%` })), h("span.num", {}, `${(100 * probability).toFixed(0)}%`));
+    const bar = ({ label, probability }) => h("div.probability", {}, h("span", { translate: "no" }, label), h("span.track", { "aria-hidden": "true" }, h("i", { style: `width:${(100 * probability).toFixed(1)}%` })), h("span.num", {}, `${(100 * probability).toFixed(0)}%`));
 
     /* --- what the person does --- */
     const grow = () => { box.style.height = "auto"; box.style.height = `${Math.min(160, box.scrollHeight + 2)}px`; };

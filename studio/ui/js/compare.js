@@ -1,6 +1,6 @@
 /* Owns: several runs on one chart, by step or by time, drawn into what the server marks with data-compare. */
 (() => {
-  const { studio } = window, { h, figure, took, scale } = studio;
+  const { studio } = window, { h, figure, took, scale, translate } = studio;
   const DASHES = ["", "", "6 4", "2 3", "9 3 2 3", "12 4", "4 2", "1 4"], AGAIN = 5000;
 
   async function read(id) {
@@ -27,10 +27,10 @@
     function draw() {
       const series = all.map((told, at) => ({ name: told.run.name, kind: at ? "other" : "after", dash: DASHES[at] || null, points: points(told, view.what, view.time) })).filter((each) => each.points.length);
       if (!series.length) return;
-      const xs = series.map((each) => each.points.at(-1)[0]), words = view.time ? (x) => took(x) : undefined;
+      const xs = series.map((each) => each.points.at(-1)[0]), words = view.time ? (x) => translate(took(x)) : undefined, value = (y) => translate(figure(y));
       graph.show({ series, marks: [], from: 0, to: Math.max(1, ...xs), words, sizes: view.time ? scale.TIMES : undefined,
-        stops: series[0].points.map(([x]) => x), summary: series.map((each) => `${each.name} ${figure(each.points.at(-1)[1])}`).join(", "),
-        tip: (x) => ({ x, title: view.time ? `After ${took(x)}` : `Step ${Math.round(x)}`, lines: series.filter((each) => x <= each.points.at(-1)[0] + 1).map((each) => `${each.name} ${figure(scale.nearest(each.points, x)[1])}`), dots: [] }) });
+        stops: series[0].points.map(([x]) => x), summary: series.map((each) => `${each.name} ${value(each.points.at(-1)[1])}`).join(", "),
+        tip: (x) => ({ x, title: translate(view.time ? `After ${took(x)}` : `Step ${Math.round(x)}`), lines: series.filter((each) => x <= each.points.at(-1)[0] + 1).map((each) => `${each.name} ${value(scale.nearest(each.points, x)[1])}`), dots: [] }) });
     }
     async function look() {
       if (!document.contains(host)) return;

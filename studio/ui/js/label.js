@@ -13,7 +13,7 @@
       if (one.matches("button")) one.disabled = !rows.length;
     }
     const words = box.querySelector("[data-ticked]");
-    if (words) words.textContent = rows.length === 1 ? "1 row selected" : rows.length + " rows selected";
+    if (words) words.textContent = studio.translate(rows.length === 1 ? "1 row selected" : `${rows.length} rows selected`);
   };
   async function press(key) {
     const one = [...document.querySelectorAll("[data-hotkeys] [data-hot]")].find((each) => each.dataset.hot === key && !each.disabled);

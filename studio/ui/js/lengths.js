@@ -3,6 +3,7 @@
   const LEAST = 16;
   const box = (el) => el.closest?.(".lengths");
   const step = (plot) => (plot.dataset.last > 1024 ? 32 : plot.dataset.last > 256 ? 16 : 8);
+  const { translate } = window.studio;
   const number = (n) => n.toLocaleString("en");
   let moved = null, timer = 0;
 
@@ -13,12 +14,12 @@
     const cut = over === 0 ? "no row is truncated" : over === 1 ? "1 row is truncated" : `${number(over)} rows are truncated`;
     handle.style.left = `${(100 * Math.min(1, at / last)).toFixed(2)}%`;
     handle.setAttribute("aria-valuenow", at);
-    handle.setAttribute("aria-valuetext", `${number(at)} tokens, ${over ? number(over) + " truncated" : cut}`);
+    handle.setAttribute("aria-valuetext", translate(over ? `${number(at)} tokens, ${number(over)} truncated` : `${number(at)} tokens, ${cut}`));
     const words = handle.querySelector("span");
     words.classList.toggle("left", at > last / 2);
-    words.querySelector("b").textContent = number(at);
+    words.querySelector("b").textContent = translate(number(at));
     const said = plot.parentElement.querySelector("[data-said]");
-    if (said) said.textContent = `At ${number(at)} tokens ${cut}. The model never sees the truncated part.`;
+    if (said) said.textContent = translate(`At ${number(at)} tokens ${cut}. The model never sees the truncated part.`);
     return at;
   }
   function send(plot, value) {

@@ -19,8 +19,8 @@
       const run = live.bar;
       bar.classList.toggle("none", !run);
       if (!run && !live.offline) return put(bar, h("span.muted", {}, "No run is running"));
-      if (live.offline) return put(bar, h("span.state.warn", {}, icon("warn"), "Offline"), h("span.muted", {}, run ? run.name : "", h("span.long", {}, " · trying again")));
-      put(bar, state(run.status, run.result), h("span.name", {}, run.name), ...middle(run), button(run));
+      if (live.offline) return put(bar, h("span.state.warn", {}, icon("warn"), "Offline"), h("span.muted", {}, h("span", { translate: "no" }, run ? run.name : ""), h("span.long", {}, " · trying again")));
+      put(bar, state(run.status, run.result), h("span.name", { translate: "no" }, run.name), ...middle(run), button(run));
     };
     bar.addEventListener("click", (e) => {
       const to = e.target.closest("[data-to]");
@@ -38,7 +38,8 @@
         h("span.muted", {}, `${share}%`, run.left === undefined ? null : h("span.long", {}, ` · ${about(run.left)} left`))];
     }
     const kept = run.best !== undefined ? `best step ${run.best}` : run.steps ? `step ${run.step} of ${run.steps}` : "";
-    const words = { queued: run.ahead ? `${run.ahead} ahead of it` : "next in the queue", interrupted: run.steps ? `at step ${run.step} of ${run.steps}` : "", paused: run.steps ? `at step ${run.step} of ${run.steps}` : "", failed: run.steps ? `at step ${run.step} of ${run.steps}` : "" }[run.status] ?? kept;
+    const reached = run.steps ? `at step ${run.step} of ${run.steps}` : "";
+    const words = { queued: run.ahead ? `${run.ahead} ahead of it` : "next in the queue", interrupted: reached, paused: reached, failed: reached }[run.status] ?? kept;
     return [h("span.muted", {}, words, run.result && run.seconds ? h("span.long", {}, ` · ${took(run.seconds)}`) : null)];
   }
   function button(run) {

@@ -1,7 +1,7 @@
 /* Owns: a watched run as curves: loss with all that happened, by step or by time, and the small charts below.
    Draws what live.js knows; the view (scale, smoothing, axis) belongs to the person and is given. */
 (() => {
-  const { h, put, figure, memory, took, count, scale, chart } = window.studio;
+  const { h, put, figure, memory, took, scale, chart, translate } = window.studio;
   const LOST = ["interrupted", "failed"], MOST_EPOCHS = 24;
   const MORE = [
     ["Learning rate", 2, (y) => figure(y)], ["Gradient norm", 3, (y) => figure(y)],
@@ -13,7 +13,7 @@
   /* --- what stands across: steps, or the seconds at work (pauses between two workers are left out) --- */
   function axis(data, run, facts, byTime) {
     const last = Math.max(run.steps || 0, facts.last || 1);
-    if (!byTime) return { x: (step) => step, step: (x) => x, from: 0, to: last, words: (x, at) => (at === 0 ? `step ${x}` : x.toLocaleString("en")) };
+    if (!byTime) return { x: (step) => step, step: (x) => x, from: 0, to: last, words: (x, at) => translate(at === 0 ? `step ${x}` : x.toLocaleString("en")) };
     const began = beginnings(data), times = [];
     let lost = null, before = 0, next = 0;
     for (const row of data.steps) {
@@ -31,7 +31,7 @@
     const back = times.map(([step, t]) => [t, step]), end = times.length ? times[times.length - 1][1] : 1;
     return {
       x, step: (t) => (back.length ? scale.nearest(back, t)[1] : t), from: 0, to: Math.max(1, end + (run.left || 0)),
-      words: (t, at) => (at === 0 ? `${took(t)}` : took(t)), sizes: scale.TIMES,
+      words: (t) => translate(took(t)), sizes: scale.TIMES,
     };
   }
   /** When training began and went on, in seconds after the run was made. */
@@ -55,8 +55,8 @@
     for (const step of resumes(data)) out.push({ x: at.x(step), step, kind: "resume", text: "", words: "resumed here" });
     for (const [step] of data.checkpoints) out.push({ x: at.x(step), step, kind: "checkpoint", words: "checkpoint saved" });
     for (const each of data.advice) if (each.severity !== "ok" && each.rule !== "summary") out.push({ x: at.x(each.step), step: each.step, kind: "advice", words: `coach: ${each.title}` });
-    if (data.best !== null && data.best !== undefined && data.checks.length > 1) out.push({ x: at.x(data.best), step: data.best, kind: "best", text: `best, step ${data.best}` });
-    if (LOST.includes(run.status) && data.steps.length) out.push({ x: at.x(run.step), step: run.step, kind: "gap", text: `${run.status === "failed" ? "failed" : "worker lost"}, step ${run.step}` });
+    if (data.best !== null && data.best !== undefined && data.checks.length > 1) out.push({ x: at.x(data.best), step: data.best, kind: "best", text: translate(`best, step ${data.best}`) });
+    if (LOST.includes(run.status) && data.steps.length) out.push({ x: at.x(run.step), step: run.step, kind: "gap", text: translate(run.status === "failed" ? `failed, step ${run.step}` : `worker lost, step ${run.step}`) });
     return out;
   }
 
@@ -75,7 +75,7 @@
     lines.push(...happened.slice(0, 3));
     if (at.sizes) lines.push(`after ${took(at.x(here))}`);
     const dots = [...(check && check[1] !== null ? [[check[1], "after"]] : []), ...(exact && exact[1] !== null ? [[exact[1], "before"]] : [])];
-    return { x: at.x(here), title: here === data.best && check ? `Step ${here}, best so far` : `Step ${here}`, lines, dots };
+    return { x: at.x(here), title: translate(here === data.best && check ? `Step ${here}, best so far` : `Step ${here}`), lines: lines.map(translate), dots };
   }
 
   window.studio.trainCurves = (part) => {
@@ -95,9 +95,9 @@
     function draw(data, run, facts, view) {
       const at = axis(data, run, facts, view.time), signs = marks(data, run, at);
       const points = data.steps.map((row) => [at.x(row[0]), row[1] ?? NaN]);
-      const series = [{ name: "train", kind: "before", points: view.smooth ? scale.smooth(points, view.keep) : points, faint: view.smooth ? points : [] },
-        { name: "validation", kind: "after", dots: true, best: data.best === null || data.best === undefined ? data.best : at.x(data.best), points: data.checks.map((row) => [at.x(row[0]), row[1] ?? NaN]) }];
-      loss.show({ series, marks: signs, from: at.from, to: at.to, log: view.log, summary: facts.summary, words: at.words, sizes: at.sizes,
+      const series = [{ name: translate("train"), kind: "before", points: view.smooth ? scale.smooth(points, view.keep) : points, faint: view.smooth ? points : [] },
+        { name: translate("validation"), kind: "after", dots: true, best: data.best === null || data.best === undefined ? data.best : at.x(data.best), points: data.checks.map((row) => [at.x(row[0]), row[1] ?? NaN]) }];
+      loss.show({ series, marks: signs, from: at.from, to: at.to, log: view.log, summary: facts.summary && translate(facts.summary), words: at.words, sizes: at.sizes,
         stops: (data.checks.length ? data.checks : data.steps).map((row) => at.x(row[0])), tip: (x) => tip(data, at.step(x), at, signs) });
       legend(signs);
       if (!part("fold").open) return;
@@ -107,7 +107,7 @@
         part("more").querySelector(`[data-curve="${column}"]`).hidden = !rows.length;
         const format = column === 5 ? (y) => memory(y * 1e6) : column === 9 ? (y) => `${Math.round(100 * y)}%` : undefined;
         small[n].show({ series: [{ name: "", kind: "before", points: rows.map((row) => [at.x(row[0]), row[column]]) }], from: at.from, to: at.to, tick: format, sizes: at.sizes, words: at.words,
-          tip: (x) => { const row = rows.length && scale.nearest(rows, at.step(x)); return row ? { x: at.x(row[0]), title: `Step ${row[0]}`, lines: [words(row[column])], dots: [[row[column], "before"]] } : null; } });
+          tip: (x) => { const row = rows.length && scale.nearest(rows, at.step(x)); return row ? { x: at.x(row[0]), title: translate(`Step ${row[0]}`), lines: [translate(words(row[column]))], dots: [[row[column], "before"]] } : null; } });
       });
     }
 
@@ -122,10 +122,10 @@
       for (const name of names) {
         const steps = data.steps.filter((row) => row[6]?.[name] != null), checks = data.checks.filter((row) => row[3]?.[name] != null);
         of(name).show({
-          series: [{ name: "train", kind: "before", points: scale.smooth(steps.map((row) => [at.x(row[0]), row[6][name]])) },
-            { name: "validation", kind: "after", dots: true, points: checks.map((row) => [at.x(row[0]), row[3][name]]) }],
+          series: [{ name: translate("train"), kind: "before", points: scale.smooth(steps.map((row) => [at.x(row[0]), row[6][name]])) },
+            { name: translate("validation"), kind: "after", dots: true, points: checks.map((row) => [at.x(row[0]), row[3][name]]) }],
           from: at.from, to: at.to, sizes: at.sizes, words: at.words,
-          tip: (x) => { const row = steps.length && scale.nearest(steps, at.step(x)); return row ? { x: at.x(row[0]), title: `Step ${row[0]}`, lines: [figure(row[6][name])], dots: [[row[6][name], "before"]] } : null; },
+          tip: (x) => { const row = steps.length && scale.nearest(steps, at.step(x)); return row ? { x: at.x(row[0]), title: translate(`Step ${row[0]}`), lines: [translate(figure(row[6][name]))], dots: [[row[6][name], "before"]] } : null; },
         });
       }
     }

@@ -23,10 +23,12 @@
     return steps.filter((step) => kept.has(step));
   }
 
+  /** A reply, as the model wrote it. */
+  const said = (name, reply) => (reply.text ? h(name, { translate: "no" }, reply.text) : h(name, {}, "(empty reply)"));
   function card(reply, data) {
     return h(reply.who === "base" ? "div.reply" : "div.reply.a", {},
-      h("p.row", {}, h("b", {}, title(reply, data)), reply.tokens ? h("small.right", {}, count(reply.tokens, "token")) : null),
-      h("p.said", {}, reply.text || "(empty reply)"));
+      h("p.row", {}, h("b", {}, title(reply, data)), reply.tokens ? h("small.right", {}, count(reply.tokens, "{n} token", "{n} tokens")) : null),
+      said("p.said", reply));
   }
   function waiting(data) {
     const words = live.working(data.run) ? (data.about?.watches ? "The model replies at validations, as time allows, and at the end of the run." : "The model replies at the end of the run.") : "No reply: the run did not finish.";
@@ -36,9 +38,9 @@
     const replies = latest(data.replies.filter((reply) => reply.prompt === chosen));
     const steps = spread(replies.map((reply, at) => at), CARDS, replies.findIndex((reply) => reply.who === "tuned" && reply.step === data.best));
     const left = replies.length - steps.length;
-    return [chosen.length > 32 ? h("p.asked", {}, chosen) : null, ...steps.map((at) => card(replies[at], data)),
+    return [chosen.length > 32 ? h("p.asked", { translate: "no" }, chosen) : null, ...steps.map((at) => card(replies[at], data)),
       replies.some((reply) => reply.who === "tuned") ? null : waiting(data),
-      left ? h("p.asked.small", {}, `${count(left, "reply", "replies")} between these. See Table.`) : null];
+      left ? h("p.asked.small", {}, count(left, "{n} reply between these. See Table.", "{n} replies between these. See Table.")) : null];
   }
   /** Rows are steps, columns are prompts. An unchanged reply is not repeated. */
   function table(asked, data) {
@@ -47,10 +49,10 @@
     const cell = (replies, row) => {
       const at = replies.findIndex((reply) => reply.who === row.who && reply.step === row.step), reply = replies[at];
       if (!reply) return h("td.muted", {}, "no reply");
-      return at && replies[at - 1].text === reply.text ? h("td.muted", {}, "unchanged") : h("td", {}, h("span.cell-text", {}, reply.text || "(empty reply)"));
+      return at && replies[at - 1].text === reply.text ? h("td.muted", {}, "unchanged") : h("td", {}, said("span.cell-text", reply));
     };
     return h("div.scroll-x.asked", { role: "region", tabindex: 0, "aria-label": "Replies by step, scrolls sideways" }, h("table.watched", {},
-      h("thead", {}, h("tr", {}, h("th", {}, "Step"), asked.map((prompt) => h("th", { title: prompt }, short(prompt))))),
+      h("thead", {}, h("tr", {}, h("th", {}, "Step"), asked.map((prompt) => h("th", { title: prompt, translate: "no" }, short(prompt))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, title(row, data)), of.map((replies) => cell(replies, row)))))));
   }
 
@@ -59,11 +61,12 @@
     part("prompts").hidden = !asked.length;
     if (!asked.length) return;
     view.prompt = Math.min(view.prompt, asked.length - 1);
-    put(part("asked"), ...[...asked.map((text, at) => [at, short(text)]), [ALL, "Table"]].map(([at, words]) => h("label", {},
+    put(part("asked"), ...[...asked.map((text, at) => [at, h("bdi", { translate: "no" }, short(text))]), [ALL, "Table"]].map(([at, words]) => h("label", {},
       h("input", { type: "radio", name: "watched", value: at, checked: at === view.prompt }), words)));
     put(part("replies"), ...(view.prompt === ALL ? [table(asked, data)] : cards(asked[view.prompt], data)));
     const steps = [...new Set(data.replies.map((reply) => reply.step))].sort((a, b) => a - b), shown = spread(steps, 8, data.best);
-    put(part("answered"), steps.length ? `replies at ${steps.length === 1 ? "step" : "steps"} ${shown.join(", ")}${shown.length < steps.length ? " …" : ""} · temperature 0` : "");
+    const numbers = shown.join(", ") + (shown.length < steps.length ? " …" : "");
+    put(part("answered"), !steps.length ? "" : steps.length === 1 ? `replies at step ${numbers} · temperature 0` : `replies at steps ${numbers} · temperature 0`);
   }
 
   /* --- a classifier's hardest rows: those with the highest loss now, with what was said to them at each check --- */
@@ -79,10 +82,11 @@
       const said = at.get(step)?.get(row[0]), right = told.get(row[0])?.[5];
       if (!said) return h("td.num.muted", {}, "");
       const share = said[4] ?? null, wrong = said[2] !== right;
-      return h("td.num", {}, share === null ? said[2] : h("span", {}, `${Math.round(100 * share)}%`), share !== null && wrong ? h("small.d", {}, said[2]) : null);
+      const label = h("bdi", { translate: "no" }, said[2]);
+      return h("td.num", {}, share === null ? label : h("span", {}, `${Math.round(100 * share)}%`), share !== null && wrong ? h("small.d", {}, label) : null);
     };
     put(part("hardrows"), h("thead", {}, h("tr", {}, h("th", {}, "Row"), h("th", {}, "Correct label"), steps.map((step) => h("th.num", {}, step ? `step ${step}` : "before")), h("th.num", {}, "Loss now"))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, h("span.cell-text", {}, told.get(row[0])?.[6] || `row ${row[0]}`)), h("td", {}, told.get(row[0])?.[5] || ""),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, told.get(row[0])?.[6] ? h("span.cell-text", { translate: "no" }, told.get(row[0])[6]) : h("span.cell-text", {}, `row ${row[0]}`)), h("td", { translate: "no" }, told.get(row[0])?.[5] || ""),
         steps.map((step) => cell(row, step)), h("td.num", {}, figure(row[1]))))));
   }
 

@@ -48,12 +48,12 @@
   }
   function left(run, facts) {
     const share = `${Math.min(99, Math.round((run.share || 0) * 100))}%`;
-    if (run.status === "queued") return [h("b", {}, "Waiting"), h("span.muted", {}, run.ahead ? ` · ${count(run.ahead, "run")} ahead of it` : " · next in the queue")];
+    if (run.status === "queued") return [h("b", {}, "Waiting"), h("span.muted", {}, run.ahead ? count(run.ahead, " · {n} run ahead of it", " · {n} runs ahead of it") : " · next in the queue")];
     if (run.status === "paused") return [h("b", {}, run.step ? `Paused at step ${run.step}` : "Paused"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
-    if (run.status === "finished" && run.steps && facts.last && facts.last < run.steps) return [h("b", {}, `Stopped early at step ${facts.last}`), h("span.muted", {}, ` · ${count(run.steps - facts.last, "step")} not needed`)];
-    if (run.status === "finished") return [h("b", {}, "Finished"), h("span.muted", {}, run.steps ? ` · ${count(run.steps, "step")}` : "")];
+    if (run.status === "finished" && run.steps && facts.last && facts.last < run.steps) return [h("b", {}, `Stopped early at step ${facts.last}`), h("span.muted", {}, count(run.steps - facts.last, " · {n} step not needed", " · {n} steps not needed"))];
+    if (run.status === "finished") return [h("b", {}, "Finished"), h("span.muted", {}, run.steps ? count(run.steps, " · {n} step", " · {n} steps") : "")];
     if (run.status === "stopped") return [h("b", {}, run.step ? `Stopped at step ${run.step}` : "Stopped"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
-    if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, ` of ${count(run.steps || 0, "step")}`)];
+    if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, count(run.steps || 0, " of {n} step", " of {n} steps"))];
     if (run.left === undefined) return [h("b", {}, share)];
     return [h("b", {}, share), h("span.muted", {}, ` · ${about(run.left)} left · done by ${clock(new Date(Date.now() + run.left * 1000))}`)];
   }
@@ -77,26 +77,29 @@
   }
   function before(run) {
     const other = live.bar && live.bar.id !== run.id && live.working(live.bar) ? live.bar : null;
-    if (other) return `Another run is running: ${other.name}${other.left === undefined ? "" : `, ${about(other.left)} left`}.`;
-    return run.ahead ? `${count(run.ahead, "run")} ahead of it.` : "It is next in the queue.";
+    if (other) return other.left === undefined ? `Another run is running: ${other.name}.` : `Another run is running: ${other.name}, ${about(other.left)} left.`;
+    return run.ahead ? count(run.ahead, "{n} run ahead of it.", "{n} runs ahead of it.") : "It is next in the queue.";
   }
+  /** Texts with a space between them, each translated by itself. */
+  const sentences = (...texts) => texts.flat().filter(Boolean).flatMap((text, at) => (at ? [" ", text] : [text]));
   function note(run, facts, offline) {
-    const frame = (kind, sign, loud, heading, text, ...more) => h(`section.note.${kind}`, { role: loud ? "alert" : "status" }, icon(sign), h("div.grow.stack.tight", {}, h("h2", {}, heading), h("p", {}, text)), ...more);
+    const frame = (kind, sign, loud, heading, text, ...more) => h(`section.note.${kind}`, { role: loud ? "alert" : "status" }, icon(sign), h("div.grow.stack.tight", {}, h("h2", {}, heading), h("p", {}, sentences(text))), ...more);
     if (offline) return frame("warn", "warn", false, "The server does not answer", "The run continues without this page. The page tries again every few seconds. No part of the curve will be missing.", h("button.btn.s", { type: "button", "data-do": "again" }, "Try again now"));
-    if (run.status === "queued" && run.reason) return frame("acc", "info", false, "Waiting for memory", `${run.reason.replace("Waiting for memory: it", "It")} It starts when enough memory is free.`);
-    if (run.status === "queued") return frame("acc", "info", false, "Waiting", `${before(run)} This run starts automatically.`);
-    if (run.status === "paused") return frame("acc", "info", false, "Paused", `${run.reason || ""} Other runs can start. Resume puts this run at the end of the queue.`);
+    if (run.status === "queued" && run.reason) return frame("acc", "info", false, "Waiting for memory", [run.reason.replace("Waiting for memory: it", "It"), "It starts when enough memory is free."]);
+    if (run.status === "queued") return frame("acc", "info", false, "Waiting", [before(run), "This run starts automatically."]);
+    if (run.status === "paused") return frame("acc", "info", false, "Paused", [run.reason, "Other runs can start. Resume puts this run at the end of the queue."]);
     if (LOST.includes(run.status)) {
-      const where = run.steps ? ` at step ${run.step} of ${run.steps}` : "";
-      return frame("error", "cross", true, run.status === "failed" ? `The run failed${where}` : `The run stopped${where}`, run.reason || "The training process has ended unexpectedly.");
+      const failed = run.status === "failed";
+      const heading = !run.steps ? (failed ? "The run failed" : "The run stopped") : failed ? `The run failed at step ${run.step} of ${run.steps}` : `The run stopped at step ${run.step} of ${run.steps}`;
+      return frame("error", "cross", true, heading, run.reason || "The training process ended before the run was complete.");
     }
     return run.status === "stopped" ? frame(...stopped(run)) : "";
   }
   /* The reason says who ended a run that did not end by itself. */
   function stopped(run) {
     if (!run.result) return ["warn", "info", false, "Stopped, no result", run.reason || "There is no fine-tuned model. You can resume or delete the run."];
-    const kept = `The ${run.best !== undefined ? `checkpoint from training step ${run.best}` : "fine-tuned model"} is ready to evaluate, chat with and export.`;
-    if (/SIGTERM/.test(run.reason)) return ["warn", "info", false, "Ended by the system", `The system or another program asked the training process to end (SIGTERM). ${kept}`];
+    const kept = run.best === undefined ? "The fine-tuned model is ready to evaluate, chat with and export." : `The checkpoint from training step ${run.best} is ready to evaluate, chat with and export.`;
+    if (/SIGTERM/.test(run.reason)) return ["warn", "info", false, "Ended by the system", ["The system or another program asked the training process to end (SIGTERM).", kept]];
     return ["ok", "tick", false, /its longest time|time limit/.test(run.reason) ? "Time limit reached" : /disk space/.test(run.reason) ? "Disk space used up" : "Stopped by you", kept];
   }
   /* --- the coach: current advice, the summary first, then by severity; `ok` retracts the advice of a rule --- */
@@ -123,11 +126,11 @@
     const back = data.advice.filter((each) => each.severity === "ok").slice(-1);
     return [
       h("div.row.wrap", {}, h("h2", { id: "coach" }, "Coach"), h("span.right", {}, h(`span.state.${sign[0]}`, {}, icon(sign[1]), first.title))),
-      h("p", {}, first.message), first.why || first.action ? h("p.muted", {}, `${first.why || ""} ${first.action || ""}`.trim()) : null,
+      h("p", {}, first.message), first.why || first.action ? h("p.muted", {}, sentences(first.why, first.action)) : null,
       ...doing(run, data, first, true),
-      first.rule ? h("small", {}, `${first.rule.replaceAll("-", " ")} · step ${first.step}`) : null,
+      first.rule ? h("small", {}, h("span", { translate: "no" }, first.rule.replaceAll("-", " ")), ` · step ${first.step}`) : null,
       ...others.map((each) => h("details.also", { "data-rule": each.rule || null, open: !!document.querySelector(`[data-part=side] details[data-rule="${each.rule}"]`)?.open }, h("summary.small", {}, h("span.muted", {}, `Step ${each.step}`), " ", each.title),
-        h("p.small", {}, `${each.message} ${each.why || ""} ${each.action || ""}`.trim()), ...doing(run, data, each, false))),
+        h("p.small", {}, sentences(each.message, each.why, each.action)), ...doing(run, data, each, false))),
       ...back.map((each) => h("p.earlier.small", {}, h("span", {}, `Step ${each.step}`), h("span", {}, each.title))),
     ];
   }
@@ -146,7 +149,7 @@
       else lines.push(lastCheck[0] === best[0] ? `Validation loss ${figure(lastCheck[1])} at step ${lastCheck[0]} is the lowest so far.` : `Validation loss is ${figure(lastCheck[1])} now; the lowest was ${figure(best[1])} at step ${best[0]}.`);
       if (told.keep_best !== false) lines.push(`The checkpoint with the ${score ? "best" : "lowest"} value becomes the result.${next && next > run.step ? ` The next validation is at step ${next}.` : ""}`);
     }
-    const small = told.patience && live.working(run) ? `Early stopping: training ends after ${count(told.patience, "validation")} without ${score ? "a better value" : "a new minimum"}.` : "";
+    const small = told.patience && live.working(run) ? `Early stopping: training ends after ${count(told.patience, "{n} validation", "{n} validations")} without ${score ? "a better value" : "a new minimum"}.` : "";
     const kept = run.result ? h("span.state.ok", {}, icon("tick"), run.best !== undefined ? `Step ${run.best} kept` : "Kept") : null;
     return [head(kept), ...lines.map((line, at) => h(at ? "p.muted" : "p", {}, line)), small ? h("small", {}, small) : null];
   }
@@ -162,7 +165,7 @@
   }
   function settings(groups) {
     return h("div.setting-list", {}, groups.map((group) => h("section", {}, h("h3", {}, group.title), h("dl.facts", {},
-      group.rows.flatMap(([label, value, unit, library]) => [h("dt", {}, label, " ", h("small.mono", {}, library)), h("dd", {}, `${value}${unit ? ` ${unit}` : ""}`)])))));
+      group.rows.flatMap(([label, value, unit, library]) => [h("dt", {}, label, " ", h("small.mono", { translate: "no" }, library)), h("dd", {}, `${value}${unit ? ` ${unit}` : ""}`)])))));
   }
   window.studio.trainWords = { LOST, understand, phaseWord, startedAt, phases, left, bar, factsLine, note, coach, wayOn, settings };
 })();

@@ -1,7 +1,7 @@
 /* Owns: the Train tab: phases, facts, curves, test prompts, settings and log, drawn from live.js.
    What changes a run (stop, resume, delete) is sent to the server as an act; the action bar below is drawn there. */
 (() => {
-  const { h, put, live, trainCurves } = window.studio;
+  const { h, put, live, trainCurves, translate } = window.studio;
   const { LOST, understand, phaseWord, startedAt, phases, left, bar, factsLine, note, coach, wayOn, settings } = window.studio.trainWords;
   const { prompts, hardest } = window.studio.trainWatch;
   window.studio.train = (element) => {
@@ -34,7 +34,7 @@
       const answer = await fetch(window.studio.url(`studio/run/${encodeURIComponent(live.id)}/log`), { headers: window.studio.headers() }).catch(() => null);
       const text = answer?.ok ? await answer.text() : "";
       const box = part("log"), end = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
-      if (box.textContent !== text) { box.textContent = text || "The log is empty."; if (end) box.scrollTop = box.scrollHeight; }
+      if (box.textContent !== text) { box.textContent = text || translate("The log is empty."); if (end) box.scrollTop = box.scrollHeight; }
       if (live.working(live.data?.run) && element.offsetParent !== null) setTimeout(readLog, 3000);
     }
 
@@ -47,7 +47,8 @@
       const facts = understand(data, run);
       put(part("name"), run.name);
       Object.assign(part("csv").dataset, { save: `studio/run/${encodeURIComponent(run.id)}/curve.csv`, name: `${run.name}.csv` });
-      put(part("what"), [facts.about.model, facts.about.method, facts.about.data, startedAt(run, data)].filter(Boolean).join(" · "));
+      const model = facts.about.model && h("bdi", { translate: "no" }, facts.about.model);
+      put(part("what"), ...[model, facts.about.method, facts.about.data, startedAt(run, data)].filter(Boolean).flatMap((each, at) => (at ? [" · ", each] : [each])));
       for (const button of element.querySelectorAll("[data-do=panel]")) button.setAttribute("aria-expanded", String(button.dataset.name === view.panel));
       part("settings").hidden = view.panel !== "settings";
       part("logbox").hidden = view.panel !== "log";
@@ -79,7 +80,7 @@
       const quarter = run.status === "training" && run.phase === "training" ? ` ${Math.floor((run.share || 0) * 4) * 25} percent` : "";
       const said = data.advice.at(-1);
       const told = `${run.name}: ${run.status === "training" ? phaseWord(run) : run.status}${quarter}${said ? `. Coach: ${said.title}` : ""}`;
-      if (told !== view.told) { if (view.told) part("said").textContent = told; view.told = told; }
+      if (told !== view.told) { if (view.told) part("said").textContent = translate(told); view.told = told; }
     }
 
     part("asked").addEventListener("change", (e) => { view.prompt = +e.target.value; part("asked").querySelectorAll("input").forEach((each) => { each.toggleAttribute("checked", each === e.target); }); draw(); });

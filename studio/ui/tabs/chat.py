@@ -47,11 +47,10 @@ def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str,
         base = run.model
     hint = next((task.chat_hint for task in visit.studio.catalog.tasks() if task.name == run.task), "")
     two = TWO_TEXTS if "second" in spec.data.roles.values() else ""
-    steps = {each.id: f" · step {each.best_step}" if each.best_step is not None else "" for each in ready}
     return {
         "run": run.id,
         "base": base,
-        "runs": [[each.id, f"{each.name}{steps[each.id]}"] for each in ready],
+        "runs": [[each.id, each.name, each.best_step] for each in ready],
         "labels": visit.studio.chat.is_classifier(run.id),
         "system": spec.config.system_prompt,
         "turns": "messages" in spec.data.roles.values(),

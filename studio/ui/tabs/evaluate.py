@@ -7,7 +7,7 @@ from studio.ui.components.basic import Primary, action_bar, alert, button, headi
 from studio.ui.components.layout import look_again
 from studio.ui.components.scorecard import SENTENCES, matrix, per_label, row_table, scorecard
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.selected import mark_done, selected, target_run, without_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
@@ -132,10 +132,11 @@ def foot(run: RunRecord, report: Report) -> Html:
     """The rows, the run, and how the intervals were computed."""
     step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
     return html(
-        '<p class="small">{n:,} {which} · {model}, {method}{step} · 95% confidence intervals (bootstrap)</p>',
+        '<p class="small"><span>{n:,} {which}</span> · {model}, {method}{step} · <span>95% confidence intervals '
+        "(bootstrap)</span></p>",
         which=SENTENCES.get(report.split, "rows"),
-        model=run.model.rsplit("/", 1)[-1],
-        method=run.method,
+        model=Verbatim(run.model.rsplit("/", 1)[-1]),
+        method=Verbatim(run.method),
         step=step,
         n=report.rows,
     )

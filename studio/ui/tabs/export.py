@@ -9,7 +9,7 @@ from studio.ui.components.basic import Primary, action_bar, alert, facts, headin
 from studio.ui.components.layout import look_again, panel, stack
 from studio.ui.icons import icon
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, attrs, html
+from studio.ui.markup import Html, Verbatim, attrs, html
 from studio.ui.poll import filename
 from studio.ui.selected import mark_done, selected, target_run, without_result
 from studio.ui.session import Visit
@@ -63,7 +63,12 @@ def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
 def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, jobs: dict[str, Job | None]) -> Html:
     """The formats on the left, the chosen one on the right."""
     step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
-    words = f"{run.name}{step}. Each export is loaded again and its replies are compared."
+    words = html(
+        "{n}{step}. <span>{s}</span>",
+        n=Verbatim(run.name),
+        step=step,
+        s="Each export is loaded again and its replies are compared.",
+    )
     rows = [_row(view, view.format == chosen.format, jobs.get(view.format)) for view in views]
     listed = html('<div class="mlist" role="radiogroup" aria-labelledby="forms">{rows}</div>', rows=rows)
     return html(
@@ -116,7 +121,7 @@ def detail(run: RunRecord, view: ExportView) -> Html:
         "</section>",
         title=view.title,
         ready=state("ok", "Ready"),
-        facts=facts([("File", name), ("Size", size(view.done.bytes)), ("Left out", "your rows")]),
+        facts=facts([("File", Verbatim(name)), ("Size", size(view.done.bytes)), ("Left out", "your rows")]),
         copy=icon("copy"),
         how=view.done.how_to_use,
         tick=icon("ok"),
@@ -132,7 +137,7 @@ def bar(run: RunRecord, view: ExportView, job: Job | None) -> Html:
         making = html(wait, t=track(job.share, label="Exporting"), p=words)
         return action_bar(making, Primary("Exporting", disabled=True), back="chat")
     if view.done:
-        press, words = {"data_download": view.format}, f"{filename(run.name)}-{view.format}.zip"
+        press, words = {"data_download": view.format}, Verbatim(f"{filename(run.name)}-{view.format}.zip")
         label = html("{i}Download {s}", i=icon("download"), s=size(view.done.bytes))
     else:
         press = {"data_act": "export", "data_format": view.format}

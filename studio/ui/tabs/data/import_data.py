@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from studio.schema.dataset import DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError
@@ -13,7 +14,7 @@ from studio.ui.components.basic import Field, Primary, action_bar, button, fold,
 from studio.ui.components.import_preview import hub_form
 from studio.ui.components.layout import panel
 from studio.ui.icons import icon
-from studio.ui.markup import Html, html, join
+from studio.ui.markup import Html, Verbatim, html, join
 from studio.ui.session import Visit
 from studio.ui.tabs.data import import_options
 from studio.ui.uploads import Uploads
@@ -187,7 +188,7 @@ def _drop_zone(visit: Visit) -> Html:
     )
 
 
-def _way(visit: Visit, name: str, title: str, summary: str, body: Html) -> Html:
+def _way(visit: Visit, name: str, title: str, summary: Any, body: Html) -> Html:
     """A fold with a way to import rows.
 
     Its key changes when the fold has to open: the script then takes it for a new one.
@@ -213,14 +214,14 @@ def _samples(visit: Visit) -> Html:
     rows = [
         html(
             '<li><span class="grow"><b>{name}</b><small>{sentence}, {rows}</small></span>{use}</li>',
-            name=each.name,
+            name=Verbatim(each.name),
             sentence=each.sentence.rstrip("."),
             rows=rows_words(each.rows),
             use=button("Use", "sample", "s", name=each.name, aria_label=f"Use this sample: {each.name}"),
         )
         for each in samples
     ]
-    names = ", ".join(each.name for each in samples)
+    names = join([Verbatim(each.name) for each in samples], ", ")
     return _way(visit, "sample", "Use a sample", names, html('<ul class="list opts">{r}</ul>', r=rows))
 
 
@@ -245,7 +246,7 @@ def _earlier(visit: Visit) -> Html:
     rows = [
         html(
             '<li><span class="grow"><b class="cut">{name}</b><small>{facts}</small></span>{open}{delete}</li>',
-            name=each.name,
+            name=Verbatim(each.name),
             facts=join([rows_words(each.rows), f"version {each.version}", ago(each.created)], " · "),
             open=button("Open", "reopen", "s", dataset=each.id, aria_label=f"Open {each.name}"),
             delete=button(
@@ -268,13 +269,13 @@ def _shape(visit: Visit) -> Html:
     task = next((each for each in tasks if each.name == visit.choices.task), None)
     example = task or tasks[0]
     heads = example.example_roles or tuple(role.name for role in example.roles if role.required)
-    rows = [[html("<td>{c}</td>", c=cell) for cell in row] for row in example.example_rows]
+    rows = [[html('<td translate="no">{c}</td>', c=cell) for cell in row] for row in example.example_rows]
     body = html(
         '<table class="wells"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div class="body stack '
         'tight"><p>The columns can have any name. You set their roles on the next screen.{note}</p><p '
         'class="muted">A few hundred rows are a good start. You can add more later.</p></div><p class="bar foot '
         'small">{stay} Every version is saved.</p>',
-        heads=[html("<th>{r}</th>", r=role) for role in heads],
+        heads=[html('<th translate="no">{r}</th>', r=role) for role in heads],
         rows=[html("<tr>{cells}</tr>", cells=cells) for cells in rows],
         note=example.example_note and f" {example.example_note}",
         stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",

@@ -3,7 +3,7 @@
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import Field, button
 from studio.ui.components.rows import PAGE
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
 from studio.ui.tabs.data import import_options
 from studio.ui.tabs.data.stale_guard import changed, require_same
@@ -36,7 +36,7 @@ def panel(visit: Visit) -> Html | str:
 
 
 def _cell(row: int, number: int, column: str, text: str | None) -> Html:
-    field = Field(f"cell-{number}", column)
+    field = Field(f"cell-{number}", Verbatim(column))
     if text is None:
         return field.around(html('<p class="muted">Too long to edit here.</p>'))
     high = min(12, 1 + text.count("\n") + len(text) // LINE)

@@ -16,7 +16,7 @@ from studio.ui.components.import_preview import reading_fold, which_sheet
 from studio.ui.components.layout import poll
 from studio.ui.components.rows import IGNORE, PAGE, rows_foot, rows_table
 from studio.ui.icons import icon
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html, join
 from studio.ui.session import Visit
 from studio.ui.tabs.data import (
     augmentation,
@@ -163,13 +163,12 @@ def _head(visit: Visit, record: DatasetRecord) -> Html:
             )
         case "versions":
             words = "see what each version changed, compare two, or restore one"
-            return heading("Versions", f"{record.name} · {words}")
+            return heading("Versions", join([Verbatim(record.name), words], " · "))
         case "more":
             words = "What to expect of your rows, whether more would help, and synthetic rows made from them."
             return heading("Data augmentation", words)
         case "label":
-            return heading("Label rows", f"{record.name} · each key press is saved at once")
-    note = record.note[:1].lower() + record.note[1:].rstrip(".")
+            return heading("Label rows", join([Verbatim(record.name), "each key press is saved at once"], " · "))
     facts = [rows_words(record.rows), f"{len(record.columns)} columns", size(record.bytes)]
     side = [
         html(
@@ -182,7 +181,8 @@ def _head(visit: Visit, record: DatasetRecord) -> Html:
         not visit.demo and button("Hub dataset", "bring", "s", fold="hub"),
         *_versions(visit, record),
     ]
-    return heading("Your rows", " · ".join([record.name, *facts, f"version {record.version}, {note}"]), side)
+    facts += [f"version {record.version}", record.note.rstrip(".")]
+    return heading("Your rows", join([Verbatim(record.name), *filter(None, facts)], " · "), side)
 
 
 def _versions(visit: Visit, record: DatasetRecord) -> list[Html]:
@@ -264,7 +264,7 @@ def _other_task(visit: Visit, state: DatasetState) -> Html:
         return Html("")
     title = next((each.title for each in visit.studio.catalog.tasks() if each.name == guess.task), guess.task)
     roles = ", ".join(f"{column} as {role}" for column, role in guess.roles.items())
-    words = html("<p>These columns look like <b>{t}</b>: {r}.</p>", t=title, r=roles)
+    words = html("<p>These columns look like <b>{t}</b>: {r}.</p>", t=title, r=Verbatim(roles))
     return note("acc", words, button(f"Change to {title}", "task", task=guess.task))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from studio.schema.dataset import DatasetRecord, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import Field, button, check_input
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
 
 WAYS = {
@@ -40,7 +40,7 @@ def fields(visit: Visit, record: DatasetRecord) -> Html:
         if record.split_column
         else "At random; equal texts stay together"
     )
-    columns = [("", "Choose a column"), *((each, each) for each in record.columns)]
+    columns = [("", "Choose a column"), *((each, Verbatim(each)) for each in record.columns)]
     if way == "split_column":
         columns.append(("none", "None: split at random"))
     stable = "Keep each row in its split when rows are added or removed (fractions become approximate)"

@@ -10,7 +10,7 @@ from studio.ui.tabs.data.import_data import tasks_here
 
 def drawn(visit: Visit, record: DatasetRecord) -> Html:
     """The tasks to choose from, each with an example, and below them the rows."""
-    chosen, off = visit.choices, "Does not fit these rows"
+    chosen, off, listed = visit.choices, "Does not fit these rows", ", ".join(record.columns[:6])
     page = visit.studio.datasets.rows(chosen.dataset, chosen.page, PAGE)
     known = [
         Card(t.name, t.title, t.sentence, "", t.unavailable_reason, t.sample_in, t.sample_out, off_word=off)
@@ -20,7 +20,7 @@ def drawn(visit: Visit, record: DatasetRecord) -> Html:
         '<div class="stack"><section class="panel stack" aria-labelledby="purpose"><div><h2 id="purpose">What should '
         'the model learn from these rows?</h2><p class="muted">{why}</p></div>{cards}</section>'
         '<section class="panel flush" aria-label="Rows">{table}{foot}</section></div>',
-        why=f"The column names do not show it: {', '.join(record.columns[:6])}.",
+        why=f"The column names do not show it: {listed}.",
         cards=cards("purpose", "task", known, "", aria_label="What the model should do"),
         table=rows_table(page, {}, ()),
         foot=rows_foot(page, ""),

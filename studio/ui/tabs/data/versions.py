@@ -8,7 +8,7 @@ from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, segments, select_input, tag
 from studio.ui.components.layout import foot, page_buttons, panel, poll, with_button
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, attrs, html
+from studio.ui.markup import Html, Verbatim, attrs, html, join
 from studio.ui.session import Visit
 
 PAGE = 12
@@ -92,8 +92,8 @@ def _key(visit: Visit, before: int, after: int) -> Key:
 
 def _columns(comparison: Comparison) -> Html | str:
     words = [("New columns", comparison.columns_added), ("Removed columns", comparison.columns_removed)]
-    sentences = [f"{title}: {', '.join(names)}." for title, names in words if names]
-    return html('<p class="body muted">{s}</p>', s=" ".join(sentences)) if sentences else ""
+    lists = [html("<span>{t}:</span> {n}.", t=title, n=Verbatim(", ".join(names))) for title, names in words if names]
+    return html('<p class="body muted">{s}</p>', s=join(lists, " ")) if lists else ""
 
 
 def _table(comparison: Comparison) -> Html:
@@ -107,7 +107,7 @@ def _table(comparison: Comparison) -> Html:
         "<tbody>{rows}</tbody></table></div>",
         style=attrs(style=f"min-width:{wide}px"),
         cols=[Html("<col>") for _ in comparison.columns],
-        heads=[html("<th>{c}</th>", c=column) for column in comparison.columns],
+        heads=[html('<th translate="no">{c}</th>', c=column) for column in comparison.columns],
         rows=[_row(each, comparison.columns) for each in comparison.rows],
     )
 
@@ -127,12 +127,12 @@ def _row(change: RowChange, columns: tuple[str, ...]) -> Html:
 def _cell(change: RowChange, column: str) -> Html:
     """A changed cell shows both texts, the old one struck out."""
     if column not in change.changed:
-        return html("<td{a}>{t}</td>", a=attrs(class_="muted"), t=change.cells.get(column, "")[:CELL])
+        return html("<td{a}>{t}</td>", a=attrs(class_="muted", translate="no"), t=change.cells.get(column, "")[:CELL])
     before, after = change.changed[column]
     return html(
         '<td class="changed"><del>{before}</del> <ins>{after}</ins></td>',
-        before=before[:CELL] or "empty",
-        after=after[:CELL] or "empty",
+        before=Verbatim(before[:CELL]) or "empty",
+        after=Verbatim(after[:CELL]) or "empty",
     )
 
 

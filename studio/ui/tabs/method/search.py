@@ -46,7 +46,7 @@ def panel(visit: Visit) -> Html:
 
 def _table(view: SearchView) -> Html:
     names = list(view.spec.first)
-    heads = [html('<th class="num">{n}</th>', n=name.replace("_", " ")) for name in names]
+    heads = [html('<th class="num" translate="no">{n}</th>', n=name.replace("_", " ")) for name in names]
     values = [(trial.number, trial.value) for trial in view.trials if trial.value is not None]
     return html(
         '{curve}<div class="scroll-x" role="region" tabindex="0" aria-label="Trials"><table><thead><tr><th>Trial</th>'

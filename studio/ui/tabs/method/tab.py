@@ -18,7 +18,7 @@ from studio.ui.components.layout import poll, stack
 from studio.ui.components.plan import fitted_panel, plan_panel, why_panel
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import SettingsView, settings_panel
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html, join
 from studio.ui.selected import open_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
@@ -238,7 +238,8 @@ def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
     choices = []
     for each in visit.studio.catalog.methods(visit.choices.model, visit.choices.task):
         plan = planned(visit, each.name) if ready and not each.unavailable_reason else None
-        side = f"{each.name} · {memory(plan.estimate.memory_bytes)}" if isinstance(plan, PlanView) else each.name
+        name = Verbatim(each.name)
+        side = join([name, memory(plan.estimate.memory_bytes)], " · ") if isinstance(plan, PlanView) else name
         choices.append(Card(each.name, each.title, each.sentence, side, each.unavailable_reason))
     usual, more = choices[:USUAL], choices[USUAL:]
     usual_cards = cards("method", "method", usual, chosen, aria_label="Method")

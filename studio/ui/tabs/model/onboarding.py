@@ -3,7 +3,7 @@
 from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
 from studio.ui.components.layout import panel
 from studio.ui.icons import icon
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
 from studio.ui.tabs.data.import_data import choose_task, requested_sample, tasks_here
 
@@ -45,7 +45,7 @@ def samples_panel(visit: Visit, titles: dict[str, str]) -> Html:
         html(
             '<tr><td class="nowrap"><b>{name}</b></td><td class="nowrap hide-s">{task}</td><td>{sentence}</td>'
             '<td class="num muted hide-s">{rows:,} rows</td><td class="num">{use}</td></tr>',
-            name=each.name,
+            name=Verbatim(each.name),
             task=titles.get(each.task, each.task),
             sentence=each.sentence,
             rows=each.rows,

@@ -9,7 +9,7 @@ from studio.ui.components.basic import Primary, action_bar, alert, heading, note
 from studio.ui.components.layout import poll
 from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
 from studio.ui.icons import icon
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.base import Components
@@ -221,11 +221,11 @@ def _search(visit: Visit, hub_models: list[ModelView], sorry: Any, downloads: di
 
 def _unanswered(visit: Visit, error: StudioError) -> Html:
     """Why the chosen model can't be inspected now."""
-    kept = visit.choices.model
+    kept = name = visit.choices.model
     return html(
         '<div><h2 id="about">{title}</h2>{small}</div>{alert}{token}',
-        title=kept.rpartition("/")[2] if kept else "No model chosen",
-        small=kept and html("<small>{n} stays selected.</small>", n=kept),
+        title=Verbatim(kept.rpartition("/")[2]) if kept else "No model chosen",
+        small=kept and html("<small>{words}</small>", words=f"{name} stays selected."),
         alert=alert(error),
         token=error.code == "gated-model" and token_form(kept, visit.studio.models.has_hub_token()),
     )
@@ -255,7 +255,7 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
     if view is None or reason:
         return action_bar(reason, Primary("Next: data", disabled=True))
     primary = Primary("Next: data", goto="data")
-    name, info = html("<b>{t}</b>", t=view.info.title), view.info
+    name, info = html("<b>{t}</b>", t=Verbatim(view.info.title)), view.info
     get = f"Download {size(info.bytes)}" if info.bytes else "Download"
     if info.here:
         title = next((each.title for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), "")
@@ -277,8 +277,8 @@ def _blocked_reason(visit: Visit, view: ModelView | None) -> Html | str:
     if view is None:
         name = visit.choices.model
         words = "<b>{n}</b> can’t be inspected now. The reason is on the right."
-        return html(words, n=name) if name else "Choose a model."
-    name_html = html("<b>{t}</b>", t=view.info.title)
+        return html(words, n=Verbatim(name)) if name else "Choose a model."
+    name_html = html("<b>{t}</b>", t=Verbatim(view.info.title))
     if view.unavailable_reason:
         return html("{n}: {why}", n=name_html, why=view.unavailable_reason)
     if view.info.needs_trust and not view.trusted and not visit.demo:

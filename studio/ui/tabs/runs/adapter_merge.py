@@ -3,7 +3,7 @@
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import Field, button, fold, text_input
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.selected import select_run
 from studio.ui.session import Visit
 
@@ -31,8 +31,8 @@ def _weight(record: RunRecord, value: str) -> Html:
     name, words = f"weight-{record.id}", f"Weight of {record.name}"
     return html(
         '<div class="row"><span class="grow">{n}<small class="d">{m}</small></span>{w}</div>',
-        n=record.name,
-        m=f"{record.model.rsplit('/', 1)[-1]} · {record.method}",
+        n=Verbatim(record.name),
+        m=Verbatim(f"{record.model.rsplit('/', 1)[-1]} · {record.method}"),
         w=text_input(name, value, "weigh", inputmode="decimal", placeholder="weight", aria_label=words),
     )
 

@@ -48,7 +48,7 @@ def _table(view: CurvesView) -> Html:
         ("Time", [duration(run.seconds) if run.seconds else "" for run in view.runs]),
         *((each.label, list(each.values)) for each in view.differs),
     ]
-    names = [html('<th scope="col">{n}</th>', n=run.name) for run in view.runs]
+    names = [html('<th scope="col" translate="no">{n}</th>', n=run.name) for run in view.runs]
     rows = [
         html('<tr><th scope="row">{l}</th>{v}</tr>', l=label, v=[html("<td>{x}</td>", x=each) for each in values])
         for label, values in lines

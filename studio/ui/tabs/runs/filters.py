@@ -7,7 +7,7 @@ from functools import partial
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import check_input, select_input, text_input
 from studio.ui.icons import icon
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
 
 
@@ -62,8 +62,8 @@ def panel(visit: Visit, query: RunQuery) -> Html:
     def choose(name: str, choices: Iterable[tuple[str, str]], chosen: str, label: str) -> Html:
         return select_input(f"run-{name}", list(choices), chosen, f"find-{name}", aria_label=label)
 
-    datasets = [("", "All datasets"), *query.datasets.items()]
-    tags = [("", "All tags"), *((each, each) for each in query.tags)]
+    datasets = [("", "All datasets"), *((each, Verbatim(name)) for each, name in query.datasets.items())]
+    tags = [("", "All tags"), *((each, Verbatim(each)) for each in query.tags)]
     search = {"type": "search", "class_": "with-i", "placeholder": "Find a run", "aria_label": "Find a run"}
     return html(
         '<div class="row wrap finding">{dataset}<span class="ibox">{icon}{find}</span>{tag}{sort}{archived}</div>',

@@ -4,7 +4,7 @@ from studio.schema.numbers import size
 from studio.schema.views import Stored
 from studio.ui.components import layout
 from studio.ui.components.basic import button
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
 
 KINDS = {"run": "Run", "dataset": "Dataset", "model": "Model", "tokens": "Token cache"}
@@ -49,7 +49,7 @@ def _row(each: Stored) -> Html:
         '<td class="num">{act}</td></tr>',
         k=f"stored-{each.kind}-{each.id}",
         kind=KINDS[each.kind],
-        name=each.name,
+        name=Verbatim(each.name),
         size=size(each.bytes),
         act=act,
     )
