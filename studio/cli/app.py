@@ -1,5 +1,6 @@
 """All commands, in the order of the help."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -106,6 +107,12 @@ LABEL_COMMANDS: Commands = {
 LABEL_HELP = "Label rows, write replies, compare replies; names, agreement, suggestions, import and export."
 INTERRUPTED = 130
 """The status that typer returns for Ctrl-C."""
+
+
+def takes_settings(command: str) -> bool:
+    """Whether a command has a flag for each setting."""
+    functions = {name: function for commands in COMMANDS.values() for name, function in commands.items()}
+    return command in functions and "settings" in inspect.signature(functions[command]).parameters
 
 
 def build() -> typer.Typer:

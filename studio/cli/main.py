@@ -74,8 +74,11 @@ def _usage(error: Any, arguments: list[str]) -> int:
 
 
 def _help_of(command: str) -> str:
-    command = command.removeprefix("studio").strip()
-    return f"{' '.join(['studio', *command.split()[:1], '--help'])} lists the arguments and options."
+    from studio.cli.app import takes_settings
+
+    names = command.removeprefix("studio").split()[:1]
+    flag = "--help-all" if takes_settings("".join(names)) else "--help"
+    return f"{' '.join(['studio', *names, flag])} lists the arguments and options."
 
 
 def _unexpected(error: Exception) -> int:

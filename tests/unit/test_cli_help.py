@@ -164,3 +164,12 @@ def test_help_is_wrapped_where_the_terminal_is_narrow(
     text = caller(capfd)("train", "--help").out
     assert max(map(len, text.splitlines())) <= 60
     assert "0.0002" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"), [("train", "--help-all"), ("models", "--help"), ("data add", "--help"), ("", "--help")]
+)
+def test_a_wrong_flag_is_answered_with_the_help_that_lists_all_flags(call: Call, command: str, flag: str) -> None:
+    said = call(*command.split(), "--lerning-rate", "1")
+    assert said.status == 2
+    assert f"{' '.join(['studio', *command.split()[:1]])} {flag} lists the arguments and options." in said.err
