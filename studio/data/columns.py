@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.data.synthetic import MARKS
-from studio.data.table import Row
+from studio.data.table import Row, Table
 from studio.data.thumbs import thumb_of
 from studio.data.values import is_blank, label_name
 
+_SPLIT_ENDS = re.compile(r"[\W_]+|(?<=[a-z])(?=[12]$)")
+"""Between the words of a name in lower case, and before a 1 or 2 at its end."""
+_TWIN_ENDS = (
+    ("a", "b"),
+    ("1", "2"),
+    ("left", "right"),
+    ("first", "second"),
+    ("base", "tuned"),
+    ("chosen", "rejected"),
+)
 _SPLIT_WORDS = re.compile(r"[\s_\-./]+|(?<=[a-z])(?=[A-Z])")
 _BOOKKEEPING = frozenset(
     "id ids uuid guid index idx date time timestamp datetime created updated url link uri hash unnamed row nr no "
@@ -83,6 +93,23 @@ class Column:
 def words_of(name: str) -> list[str]:
     """Return the words of a column's name in lower case: `customerQuestion` gives `customer`, `question`."""
     return [word.lower() for word in _SPLIT_WORDS.split(name.strip()) if word]
+
+
+def twin_columns(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return two columns whose names differ in their ends only, like `answer a` and `answer b`. None: no such pair."""
+    by_words = {tuple(filter(None, _SPLIT_ENDS.split(name.lower()))): name for name in names}
+    for one, other in _TWIN_ENDS:
+        for words, name in by_words.items():
+            twin = by_words.get((*words[:-1], other)) if words[-1:] == (one,) else None
+            if twin:
+                return name, twin
+    return None
+
+
+def longest_column(table: Table, among: Sequence[str]) -> str:
+    """Return the column with the most text in a sample of rows. Empty if there is none."""
+    rows = table.sample()
+    return max(among, key=lambda column: sum(len(str(row.get(column) or "")) for row in rows), default="")
 
 
 def describe_column(name: str, rows: Sequence[Row]) -> Column:

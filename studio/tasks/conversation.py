@@ -195,6 +195,13 @@ def without_reasoning(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def split_last_reply(turns: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
+    """Return the messages before the last reply, and the last reply. It is empty after a message of the user."""
+    if turns and turns[-1]["role"] == "assistant":
+        return turns[:-1], turns[-1]
+    return turns, {}
+
+
 def train_last_reply_only(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages with weight 0 for all replies except the last."""
     last = max((place for place, turn in enumerate(turns) if turn["role"] == "assistant"), default=-1)

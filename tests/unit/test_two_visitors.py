@@ -32,6 +32,7 @@ GIVEN: dict[str, Any] = {
     "label": "a",
     "labels": ["a", "b"],
     "kind": "duplicate",
+    "mark": "skip",
     "text": "Where?",
     "name": "adapter",
     "format": "adapter",

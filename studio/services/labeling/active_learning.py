@@ -57,14 +57,13 @@ class Suggester:
     host: WorkspaceHost
     embedded: set[int] = field(default_factory=set)
     """Rows that have an embedding."""
-    busy: bool = False
-    """A thread works on suggestions."""
     done: int = 0
     total: int = 0
     """Rows embedded so far, and in all."""
     failure: str = ""
     """Why the last work in the background failed."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _at_work: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a thread works on suggestions."""
 
     @cached_property
     def learned(self) -> Learned | None:
@@ -74,10 +73,6 @@ class Suggester:
         except (OSError, ValueError):
             return None
 
-    def suggested(self, state: LabelingState) -> Mapping[int, Suggestion]:
-        """Return row → suggestion of the last training. Empty if one of its labels has been renamed since."""
-        return self.learned.rows if self.learned and set(self.learned.names) <= set(state.labels) else {}
-
     @cached_property
     def model(self) -> ModelInfo:
         """The starter that embeds texts. Raises while it is not on this machine."""
@@ -86,7 +81,8 @@ class Suggester:
     def progress(self, state: LabelingState) -> SuggestState:
         """Return the progress, and why there are no suggestions."""
         learned, reason = self.learned, self.failure or missing_labels(state)
-        due = bool(state.labels) and not self.busy and not self.failure and any(self._next_step(state))
+        is_busy = self._at_work.locked()
+        due = bool(state.labels) and not is_busy and not self.failure and any(self._next_step(state))
         if due:
             try:
                 due = bool(self.model)
@@ -96,7 +92,7 @@ class Suggester:
             learned_from=learned.labelled if learned else 0,
             seconds=learned.seconds if learned else 0.0,
             rows=len(learned.rows) if learned else 0,
-            busy=self.busy,
+            busy=is_busy,
             done=self.done,
             total=self.total,
             due=due,
@@ -105,10 +101,9 @@ class Suggester:
 
     def start(self, read: ReadState) -> None:
         """Work in a thread, unless one does already. See `run`."""
-        with self._lock:
-            if self.busy:
-                return
-            self.busy, self.failure = True, ""
+        if not self._at_work.acquire(blocking=False):
+            return
+        self.failure = ""
 
         def work() -> None:
             try:
@@ -118,7 +113,8 @@ class Suggester:
             except Exception:
                 _log.exception("suggestions failed")
                 self.failure = "Suggestions failed. The studio's log has the cause."
-            self.busy = False
+            finally:
+                self._at_work.release()
 
         threading.Thread(target=work, name="studio suggesting", daemon=True).start()
 

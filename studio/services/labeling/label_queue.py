@@ -24,8 +24,6 @@ ORDERS = {
     "second": "Second opinion: rows that others labeled",
     "unsure": "Rows that I marked as unsure",
 }
-SELECTIONS = ("second", "unsure")
-"""Orders of a few rows, which depend on the labels so far. Rows on other screens stay in, skipped rows don't return."""
 
 
 def available_orders(session: "Session") -> dict[str, str]:
@@ -35,7 +33,7 @@ def available_orders(session: "Session") -> dict[str, str]:
         "least-sure": bool(session.suggested),
         "review": bool(state.initial),
         "second": any(name != person for name in state.labelers()),
-        "unsure": bool(state.unsure(person)),
+        "unsure": bool(state.marks["unsure"][person]),
     }
     return {name: title for name, title in ORDERS.items() if available.get(name, True)}
 
@@ -54,7 +52,7 @@ def ordered_rows(session: "Session", order: str) -> Sequence[int]:
             given = sorted({row for facts in state.marks["given"].values() for row in facts})
             return _shuffled((row for row in given if wants(session, order, row)), f"{person} second")
         case "unsure":
-            return state.unsure(person)
+            return list(state.marks["unsure"][person])
         case _:
             return every
 
@@ -68,7 +66,7 @@ def wants(session: "Session", order: str, row: int) -> bool:
         case "second":
             return state.mark(row, person) is None and any(fact.labeller != person for fact in state.given(row))
         case "unsure":
-            return row in state.marks["unsure"].get(person, ())
+            return row in state.marks["unsure"][person]
         case _:
             return state.is_open(row, person)
 
@@ -119,7 +117,7 @@ class LabelQueue:
         classifier.
         """
         order, state = session.order, session.state
-        if order in SELECTIONS:
+        if order in ("second", "unsure"):  # a few rows, which depend on the labels so far and may be on other screens
             return next(iter(ordered_rows(session, order)), None)
         source = (state, order, session.suggested if order == "least-sure" else None)
         if source != self._source:

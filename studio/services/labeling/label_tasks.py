@@ -4,19 +4,19 @@ Each object knows the columns that it reads and writes, the text that a person s
 and the cells of the new version of the dataset.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from studio.data.columns import longest_column, twin_columns
 from studio.data.roles import match
 from studio.data.table import Row, Table
 from studio.data.values import full_text, label_name, text_of
 from studio.schema.labeling import CHOICES, Work
 from studio.schema.numbers import rows as rows_words
 from studio.tasks import TASKS, task_named
-from studio.tasks.conversation import messages_of
+from studio.tasks.conversation import messages_of, split_last_reply
 
 Columns = Mapping[str, str]
 """Purpose (`text`, `label`, `prompt`, …) → column name. Empty: no such column yet."""
@@ -40,8 +40,6 @@ class LabelTask:
     """Purposes of the columns with the text that a person sees."""
     writes: tuple[str, ...]
     """Roles of the columns that the values are written to. A new column has the name of its role."""
-    reads: tuple[str, ...]
-    """Purposes of the columns that `initial` reads."""
     refusal: str
     """The message for a value that is not valid."""
     note: str
@@ -54,6 +52,8 @@ class LabelTask:
     """Return column → new cell of a row with this value."""
     value: str
     """What a row is given, as a noun with its article."""
+    reads: tuple[str, ...] = ()
+    """Purposes of the columns that `initial` reads besides those of `writes`."""
     min_values: int = 0
     """How many different values need two rows each before training."""
     max_length: int = MAX_LABEL
@@ -123,12 +123,6 @@ def _columns_by_role(table: Table, task: str) -> dict[str, str]:
     return {role: column for column, role in match(table, task_named(task), {}, partial=True).roles.items()}
 
 
-def _longest_column(table: Table, among: Sequence[str]) -> str:
-    """Return the column with the most text. Empty if there is none."""
-    rows = table.sample()
-    return max(among, key=lambda column: sum(len(str(row.get(column) or "")) for row in rows), default="")
-
-
 # --- labels and replies: one column has the values. A conversation is the column of both the prompt and the reply. ---
 
 
@@ -137,7 +131,7 @@ def _guess_column(table: Table, task: str, text: str, second: str, value: str) -
     by_role = _columns_by_role(table, task)
     if "messages" in by_role:
         return {text: by_role["messages"], value: by_role["messages"]}
-    columns = {text: by_role.get(text) or _longest_column(table, table.columns), value: by_role.get(value, "")}
+    columns = {text: by_role.get(text) or longest_column(table, table.columns), value: by_role.get(value, "")}
     if columns[value] == columns[text]:
         columns[value] = ""
     return columns | ({second: by_role[second]} if by_role.get(second, columns[text]) != columns[text] else {})
@@ -162,32 +156,23 @@ def _is_conversation(columns: Columns) -> bool:
     return bool(columns.get("reply")) and columns["reply"] == columns.get("prompt")
 
 
-def _conversation(row: Row, columns: Columns) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _conversation(row: Row, columns: Columns) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
     """Return the turns before the last reply, and the last reply. Both are empty without a conversation."""
-    turns = messages_of(row.get(columns["reply"])) if _is_conversation(columns) else None
-    if turns and turns[-1]["role"] == "assistant":
-        return turns[:-1], turns[-1]
-    return turns or [], {}
+    return split_last_reply((_is_conversation(columns) and messages_of(row.get(columns["reply"]))) or ())
 
 
 # --- preferences: the better one of two replies ---
 
-_SPLIT = re.compile(r"[\W_]+|(?<=[a-z])(?=[12]$)")
-_ENDS = (("a", "b"), ("1", "2"), ("left", "right"), ("first", "second"), ("base", "tuned"), ("chosen", "rejected"))
-
 
 def _guess_replies(table: Table) -> dict[str, str]:
     """Return the prompt, and two columns whose names differ in their ends only, like `answer a` and `answer b`."""
-    by_words = {tuple(filter(None, _SPLIT.split(column.lower()))): column for column in table.columns}
-    for one, other in _ENDS:
-        for words, first in by_words.items():
-            second = by_words.get((*words[:-1], other)) if words[-1:] == (one,) else None
-            if second:
-                others = [column for column in table.columns if column not in (first, second)]
-                prompt = _columns_by_role(table, "chat").get("prompt", "")
-                prompt = prompt if prompt in others else _longest_column(table, others)
-                return {"prompt": prompt, "first": first, "second": second}
-    return {}
+    twins = twin_columns(table.columns)
+    if twins is None:
+        return {}
+    others = [column for column in table.columns if column not in twins]
+    prompt = _columns_by_role(table, "chat").get("prompt", "")
+    prompt = prompt if prompt in others else longest_column(table, others)
+    return {"prompt": prompt, "first": twins[0], "second": twins[1]}
 
 
 def _choice(row: Row, columns: Columns) -> str | None:
@@ -211,7 +196,6 @@ LABELS = LabelTask(
     columns={"text": "Column to read", "label": "Column with the labels"},
     texts=("text", "second"),
     writes=("label",),
-    reads=("label",),
     refusal="A label must be a short text, up to 200 characters.",
     note="{rows} labeled by hand in the column {label}.",
     guess=lambda table: _guess_column(table, "classification", "text", "second", "label"),
@@ -227,7 +211,6 @@ REPLIES = LabelTask(
     columns={"prompt": "Column to read", "reply": "Column with the replies"},
     texts=("prompt", "context"),
     writes=("reply",),
-    reads=("reply",),
     refusal="A reply must be a text, up to 20,000 characters.",
     note="{rows} with a reply written by hand.",
     guess=lambda table: _guess_column(table, "chat", "prompt", "context", "reply"),
@@ -243,7 +226,7 @@ PREFERENCES = LabelTask(
     columns={"prompt": "Column with the prompts", "first": "First reply", "second": "Second reply"},
     texts=("prompt",),
     writes=("chosen", "rejected"),
-    reads=("chosen", "first", "second"),
+    reads=("first", "second"),
     refusal="Choose which reply is better.",
     note="{rows} compared by hand. The better reply is in the column {chosen}.",
     guess=_guess_replies,

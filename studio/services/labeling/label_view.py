@@ -1,6 +1,6 @@
 """Views of a labeling session for the page and the command line: progress with the current row, and a list of rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from studio.data.column import is_among
 from studio.data.values import full_text
@@ -11,10 +11,20 @@ from studio.schema.labeling import Labeler, Labeling, LabelList, LabelRow, Recen
 from studio.schema.views import Page
 from studio.services.labeling.label_queue import available_orders
 from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, PREFERENCES, REPLIES
-from studio.services.labeling.session import Session
+from studio.services.labeling.session import Session, rows_containing
 
 RECENT, RECENT_TEXT, LIST_TEXT = 8, 120, 400
-SHOWS = ("all", "open", "done", "unsure", "differ", "sure")
+SHOWS: dict[str, Callable[[Session], Sequence[int]]] = {
+    "all": lambda session: range(1, session.record.rows + 1),
+    "open": lambda session: [row for row in range(1, session.record.rows + 1) if row not in session.state.values],
+    "done": lambda session: sorted(session.state.values),
+    "unsure": lambda session: list(session.state.marks["unsure"][session.labeler]),
+    "differ": lambda session: sorted({row for each in agreements(session.state.marks["given"]) for row in each.differ}),
+    "sure": lambda session: sorted(
+        session.suggested.keys() - session.state.values.keys(), key=lambda row: (-session.suggested[row].sure, row)
+    ),
+}
+"""Filters of the list of rows. The others are `label:NAME`."""
 
 
 def labeling_view(session: Session, suggesting: SuggestState, typed: str | None) -> Labeling:
@@ -35,7 +45,7 @@ def labeling_view(session: Session, suggesting: SuggestState, typed: str | None)
         counts={name: state.counts.get(name, 0) for name in labels},
         done=len(state.values),
         total=session.record.rows,
-        unsure=len(state.unsure(session.labeler)),
+        unsure=len(state.marks["unsure"][session.labeler]),
         row=row,
         text=session.text(row) if row else "",
         reply=(state.values.get(row, "") if typed is None else typed) if row and label_task is REPLIES else "",
@@ -81,7 +91,7 @@ def list_view(session: Session, show: str, search: str, page: Page) -> LabelList
     """Return a page of rows. `show` is one of SHOWS, or `label:NAME`."""
     numbers, search = _numbers(session, show), search.strip()
     if search:
-        matches = session.rows_containing(search.lower())
+        matches = rows_containing(search.lower(), session.text_column, *session.source)
         numbers = matches if show == "all" else [row for row in numbers if is_among(matches, row)]
     start = max(1, min(page.start, len(numbers)))
     on_page = numbers[start - 1 : start - 1 + page.count]
@@ -92,29 +102,12 @@ def list_view(session: Session, show: str, search: str, page: Page) -> LabelList
 
 def _numbers(session: Session, show: str) -> Sequence[int]:
     """Return the numbers of the rows that `show` names."""
-    state, every = session.state, range(1, session.record.rows + 1)
-    numbers: Sequence[int]
-    match show:
-        case "all":
-            numbers = every
-        case "open":
-            numbers = [row for row in every if row not in state.values]
-        case "done":
-            numbers = sorted(state.values)
-        case "unsure":
-            numbers = state.unsure(session.labeler)
-        case "differ":
-            numbers = sorted({row for each in agreements(state.marks["given"]) for row in each.differ})
-        case "sure":
-            unlabeled = (row for row in session.suggested if row not in state.values)
-            numbers = sorted(unlabeled, key=lambda row: -session.suggested[row].sure)
-        case _ if show.startswith("label:"):
-            numbers = sorted(row for row, label in state.values.items() if label == show.removeprefix("label:"))
-        case _:
-            raise StudioError(
-                "unknown-name", "There is no such filter for rows.", given=show, valid=[*SHOWS, "label:NAME"]
-            )
-    return numbers
+    if show.startswith("label:"):
+        return sorted(row for row, label in session.state.values.items() if label == show.removeprefix("label:"))
+    if show not in SHOWS:
+        valid = [*SHOWS, "label:NAME"]
+        raise StudioError("unknown-name", "There is no such filter for rows.", given=show, valid=valid)
+    return SHOWS[show](session)
 
 
 def _list_row(session: Session, row: int, text: str) -> LabelRow:

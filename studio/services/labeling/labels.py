@@ -6,7 +6,7 @@ next session has them in its state. A lock is held meanwhile, so people of one w
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,7 @@ from studio.services.datasets.service import Datasets
 from studio.services.labeling.active_learning import TWO_TEXTS, Progress, Suggester, missing_labels
 from studio.services.labeling.import_export import export_labels, import_labels
 from studio.services.labeling.label_queue import ORDERS
-from studio.services.labeling.label_tasks import (
-    LABEL_TASKS,
-    LABELS,
-    MAX_REPLY,
-    REPLIES,
-)
+from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, MAX_REPLY, REPLIES
 from studio.services.labeling.label_view import labeling_view, list_view
 from studio.services.labeling.session import Session, clean_name
 from studio.services.labeling.state import LabelingState
@@ -43,9 +38,7 @@ LIST_PAGE = Page(1, 25)
 class Labels:
     """Labeling. `labeler` is the name of the person; empty for a person alone."""
 
-    def __init__(
-        self, datasets: Datasets, models: Models, host: HostClient, suggesters: MutableMapping[str, Suggester]
-    ) -> None:
+    def __init__(self, datasets: Datasets, models: Models, host: HostClient, suggesters: dict[str, Suggester]) -> None:
         """`suggesters`: dataset → its suggester, for all workspaces of a server."""
         self.datasets, self.models, self.suggesters = datasets, models, suggesters
         self.context, self.store = datasets.context, datasets.store
@@ -65,9 +58,8 @@ class Labels:
                 self._choose(before, task=task, work="")
         with self._opened(dataset, labeler) as session:
             session.queue.advance(session)
-            suggesting = SuggestState(unavailable_reason=TWO_TEXTS if session.label_task is LABELS else "")
-            if session.suggester:
-                suggesting = session.suggester.progress(session.state)
+            why_none = SuggestState(unavailable_reason=TWO_TEXTS if session.label_task is LABELS else "")
+            suggesting = session.suggester.progress(session.state) if session.suggester else why_none
             return labeling_view(session, suggesting, self.drafts.get(session.typed_key(session.queue.row)))
 
     def rows(
@@ -121,12 +113,10 @@ class Labels:
     def give_many(self, dataset: str, rows: Sequence[int] = (), label: str = "", labeler: str = "") -> int:
         """Give many rows a label, or each its suggested one; how many got one."""
         with self._opened(dataset, labeler, *rows) as session:
+            suggested, done = session.suggested, session.state.values
+            values = {row: suggested[row].best for row in rows if row in suggested and row not in done}
             if label:
                 values = dict.fromkeys(rows, session.clean(label))
-            else:
-                suggested = session.suggested
-                unlabeled = (row for row in rows if row in suggested and row not in session.state.values)
-                values = {row: suggested[row].best for row in unlabeled}
             self.facts.add(session.record.id, [session.fact("given", row, value) for row, value in values.items()])
             return len(values)
 
@@ -285,7 +275,7 @@ class Labels:
             session = self._session(dataset, labeler)
             session.require_columns(session.label_task, {})
             id, last = session.record.id, self._last.get(session.record.id)
-            if last and last.key == session.key:
+            if last and last.source == session.source:
                 session.state, session.queues = last.state, last.queues
             else:
                 session.state = session.new_state()

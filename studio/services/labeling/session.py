@@ -58,9 +58,9 @@ class Session:
         return self.columns_for(self.label_task)
 
     @property
-    def key(self) -> tuple[int, LabelTask, dict[str, str]]:
-        """Sessions of a dataset with equal keys have the same state and queues."""
-        return self.record.version, self.label_task, self.columns
+    def source(self) -> tuple[Path, LabelTask, Key]:
+        """The rows, what they are given, and the columns: what the state before any fact is made from."""
+        return self.path, self.label_task, tuple(self.columns.items())
 
     @property
     def text_column(self) -> str:
@@ -68,14 +68,12 @@ class Session:
         return next(iter(self.columns.values()))
 
     def columns_for(self, label_task: LabelTask) -> dict[str, str]:
-        """Return purpose → column: as chosen, else as the names and values suggest."""
-        chosen = self.choices.get("columns", {}).get(label_task.name, {})
-        columns = self.record.columns
-        known = {
-            purpose: column  # an empty one is a new column, until a version has it
-            for purpose, column in chosen.items()
-            if (column in columns if column else purpose not in columns)
-        }
+        """Return purpose → column: as chosen, else as the names and values suggest.
+
+        An empty choice is a new column, until a version has a column with the name of the purpose.
+        """
+        chosen, names = self.choices.get("columns", {}).get(label_task.name, {}), self.record.columns
+        known = {purpose: name for purpose, name in chosen.items() if (name in names if name else purpose not in names)}
         return {**_guess(self.path, label_task), **known}
 
     def require_columns(self, label_task: LabelTask, chosen: Columns) -> None:
@@ -96,8 +94,9 @@ class Session:
 
     @cached_property
     def suggested(self) -> Mapping[int, Suggestion]:
-        """Row → its suggestion."""
-        return self.suggester.suggested(self.state) if self.suggester else {}
+        """Row → its suggestion. Empty if a label has been renamed since the last training."""
+        learned = self.suggester.learned if self.suggester else None
+        return learned.rows if learned and set(learned.names) <= set(self.state.labels) else {}
 
     @property
     def order(self) -> str:
@@ -128,10 +127,6 @@ class Session:
         """Return row → text of many rows. Reads the text column only, in one pass."""
         values = column_of(self.path, self.text_column, numbers)
         return {number: self.label_task.text({self.text_column: value}, self.columns) for number, value in values}
-
-    def rows_containing(self, words: str) -> "array[int]":
-        """Return the rows whose text contains `words`. Reads the text column only."""
-        return _rows_containing(self.path, self.text_column, words, self.label_task, tuple(self.columns.items()))
 
     def typed_key(self, row: int | None) -> str:
         """The key of the draft of a reply that is being typed."""
@@ -173,8 +168,8 @@ class Session:
 
     def new_state(self) -> LabelingState:
         """Return the state before any fact."""
-        original = _initial_values(self.path, self.label_task, tuple(self.columns.items()))
-        return LabelingState(self.record.rows, self.label_task.name, original, self.label_task.unlabeled)
+        task = self.label_task
+        return LabelingState(self.record.rows, task.name, _initial_values(*self.source), task.unlabeled)
 
     def locate_in(self, store: DatasetStore) -> Locate:
         """Return the function that finds the rows of facts about earlier versions in this one.
@@ -187,7 +182,7 @@ class Session:
         def earlier(version: int) -> tuple[dict[int, int] | None, dict[int, str]]:
             """Return row → its row in this version (None: no row has moved), and row → value of the dataset."""
             old, path = store.get(record.id, version), store.rows_path(record.id, version)
-            before = _initial_values(path, self.label_task, tuple(self.columns.items()))
+            before = _initial_values(path, *self.source[1:])
             if old.asked == record.asked and old.rows == record.rows:
                 return None, before
             moved = moved_rows(path, self.path, self.text_column) if self.text_column in old.columns else {}
@@ -222,7 +217,8 @@ def _row(path: Path, number: int) -> Row:
 
 
 @lru_cache(maxsize=8)
-def _rows_containing(path: Path, column: str, words: str, label_task: LabelTask, columns: Key) -> "array[int]":
+def rows_containing(words: str, column: str, path: Path, label_task: LabelTask, columns: Key) -> "array[int]":
+    """Return the rows whose text contains `words`. Reads the text column only."""
     return rows_with(path, column, words, lambda value: label_task.text({column: value}, dict(columns)))
 
 
@@ -230,7 +226,7 @@ def _rows_containing(path: Path, column: str, words: str, label_task: LabelTask,
 def _initial_values(path: Path, label_task: LabelTask, key: Key) -> dict[int, str]:
     """Return row → value in the dataset. Reads the columns with values only."""
     columns = dict(key)
-    names = [columns.get(purpose, purpose) for purpose in label_task.reads]
+    names = [columns.get(purpose, purpose) for purpose in (*label_task.writes, *label_task.reads)]
     if not {*names} <= {*open_parquet(path).columns}:
         return {}
     values = {}

@@ -34,7 +34,7 @@ class LabelingState:
     """Row → current value: the newest that anyone gave, else the initial one."""
     counts: Counter[str] = field(init=False)
     """Value → number of rows."""
-    marks: dict[What, dict[str, dict[int, Fact]]] = field(init=False)
+    marks: dict[What, defaultdict[str, dict[int, Fact]]] = field(init=False)
     """`given`, `skip` or `unsure` → labeler → row → their last fact about it, oldest first. Renamed labels are new."""
     changed: set[int] = field(default_factory=set)
     """Rows with another value than in the dataset."""
@@ -132,7 +132,7 @@ class LabelingState:
 
     def mark(self, row: int, labeler: str) -> Fact | None:
         """Return what a person last did to a row."""
-        marked = (self.marks[what].get(labeler, {}) for what in MARKS)
+        marked = (self.marks[what][labeler] for what in MARKS)
         return next((facts[row] for facts in marked if row in facts), None)
 
     def is_open(self, row: int, labeler: str) -> bool:
@@ -141,11 +141,7 @@ class LabelingState:
 
     def skipped(self, labeler: str) -> list[int]:
         """Return the rows without a value that a person skipped, oldest first."""
-        return [row for row in self.marks["skip"].get(labeler, ()) if row not in self.values]
-
-    def unsure(self, labeler: str) -> list[int]:
-        """Return the rows that a person is unsure of, oldest first."""
-        return list(self.marks["unsure"].get(labeler, ()))
+        return [row for row in self.marks["skip"][labeler] if row not in self.values]
 
     def labelers(self) -> dict[str, int]:
         """Return labeler → number of rows that they gave a value."""
