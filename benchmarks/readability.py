@@ -174,7 +174,7 @@ def main() -> int:
     )
     parser.add_argument("--each", action="store_true", help="show them for each source and page")
     chosen = parser.parse_args()
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=120)
     page = [measured(name, texts, PAGE_LIMIT) for name, texts in page_texts().items()]
     docs = [measured(name, texts, DOCS_LIMIT) for name, texts in docs_texts().items()]
     for title, sources in (("Texts of the page", page), ("Docs", docs)):
