@@ -106,7 +106,7 @@ class Chat:
             raise StudioError(
                 "limit-reached" if limit else "bad-setting",
                 "The conversation is too long.",
-                valid=f"up to {most:,} characters" + (" in this demo" if limit else ""),
+                valid=f"up to {most:,} characters in this demo" if limit else f"up to {most:,} characters",
                 hint="Clear it and start a new one.",
             )
         if not messages or not str(messages[-1].get("content", "")).strip():

@@ -43,7 +43,7 @@ class FinishedRuns:
         folder = self.store.folder(record.id)
         if not record.has_result or folder.result is None:
             valid = "a run that has finished, or was stopped with its best checkpoint"
-            raise wrong_state(record, "has no fine-tuned model yet.", valid)
+            raise wrong_state(record, "The run {name} has no fine-tuned model yet.", valid)
         return record, folder
 
     def rows(self, record: RunRecord, folder: RunFolder, split: str) -> RowsRef | None:

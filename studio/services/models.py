@@ -96,8 +96,10 @@ class Models:
         memory, fits = memory_fit(info, task_info or default_task(), machine)
         why = task_info.unavailable_reason(info) if task_info else ""
         if not why and fits == "too-large":
-            whose = "The GPU" if machine.gpus else "This machine"
-            why = f"Needs at least {in_gigabytes(memory)} of memory. {whose} has {in_gigabytes(free)}."
+            needed, available = in_gigabytes(memory), in_gigabytes(free)
+            why = f"Needs at least {needed} of memory. This machine has {available}."
+            if machine.gpus:
+                why = f"Needs at least {needed} of memory. The GPU has {available}."
         return ModelView(
             info=info,
             sentence=sentences.get("sentence", info.note),
@@ -231,10 +233,8 @@ class Downloads:
         except StudioError as refusal:
             status, error = "failed", refusal.message
         except Exception as exception:  # the edge of a thread: unexpected errors must be reported too
-            status, error = (
-                "failed",
-                f"The download ended with an error ({type(exception).__name__}). Start it again to continue.",
-            )
+            name = type(exception).__name__
+            status, error = "failed", f"The download ended with an error ({name}). Start it again to continue."
         this.state = this.state.model_copy(update={"status": status, "error": error})
 
 

@@ -115,7 +115,9 @@ class DatasetStore:
             (dataset, version),
         )
         if row is None:
-            what = f"There is no dataset {dataset}" + (f" with version {version}." if version else ".")
+            what = f"There is no dataset {dataset}."
+            if version:
+                what = f"There is no dataset {dataset} with version {version}."
             raise StudioError("no-such-dataset", what, hint="Import the file again, or choose another dataset.")
         return DatasetRecord.model_validate_json(row["record"])
 

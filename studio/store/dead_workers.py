@@ -56,14 +56,17 @@ def cause_of(row: sqlite3.Row) -> Cause:
 
 def failure_reason(cause: Cause, row: sqlite3.Row, checkpoints: Path, safe: Safe | None) -> str:
     """The reason to report: where the worker ended, why, and from which step the run can resume."""
-    where = f"at step {row['step']} of {row['steps']}" if row["steps"] else "before the first step"
-    ended = f"The training process ended unexpectedly {where}. {CAUSE_TEXT[cause]}"
-    if safe is None:
-        return f"{ended} Resume continues from the last checkpoint, if there is one."
-    step = safe(checkpoints)
-    if step is None:
-        return f"{ended} There is no checkpoint, so Resume starts again."
-    return f"{ended} All progress up to step {step} is saved. Resume continues from there."
+    step, steps = row["step"], row["steps"]
+    ended = "The training process ended unexpectedly before the first step."
+    if steps:
+        ended = f"The training process ended unexpectedly at step {step} of {steps}."
+    saved = safe(checkpoints) if safe else None
+    resume = "Resume continues from the last checkpoint, if there is one."
+    if saved is not None:
+        resume = f"All progress up to step {saved} is saved. Resume continues from there."
+    elif safe:
+        resume = "There is no checkpoint, so Resume starts again."
+    return f"{ended} {CAUSE_TEXT[cause]} {resume}"
 
 
 def _silent(row: sqlite3.Row) -> float:

@@ -11,13 +11,13 @@ from studio.store.run_rows import dataset_versions
 
 MOST_ROWS_A_STEP = 256
 ONE_VALUE: dict[str, tuple[object, str]] = {
-    "mirror": ("none", "Experiment trackers are"),
-    "processes": (1, "Several processes for one run are"),
-    "offload": ("none", "Offloading is"),
-    "zero": (0, "ZeRO is"),
-    "fsdp": (False, "FSDP is"),
+    "mirror": ("none", "Experiment trackers are not available in a public demo."),
+    "processes": (1, "Several processes for one run are not available in a public demo."),
+    "offload": ("none", "Offloading is not available in a public demo."),
+    "zero": (0, "ZeRO is not available in a public demo."),
+    "fsdp": (False, "FSDP is not available in a public demo."),
 }
-"""Setting → the only value allowed for a visitor, and the subject of the error message."""
+"""Setting → the only value allowed for a visitor, and what is not possible."""
 
 
 def require_allowed(workspace: Workspace, spec: RunSpec) -> None:
@@ -49,13 +49,13 @@ def not_offered(config: TrainingConfig) -> list[StudioError]:
     return [
         StudioError(
             "not-allowed",
-            f"{subject} not available in a public demo.",
+            what,
             given=getattr(config, name),
             valid=value,
             hint="Install the studio to use it on your own machine.",
             field=name,
         )
-        for name, (value, subject) in ONE_VALUE.items()
+        for name, (value, what) in ONE_VALUE.items()
         if getattr(config, name) != value
     ] + too_large_steps(config)
 

@@ -10,6 +10,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import MB
 from studio.store.home import Home, Workspace
 
+FREE_SPACE = "Delete runs or datasets that you no longer need (Runs tab, Storage)."
 TOTAL_SECONDS = 20.0
 """Seconds for which the total size of all workspaces is cached."""
 
@@ -33,28 +34,29 @@ class Quota:
         remaining += [self.total - used_by_visitors(self.home)] if self.total else []
         return min(remaining, default=None)
 
-    def require(self, bytes_needed: int, what: str = "This", else_do: str = "") -> None:
-        """Raise an error when this many bytes exceed the quota. `else_do` names an alternative to freeing space.
+    def require(self, bytes_needed: int, what: str = "This", hint: str = FREE_SPACE) -> None:
+        """Raise an error when this many bytes exceed the quota.
 
         Raises:
             StudioError `limit-reached`: with the numbers.
         """
         if not self.own and not self.total:
             return
-        used = self.used()
+        used, needed = self.used(), f"{bytes_needed / MB:,.0f}"
         if self.own and used + bytes_needed > self.own:
+            left, most = f"{max(0, self.own - used) / MB:,.0f}", f"{self.own / MB:,.0f}"
             raise StudioError(
                 "limit-reached",
                 f"{what} needs more disk space than a visitor has in this demo.",
-                given=f"{bytes_needed / MB:,.0f} MB needed, {max(0, self.own - used) / MB:,.0f} MB left",
-                valid=f"up to {self.own / MB:,.0f} MB for datasets, runs and exports together",
-                hint=f"Delete runs or datasets that you no longer need (Runs tab, Storage){else_do}.",
+                given=f"{needed} MB needed, {left} MB left",
+                valid=f"up to {most} MB for datasets, runs and exports together",
+                hint=hint,
             )
         if self.total and used_by_visitors(self.home) + bytes_needed > self.total:
             raise StudioError(
                 "limit-reached",
                 "The disk space for all visitors of this demo is used up.",
-                given=f"{bytes_needed / MB:,.0f} MB needed",
+                given=f"{needed} MB needed",
                 valid=f"up to {self.total / MB:,.0f} MB for all visitors together",
                 hint="Try again later. Unused workspaces are deleted after some time.",
             )

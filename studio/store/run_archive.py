@@ -166,11 +166,12 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
     names = [info.filename for info in infos]
     if not {"config.yaml", "run.json"} <= set(names):
         raise no_run("config.yaml or run.json is missing")
-    if len(names) > MAX_FILES or sum(info.file_size for info in infos) > MAX_BYTES:
+    files, size = len(names), sum(info.file_size for info in infos)
+    if files > MAX_FILES or size > MAX_BYTES:
         raise StudioError(
             "too-large",
             "The file is too large for a run.",
-            given=f"{len(names):,} files, {sum(info.file_size for info in infos) / 2**30:.1f} GB",
+            given=f"{files:,} files, {size / 2**30:.1f} GB",
             valid=f"up to {MAX_FILES} files and {MAX_BYTES >> 30} GB",
         )
     if len(set(names)) < len(names):

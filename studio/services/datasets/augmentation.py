@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from studio.data.augment import AUGMENTERS, Augmenter, augmenter_named
-from studio.data.phrases import many
 from studio.data.synthetic import MADE_BY, MADE_FROM, is_synthetic, with_synthetic
 from studio.data.table import Row
 from studio.schema.augmentation import AugmentationRequest, MadeRow, Proposals, Verdict, WayView
 from studio.schema.base import fields_of
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
+from studio.schema.numbers import plural
 from studio.schema.report import ChatSettings
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import saved_splits, split_spec
@@ -122,7 +122,8 @@ class Augmentation:
                     given=str(row)[:200],
                     hint="Refuse this row, or make new rows.",
                 )
-        note = f"{many(len(rows), 'row')} added by augmentation: {proposals.made_by}."
+        one, more = "{n} row added by augmentation: {made_by}.", "{n} rows added by augmentation: {made_by}."
+        note = plural(len(rows), one, more, made_by=proposals.made_by)
         new = self.datasets.write(with_synthetic(table, rows), record, note, spec)
         self.drafts.put(_key(record), None)
         return new

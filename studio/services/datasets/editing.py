@@ -75,11 +75,12 @@ def _text(value: Any) -> str:
 
 def _value(text: str, before: Any, column: str, most: int) -> Any:
     """The value of a text, with the type of the value that it replaces."""
-    if len(text) > most:
+    length = len(text)
+    if length > most:
         raise StudioError(
             "too-large",
             f"The text for the column {column} is too long.",
-            given=f"{len(text):,} characters",
+            given=f"{length:,} characters",
             valid=f"at most {most:,}",
             field="column",
         )
@@ -102,12 +103,16 @@ def _like(before: list[Any] | dict[str, Any], text: str, column: str) -> Any:
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, type(before)):
-        kind, example = ("a list", '["a", "b"]') if isinstance(before, list) else ("an object", '{"name": "Ann"}')
+        what = f"The cell in the column {column} has an object. Your text is not an object."
+        valid = 'an object as JSON, for example {"name": "Ann"}'
+        if isinstance(before, list):
+            what = f"The cell in the column {column} has a list. Your text is not a list."
+            valid = 'a list as JSON, for example ["a", "b"]'
         raise StudioError(
             "bad-setting",
-            f"The cell in the column {column} has {kind}. Your text is not {kind}.",
+            what,
             given=text[:80],
-            valid=f"{kind} as JSON, for example {example}",
+            valid=valid,
             field="column",
         )
     return read

@@ -23,6 +23,7 @@ from studio.data.table import Table
 from studio.models.hub_files import Remote
 from studio.schema.dataset import Reading
 from studio.schema.errors import StudioError, nearest
+from studio.schema.numbers import plural
 from studio.schema.views import HubDataset, HubSplit
 
 LIMIT = 20_000
@@ -65,17 +66,20 @@ class HubRows:
     def read(self, name: str, how: Reading, limits: ReadLimits = HARD) -> tuple[Table, list[str]]:
         """The rows of a config, of all its splits or one, and sentences about their source."""
         info, parts = self._describe_files(name)
-        config = _chosen(how.hub_config, list(parts), "config", "hub_config", how.ask)
+        config = _chosen(how.hub_config, list(parts), "hub_config", how.ask)
         splits = parts[config]
         if how.hub_split:
-            split = _chosen(how.hub_split, list(splits), "split", "hub_split", how.ask)
+            split = _chosen(how.hub_split, list(splits), "hub_split", how.ask)
             splits = {split: splits[split]}
         limit = how.row_limit or LIMIT
         with dataset_errors(name):
             table, cut = read_splits(name, splits, self._opener(name), limit, limits)
-        where = f"From the Hub: {name} at {str(info.get('sha') or 'main')[:7]}"
-        where += f", config {config}" if len(parts) > 1 or config != DEFAULT else ""
-        notes = [f"{where}, {'split' if len(splits) == 1 else 'splits'} {listed(splits)}."]
+        revision = str(info.get("sha") or "main")[:7]
+        source = [f"From the Hub: {name} at {revision}"]
+        if len(parts) > 1 or config != DEFAULT:
+            source.append(f"config {config}")
+        source.append(plural(len(splits), "split {splits}.", "splits {splits}.", splits=listed(splits)))
+        notes = [", ".join(source)]
         if cut:
             notes.append(f"Only the first {limit:,} rows of {listed(cut)} were imported.")
         return table, notes
@@ -210,7 +214,7 @@ class _RemoteFile(io.RawIOBase):
         return bytes(got[:count])
 
 
-def _chosen(requested: str, known: Sequence[str], what: str, field: str, ask: bool) -> str:
+def _chosen(requested: str, known: Sequence[str], field: str, ask: bool) -> str:
     """The name that was requested, or the default one.
 
     Raises:
@@ -221,11 +225,13 @@ def _chosen(requested: str, known: Sequence[str], what: str, field: str, ask: bo
     if not requested and (len(known) == 1 or DEFAULT in known or not ask):
         return DEFAULT if DEFAULT in known else known[0]
     flag = field.replace("_", "-")
+    if field == "hub_config":
+        missing, several = "There is no config {name} in this dataset.", "This dataset has several configs: choose one."
+    else:
+        missing, several = "There is no split {name} in this dataset.", "This dataset has several splits: choose one."
     raise StudioError(
         "bad-setting",
-        f"There is no {what} {requested} in this dataset."
-        if requested
-        else f"This dataset has several {what}s: choose one.",
+        missing.format(name=requested) if requested else several,
         valid=list(known)[:50],
         hint=(nearest(requested, known) if requested else "")
         or f"Choose one with --{flag}, or as hf:OWNER/NAME:CONFIG:SPLIT.",

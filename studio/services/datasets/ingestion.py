@@ -35,13 +35,13 @@ CELL = 2000
 """Maximum characters of a cell on a page of rows."""
 PASTED = "pasted rows"
 _WORDS = {
-    "delimiter": "delimiter",
-    "encoding": "encoding",
-    "sheet": "sheet",
-    "pieces": "rows by",
-    "hub_config": "config",
-    "hub_split": "split",
-    "row_limit": "maximum rows of each split",
+    "delimiter": "delimiter {value}",
+    "encoding": "encoding {value}",
+    "sheet": "sheet {value}",
+    "pieces": "rows by {value}",
+    "hub_config": "config {value}",
+    "hub_split": "split {value}",
+    "row_limit": "maximum rows of each split {value}",
 }
 _DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "space"}
 
@@ -309,11 +309,11 @@ def _require_new_columns(table: Table, record: DatasetRecord, limits: ReadLimits
     if new:
         limits.check_columns("The new version", len(table.columns))
     for name in new:
-        if len(name) > NAME:
+        if (length := len(name)) > NAME:
             raise StudioError(
                 "too-large",
                 "The name of a column is too long.",
-                given=f"{len(name):,} characters",
+                given=f"{length:,} characters",
                 valid=f"at most {NAME:,} characters",
                 hint="Choose a shorter name.",
                 field="column",
@@ -357,7 +357,7 @@ def _in_words(how: Reading) -> str:
         if name == "header":
             words.append("the first line has the column names" if value else "no column names in the first line")
         else:
-            words.append(f"{_WORDS[name]} {_DELIMITERS.get(value, value)}")
+            words.append(_WORDS[name].format(value=_DELIMITERS.get(value, value)))
     return listed(words) or "as detected"
 
 

@@ -38,9 +38,10 @@ class LabelQuality:
         record, spec, texts, labels = self._read(dataset, task, progress)
         result = self.host.result("judge_labels", progress, texts=texts, labels=labels)
         if result["agrees"] < AGREES:
+            percent = f"{100 * result['agrees']:.0f}%"
             raise StudioError(
                 "too-few-rows",
-                f"The small classifier predicts the given label for only {100 * result['agrees']:.0f}% of the rows. "
+                f"The small classifier predicts the given label for only {percent} of the rows. "
                 "That is too few to find wrong labels.",
                 hint="Add rows for each label, or look at the worst rows on the Evaluate tab.",
             )
@@ -103,14 +104,15 @@ class LabelQuality:
         labels = {number: name for number, row in rows if (name := label_name(row[column["label"]]))}
         most = DEMO_ROWS if self.datasets.context.demo else MOST_ROWS
         labels = {row: labels[row] for row in even_sample(list(labels), most)}
-        if len(set(labels.values())) > len(labels) / LEAST_EACH:
+        different = len(set(labels.values()))
+        if different > len(labels) / LEAST_EACH:
             raise StudioError(
                 "too-many-labels",
                 "There are too many different labels. Each label needs several rows.",
-                given=f"{len(set(labels.values())):,} labels in {len(labels):,} rows",
+                given=f"{different:,} labels in {len(labels):,} rows",
                 valid=f"at least {LEAST_EACH} rows for each label",
             )
-        if len(labels) < LEAST_ROWS or len(set(labels.values())) < 2:
+        if len(labels) < LEAST_ROWS or different < 2:
             raise StudioError(
                 "too-few-rows",
                 f"{len(labels):,} labeled rows are too few for this.",

@@ -17,9 +17,6 @@ from studio.tasks import Task, as_turns, task_named
 from studio.tasks.classification import label_role
 from studio.training.methods import METHODS, method_named, trains_base_weights
 
-IN_WORDS = {"label": "one label", "labels": "several labels", "score": "a score"}
-"""Role → what is assigned to a text, in words."""
-
 
 @dataclass(frozen=True)
 class StartingPoint:
@@ -84,10 +81,11 @@ def replay_of(datasets: Datasets, settings: Mapping[str, Any], spec: DatasetSpec
     turned = as_turns(task, read.roles, spec.roles)
     if missing or not (turned or any(set(one) <= given & needed for one in task.alternatives)):
         missing = missing or [role.title for role in task.roles if role.name in needed - given]
+        columns = ", ".join(missing).lower()
         raise StudioError(
             "bad-setting",
             "The replay rows lack a column that your rows have.",
-            given=f"no {', '.join(missing).lower()} in {record.name}",
+            given=f"no {columns} in {record.name}",
             hint="Choose replay rows for the same task, or set the roles of their columns first.",
             field="replay_from",
         )
@@ -125,12 +123,12 @@ def start_from_run(
         )
     problems += _head_problems(record.name, before, spec)
     for name in learned_by.shape:
-        earlier_value = getattr(earlier, name)
+        earlier_value, setting = getattr(earlier, name), name.replace("_", " ")
         if values.get(name) not in (None, earlier_value):
             problems.append(
                 StudioError(
                     "bad-setting",
-                    f"The adapter of {record.name} has another {name.replace('_', ' ')}.",
+                    f"The adapter of {record.name} has another {setting}.",
                     given=values[name],
                     valid=earlier_value,
                     field=name,
@@ -184,7 +182,12 @@ def _labels_of(spec: DatasetSpec) -> tuple[str, tuple[str, ...]]:
 
 
 def _in_words(kind: str, labels: Sequence[str]) -> str:
-    return f"{IN_WORDS[kind]} of {listed(labels)}" if labels else IN_WORDS[kind]
+    if kind == "score":
+        return "a score"
+    if not labels:
+        return "one label" if kind == "label" else "several labels"
+    names = listed(labels)
+    return f"one label of {names}" if kind == "label" else f"several labels of {names}"
 
 
 def _refused(what: str, **more: Any) -> StudioError:

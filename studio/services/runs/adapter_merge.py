@@ -88,21 +88,22 @@ def _check(context: Context, runs: list[str], specs: list[RunSpec], weights: lis
         )
     for run, spec in zip(runs, specs, strict=True):
         problems += _problems_of_run(context, run, spec, specs[0])
-    if all(method_named(spec.config.method).averages for spec in specs) and abs(sum(weights) - 1) > SUM_OFF:
+    total = sum(weights)
+    if all(method_named(spec.config.method).averages for spec in specs) and abs(total - 1) > SUM_OFF:
         problems.append(
             _refused(
                 "These adapters are averaged, so their weights must add up to 1.",
                 "weight",
-                given=f"{sum(weights):g} in total",
+                given=f"{total:g} in total",
             )
         )
-    ranks = {spec.config.lora_rank for spec in specs if has_rank(spec.config.method)}
+    ranks = sorted({spec.config.lora_rank for spec in specs if has_rank(spec.config.method)})
     if how in ("linear", "ties", "dare_linear") and len(ranks) > 1:
         problems.append(
             _refused(
                 "The adapters have different ranks.",
                 "how",
-                given=f"{how} with ranks {sorted(ranks)}",
+                given=f"{how} with ranks {ranks}",
                 valid="cat or svd",
             )
         )

@@ -50,11 +50,12 @@ class Curves:
 
     def compare(self, runs: Sequence[str]) -> CurvesView:
         """Several runs: their validations, results, and the settings in which they differ."""
-        if not 2 <= len(set(runs)) <= MOST:
+        different = len(set(runs))
+        if not 2 <= different <= MOST:
             raise StudioError(
                 "bad-setting",
                 "This number of runs can't be compared.",
-                given=f"{len(set(runs))} runs",
+                given=f"{different} runs",
                 valid=f"2 to {MOST} runs",
                 field="runs",
             )

@@ -30,19 +30,19 @@ def valid_annotations(name: str | None, note: str | None, tags: Sequence[str] | 
     if name is not None:
         changes["name"] = name.strip()
         if not 0 < len(changes["name"]) <= 120:
-            problems.append(
-                _invalid("The name must have 1 to 120 characters.", f"{len(changes['name']):,} characters", "name")
-            )
+            length = len(changes["name"])
+            problems.append(_invalid("The name must have 1 to 120 characters.", f"{length:,} characters", "name"))
     if note is not None:
         changes["note"] = note.strip()
-        if len(changes["note"]) > LONGEST_NOTE:
-            given = f"{len(changes['note']):,} characters"
-            problems.append(_invalid(f"The note can have up to {LONGEST_NOTE:,} characters.", given, "note"))
+        length = len(changes["note"])
+        if length > LONGEST_NOTE:
+            what = f"The note can have up to {LONGEST_NOTE:,} characters."
+            problems.append(_invalid(what, f"{length:,} characters", "note"))
     if tags is not None:
-        changes["tags"] = plain_tags(tags)
-        if len(changes["tags"]) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in changes["tags"]):
+        changes["tags"] = unique = plain_tags(tags)
+        if len(unique) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in unique):
             what = f"A run can have up to {MOST_TAGS} tags of up to {LONGEST_TAG} characters."
-            problems.append(_invalid(what, f"{len(changes['tags'])} tags", "tags"))
+            problems.append(_invalid(what, f"{len(unique)} tags", "tags"))
     raise_all(problems)
     return changes
 

@@ -72,7 +72,8 @@ class RunLifecycle:
             raise StudioError("not-allowed", reason, given=spec.runner, hint="Choose another runner.", field="runner")
         self.store.sweep()
         require_room(self.store.root.parent, spec.disk_bytes)
-        self.quota.require(spec.disk_bytes, "This run", ", or choose LoRA or a smaller model")
+        hint = "Delete runs or datasets that you no longer need (Runs tab, Storage), or choose LoRA or a smaller model."
+        self.quota.require(spec.disk_bytes, "This run", hint)
         config = spec.config.model_copy(update={"name": self.store.unique_name(spec.config.name)})
         prepared = self.processes.claim_prepared_run(self._here) if spec.runner == LOCAL else ""
         record = self.store.create(spec.model_copy(update={"config": config}), once, prepared)
@@ -124,7 +125,7 @@ class RunLifecycle:
             if wish == "discard":
                 self.store.discard_output(record.id)
         elif not self.store.set_status(record.id, "stopping", only_from=("starting", "training", "stopping")):
-            raise wrong_state(record, "is not running.", "a run that is running or queued")
+            raise wrong_state(record, "The run {name} is not running.", "a run that is running or queued")
         return self.store.get(record.id)
 
     def pause(self, run: str) -> RunRecord:
@@ -137,7 +138,7 @@ class RunLifecycle:
         self.store.request_stop(record.id, "pause")
         if not self.store.set_status(record.id, "stopping", "Pausing.", only_from=("starting", "training")):
             self.store.request_stop(record.id, record.stop_wish)
-            raise wrong_state(record, "can't be paused.", "a run that is running or queued")
+            raise wrong_state(record, "The run {name} can't be paused.", "a run that is running or queued")
         return self.store.get(record.id)
 
     def move(self, run: str, way: Move) -> RunRecord:
@@ -148,7 +149,7 @@ class RunLifecycle:
                 "bad-setting", "A run can't be moved this way in the queue.", given=way, valid=MOVES, field="move"
             )
         if record.status != "queued" or not self.queue.move(record.id, way):
-            raise wrong_state(record, "is not queued.", "a run that is queued")
+            raise wrong_state(record, "The run {name} is not queued.", "a run that is queued")
         return record
 
     def queued(self) -> list[RunRecord]:
@@ -167,25 +168,29 @@ class RunLifecycle:
         self._require_time(record)
         _, words = self.resume_point(record.id)
         if not self.queue_again(record, words):
-            raise wrong_state(record, "can't be resumed.", "a run that is paused, interrupted, stopped or failed")
+            raise wrong_state(
+                record, "The run {name} can't be resumed.", "a run that is paused, interrupted, stopped or failed"
+            )
         return self.get(record.id)
 
     def finish(self, run: str) -> RunRecord:
         """End an interrupted, paused or failed run with its best checkpoint as the result, without more training."""
         progress = self.progress(run)
-        record, step, spec = progress.record, progress.keeps, self.store.spec(progress.record.id)
-        words = f"Finishes with the checkpoint from step {step or 0:,}."
+        record, spec, step = progress.record, self.store.spec(progress.record.id), progress.keeps or 0
+        words = f"Finishes with the checkpoint from step {step:,}."
         self.require_rows(spec)
-        if step is None or not self.queue_again(record, words, stop_wish="keep"):
+        if progress.keeps is None or not self.queue_again(record, words, stop_wish="keep"):
             valid = "a run that has a complete checkpoint but no result, and is not running or queued"
-            raise wrong_state(record, "has no checkpoint to finish with, or has a result already.", valid)
+            raise wrong_state(
+                record, "The run {name} has no checkpoint to finish with, or has a result already.", valid
+            )
         return self.get(record.id)
 
     def delete(self, run: str) -> None:
         """Delete a run with all its files. A running one is ended first."""
         record = self.get(run)
         if record.status in ACTIVE:
-            raise wrong_state(record, "is queued or running.", hint="Stop it first, then delete it.")
+            raise wrong_state(record, "The run {name} is queued or running.", hint="Stop it first, then delete it.")
         self.store.delete(record.id)
 
     def log(self, run: str, most: int = 200_000) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError, raise_all
 from studio.schema.fields import about
-from studio.schema.numbers import plain_value
+from studio.schema.numbers import plain_value, plural
 from studio.schema.runs import RunRecord
 from studio.training.planning.setting_scope import applicable_settings
 
@@ -53,23 +53,26 @@ def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> st
     changed = [each for each in ("method", *settings_of()) if getattr(before, each) != getattr(after, each)]
     if not changed:
         return f"Run again with the settings of {name}, unchanged."
-    parts = [
-        "{} {} instead of {}".format(
-            _label(each), *(plain_value(getattr(config, each)) or "none" for config in (after, before))
-        )
-        for each in changed
-    ]
-    return f"Run again with the settings of {name}, but {', '.join(parts)}."
+    changes = ", ".join(_change(each, before, after) for each in changed)
+    return f"Run again with the settings of {name}, but {changes}."
 
 
 def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
     """What an extension continues from, and its schedule."""
-    step = f" (step {record.best_step:,})" if record.best_step is not None else ""
-    epochs = "1 more epoch" if after.epochs == 1 else f"{after.epochs:g} more epochs"
+    epochs = plural(after.epochs, "{n} more epoch", "{n} more epochs")
+    source = f"Continues from the result of {record.name} for {epochs} on the same rows."
+    if record.best_step is not None:
+        step = record.best_step
+        source = f"Continues from the result of {record.name} (step {step:,}) for {epochs} on the same rows."
     return (
-        f"Continues from the result of {record.name}{step} for {epochs} on the same rows. It has its own schedule: the "
-        f"learning rate starts again at {after.learning_rate:g}, with a new optimizer."
+        f"{source} It has its own schedule: the learning rate starts again at {after.learning_rate:g}, with a new "
+        "optimizer."
     )
+
+
+def _change(setting: str, before: TrainingConfig, after: TrainingConfig) -> str:
+    value, earlier = (plain_value(getattr(config, setting)) or "none" for config in (after, before))
+    return f"{_label(setting)} {value} instead of {earlier}"
 
 
 def _label(name: str) -> str:

@@ -37,7 +37,7 @@ class RunManagement:
             changes["name"] = self.store.unique_name(changes["name"], except_run=record.id)
         if archived is not None:
             if archived and record.status in ACTIVE:
-                raise wrong_state(record, "is queued or running.", hint="Archive it after it ends.")
+                raise wrong_state(record, "The run {name} is queued or running.", hint="Archive it after it ends.")
             changes["archived"] = int(archived)
         return self.store.change(record.id, **changes) if changes else record
 
@@ -47,7 +47,7 @@ class RunManagement:
             self.runs.context.owner_only("Writing to a file")
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise wrong_state(record, "is queued or running.", hint="Wait until it ends, or pause it.")
+            raise wrong_state(record, "The run {name} is queued or running.", hint="Wait until it ends, or pause it.")
         folder = self.store.folder(record.id)
         taken = self._rows(record.id) if rows else {}
         self.store.describe(record.id)
@@ -92,7 +92,7 @@ class RunManagement:
         """Remove the checkpoints, which only resuming needs."""
         record = self.runs.get(run)
         if record.status in ACTIVE:
-            raise wrong_state(record, "is queued or running.", hint="Wait until it ends.")
+            raise wrong_state(record, "The run {name} is queued or running.", hint="Wait until it ends.")
         shutil.rmtree(self.store.folder(record.id).checkpoints, ignore_errors=True)
         return record
 

@@ -1,12 +1,13 @@
 """Messages about the state of a run."""
 
 from studio.schema.errors import StudioError
+from studio.schema.numbers import plural
 from studio.schema.runs import PHASE_WORDS, RunRecord, StopWish
 
 
 def wrong_state(record: RunRecord, what: str, valid: str | None = None, hint: str = "") -> StudioError:
-    """The error of an action that the state of a run does not allow. `what` is the rest of "The run NAME"."""
-    return StudioError("wrong-state", f"The run {record.name} {what}", given=record.status, valid=valid, hint=hint)
+    """The error of an action that the state of a run does not allow. `what` is a sentence with {name}, the run's."""
+    return StudioError("wrong-state", what.format(name=record.name), given=record.status, valid=valid, hint=hint)
 
 
 def stopped_message(record: RunRecord, step: int | None, wish: StopWish) -> str:
@@ -15,8 +16,9 @@ def stopped_message(record: RunRecord, step: int | None, wish: StopWish) -> str:
         return "Stopped on request. Its progress was discarded."
     if step is None:
         return "Removed from the queue."
-    state = "paused" if record.status == "paused" else "queued"
-    return f"Stopped while {state}. All progress up to step {step:,} is saved."
+    if record.status == "paused":
+        return f"Stopped while paused. All progress up to step {step:,} is saved."
+    return f"Stopped while queued. All progress up to step {step:,} is saved."
 
 
 def resume_message(step: int | None, saved: bool) -> str:
@@ -59,5 +61,6 @@ def _waiting_message(position: int | None, short: tuple[int, int] | None) -> str
     if short:
         needed, free = (f"{size / 2**30:.1f} GB" for size in short)
         return f"Waiting for memory: it needs about {needed}, and {free} is free."
-    before = "next in the queue" if not position else f"{position} {'run' if position == 1 else 'runs'} ahead of it"
-    return f"Waiting: {before}."
+    if not position:
+        return "Waiting: next in the queue."
+    return plural(position, "Waiting: {n} run ahead of it.", "Waiting: {n} runs ahead of it.")

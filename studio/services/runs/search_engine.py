@@ -39,7 +39,7 @@ def budget_problems(trials: int | None, minutes: float) -> list[StudioError]:
         StudioError(
             "bad-setting",
             "The budget of the search is not valid.",
-            given=f"{'any' if trials is None else trials} trials, {minutes:g} minutes",
+            given=f"any trials, {minutes:g} minutes" if trials is None else f"{trials} trials, {minutes:g} minutes",
             valid=f"1 to {MOST_TRIALS} trials, and 0 minutes or more",
             field="minutes" if fits else "trials",
         )
@@ -65,7 +65,7 @@ def search_problems(
             StudioError(
                 "too-few-rows",
                 "A search needs validation rows to compare settings.",
-                hint="Set a validation split, for example validation_share=0.1.",
+                hint="Set a share of the rows for validation, for example 0.1.",
                 field="validation_share",
             )
         )
@@ -338,14 +338,17 @@ def _suggested(trial: Any, config: TrainingConfig, rows: int, fixed: set[str]) -
 
 def _sentence(spec: SearchSpec, trials: tuple[Trial, ...], best: Trial | None) -> str:
     done = sum(trial.state != "running" for trial in trials)
-    sentence = f"{done} of {spec.trials} trials done" if spec.trials else f"Trials done: {done}"
-    sentence += f". The search ends after {spec.minutes:g} minutes of training." if spec.minutes else "."
+    sentences = [f"{done} of {spec.trials} trials done." if spec.trials else f"Trials done: {done}."]
+    if spec.minutes:
+        sentences.append(f"The search ends after {spec.minutes:g} minutes of training.")
     if len(trials) >= MOST_FAILED and all(trial.state == "failed" for trial in trials[-MOST_FAILED:]):
-        sentence += f" The last {MOST_FAILED} have failed, so the search has ended."
-    if best is None:
-        return sentence
-    first = next((trial.value for trial in trials if trial.number == 0), None)
-    if first is None or best.number == 0 or best.value is None:
-        return f"{sentence} The preset has the best result so far."
-    losses = f"validation loss {best.value:.4f} (preset: {first:.4f})"
-    return f"{sentence} Trial {best.number + 1} has the best result so far: {losses}."
+        sentences.append(f"The last {MOST_FAILED} have failed, so the search has ended.")
+    preset = next((trial.value for trial in trials if trial.number == 0), None)
+    if best and (preset is None or best.number == 0 or best.value is None):
+        sentences.append("The preset has the best result so far.")
+    elif best:
+        number, loss = best.number + 1, best.value
+        sentences.append(
+            f"Trial {number} has the best result so far: validation loss {loss:.4f} (preset: {preset:.4f})."
+        )
+    return " ".join(sentences)

@@ -83,7 +83,7 @@ class Runs(RunLifecycle):
         if not record.has_result or record.status in ACTIVE:
             valid = "a run that has finished, or was stopped with its best checkpoint"
             hint = "Resume continues a run that has not finished."
-            raise wrong_state(record, "has no result to continue from.", valid, hint)
+            raise wrong_state(record, "The run {name} has no result to continue from.", valid, hint)
         changes = {"start_from": record.id, "epochs": epochs, "max_steps": 0}
         return self._rerun(record, changes, name or record.name, lambda _, after: extension_reason(record, after))
 

@@ -97,8 +97,10 @@ class Storage:
                 id=record.id,
                 name=record.name,
                 bytes=folder_size(store.root / record.id),
-                lost="all versions of its rows, and their labels"
-                + (". Runs that were trained on it can't be resumed or evaluated" if record.id in used else ""),
+                lost="all versions of its rows, and their labels. Runs that were trained on it can't be resumed or "
+                "evaluated"
+                if record.id in used
+                else "all versions of its rows, and their labels",
             )
             for record in store.all()
         ]
@@ -134,8 +136,10 @@ class Storage:
                 id=info.name,
                 name=info.name,
                 bytes=folder_size(cached_folder(info.name) or Path("-")),
-                lost="its weights, also for other programs that use the Hub's cache"
-                + (". Runs with this base model need it to chat" if info.name in used else ""),
+                lost="its weights, also for other programs that use the Hub's cache. Runs with this base model need it "
+                "to chat"
+                if info.name in used
+                else "its weights, also for other programs that use the Hub's cache",
             )
             for info in cached_models()
         ]

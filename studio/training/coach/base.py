@@ -9,11 +9,20 @@ from typing import NamedTuple
 from studio.metrics import METRICS, Metric
 from studio.schema.config import TrainingConfig
 from studio.schema.events import Action, AdviceEvent, ErrorEvent, EvaluationEvent, ReadEvent, ReplyEvent
+from studio.schema.numbers import plural
 from studio.tasks import TASKS
 from studio.tasks.base import TaskVariant
 
 MODEL_KINDS = ("causal", "encoder", "seq2seq")
 STOP = Action(kind="stop", label="Stop and keep the best")
+OTHER_RATES = {
+    0.1: "Run again with a tenth of the learning rate ({rate})",
+    0.5: "Run again with half the learning rate ({rate})",
+    2.0: "Run again with twice the learning rate ({rate})",
+    5.0: "Run again with five times the learning rate ({rate})",
+    10.0: "Run again with ten times the learning rate ({rate})",
+}
+"""Factor on the learning rate → label of the action."""
 
 
 class Point(NamedTuple):
@@ -139,17 +148,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}%" if abs(share) >= 0.01 else f"{100 * share:.1f}%"
 
 
-def rerun_at_rate(rate: float, factor: str) -> Action:
-    """The action to run again with another learning rate; `factor`: "half", for example."""
-    rounded = float(f"{min(rate, 0.1):.2g}")
-    label = f"Run again with {factor} the learning rate ({rounded:g})"
-    return Action(kind="repeat", label=label, changes={"learning_rate": rounded})
+def rerun_at_rate(history: RunHistory, factor: float) -> Action:
+    """The action to run again at this multiple of the learning rate, one of `OTHER_RATES`."""
+    rate = float(f"{min(history.config.learning_rate * factor, 0.1):.2g}")
+    return Action(kind="repeat", label=OTHER_RATES[factor].format(rate=f"{rate:g}"), changes={"learning_rate": rate})
 
 
 def rerun_with_epochs(epochs: float) -> Action:
     """The action to run again with another number of epochs."""
-    word = "epoch" if epochs == 1 else "epochs"
-    return Action(kind="repeat", label=f"Run again with {epochs:g} {word}", changes={"epochs": epochs})
+    label = plural(epochs, "Run again with {n} epoch", "Run again with {n} epochs")
+    return Action(kind="repeat", label=label, changes={"epochs": epochs})
 
 
 def twice_the_epochs(history: RunHistory) -> Action:

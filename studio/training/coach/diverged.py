@@ -8,17 +8,20 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     """Advice when training diverged."""
     if history.error is None or history.error.field != "learning_rate":
         return None
-    last_loss = f" The last loss was {format_number(history.points[-1].loss)}." if history.points else ""
+    step, rate = history.step + 1, history.config.learning_rate
+    sentences = [
+        f"In step {step:,} the loss became infinite or not a number (NaN), at a learning rate of {rate:g}.",
+        *(f"The last loss was {format_number(last.loss)}." for last in history.points[-1:]),
+    ]
     return AdviceEvent(
         rule="diverged",
         severity="error",
         step=history.step,
         title="Training diverged",
-        message=f"In step {history.step + 1:,} the loss became infinite or not a number (NaN), at a learning rate of "
-        f"{history.config.learning_rate:g}.{last_loss}",
+        message=" ".join(sentences),
         why="Each step changed the weights more than the step before, until they were unusable.",
         action="Run again with a tenth of the learning rate. Checkpoints that were saved before are safe.",
-        actions=(rerun_at_rate(history.config.learning_rate / 10, "a tenth of"),),
+        actions=(rerun_at_rate(history, 0.1),),
     )
 
 

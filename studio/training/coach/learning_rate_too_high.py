@@ -32,7 +32,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     if not message:
         return None
     rate = history.config.learning_rate
-    actions = [rerun_at_rate(rate / 2, "half"), rerun_at_rate(rate / 10, "a tenth of")]
+    actions = [rerun_at_rate(history, 0.5), rerun_at_rate(history, 0.1)]
     return AdviceEvent(
         rule="rate-too-high",
         severity="error",
@@ -50,7 +50,8 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
     now = typical_loss([point.loss for point in history.points[-WINDOW:]])
     if history.step - advice.step < 3 * BEFORE or now > RECOVERED * _start(history) or _jumps(history):
         return None
-    message = f"Training loss is {format_number(now)} and has not jumped in the last {2 * BEFORE} steps."
+    steps = 2 * BEFORE
+    message = f"Training loss is {format_number(now)} and has not jumped in the last {steps} steps."
     return retraction(advice, history.step, "Training loss has recovered", message)
 
 
@@ -64,11 +65,11 @@ def _worse_than_start(history: RunHistory) -> str:
     now = typical_loss([point.loss for point in history.points[-WINDOW:]])
     if now <= first * ABOVE or now - first < 0.2:
         return ""
-    top = max(point.norm or 0.0 for point in history.points)
-    norm = f" The largest gradient norm so far was {format_number(top)}." if top else ""
-    return (
-        f"Training loss is {format_number(now)} around step {history.step:,}. It began at {format_number(first)}.{norm}"
-    )
+    sentences = [f"Training loss is {format_number(now)} around step {history.step:,}."]
+    sentences.append(f"It began at {format_number(first)}.")
+    if top := max(point.norm or 0.0 for point in history.points):
+        sentences.append(f"The largest gradient norm so far was {format_number(top)}.")
+    return " ".join(sentences)
 
 
 def _jumps(history: RunHistory) -> list[tuple[Point, float]]:
@@ -92,11 +93,12 @@ def _spikes(history: RunHistory) -> str:
     if len(jumps) < SPIKES:
         return ""
     highest, usual = max(jumps, key=lambda each: each[0].loss)
-    norm = f", with a gradient norm of {format_number(highest.norm)}" if highest.norm else ""
-    return (
-        f"Training loss jumped {len(jumps)} times in the last {len(recent)} steps. At step {highest.step:,} it rose to "
-        f"{format_number(highest.loss)} from the usual {format_number(usual)}{norm}."
-    )
+    step, loss, usual_loss = f"{highest.step:,}", format_number(highest.loss), format_number(usual)
+    rise = f"At step {step} it rose to {loss} from the usual {usual_loss}."
+    if highest.norm:
+        norm = format_number(highest.norm)
+        rise = f"At step {step} it rose to {loss} from the usual {usual_loss}, with a gradient norm of {norm}."
+    return f"Training loss jumped {len(jumps)} times in the last {len(recent)} steps. {rise}"
 
 
 RULE = Rule("rate-too-high", advise, update, unless=("diverged",))

@@ -42,7 +42,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         f"{format_number(now)}.",
         why=f"At a learning rate of {history.config.learning_rate:g} each step changes the weights too little.",
         action="Run again with ten times the learning rate.",
-        actions=(rerun_at_rate(10 * history.config.learning_rate, "ten times"), STOP),
+        actions=(rerun_at_rate(history, 10.0), STOP),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from studio.schema.events import Action, AdviceEvent, EvaluationEvent
+from studio.schema.numbers import plural
 from studio.training.coach.base import Rule, RunHistory, retraction, twice_the_epochs
 
 MIN_ROWS = 3
@@ -19,14 +20,15 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     if not missed:
         return None
     named = ", ".join(f"{label} ({rows} rows)" for label, rows in list(missed.items())[:MAX_NAMED])
-    more = f" and {len(missed) - MAX_NAMED} more" if len(missed) > MAX_NAMED else ""
+    if (more := len(missed) - MAX_NAMED) > 0:
+        named = f"{named} and {more} more"
     return AdviceEvent(
         rule="never-predicted",
         severity="warn",
         step=last.step,
-        title="A label is never predicted" if len(missed) == 1 else f"{len(missed)} labels are never predicted",
-        message=f"In the validations at steps {before.step:,} and {last.step:,} the model predicted {named}{more} for "
-        "no row.",
+        title=plural(len(missed), "A label is never predicted", "{n} labels are never predicted"),
+        message=f"In the validations at steps {before.step:,} and {last.step:,} the model predicted {named} for no "
+        "row.",
         why="Ignoring a label with few rows costs little on average, but for its own rows the model is always wrong.",
         action="Give rare labels more weight." if not history.config.balance_labels else "Add rows with that label.",
         actions=_actions(history),

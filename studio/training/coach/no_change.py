@@ -1,6 +1,7 @@
 """The fine-tuned model answers as the base model does."""
 
 from studio.schema.events import AdviceEvent
+from studio.schema.numbers import plural
 from studio.training.coach.base import Rule, RunHistory, format_number, percent, rerun_at_rate, retraction
 
 MIN_CHANGE = 0.01
@@ -17,8 +18,8 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         return None
     sentences = []
     if same:
-        words = "The test prompt is" if same == 1 else f"All {same} test prompts are"
-        sentences.append(f"{words} answered as by the base model, or nearly.")
+        one = "The test prompt is answered as by the base model, or nearly."
+        sentences.append(plural(same, one, "All {n} test prompts are answered as by the base model, or nearly."))
     if history.base and history.tuned:
         sentences.append(
             f"Validation loss went from {format_number(history.base.eval_loss)} to "
@@ -33,7 +34,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         message=" ".join(sentences),
         why="Either the base model could do this already, or the model learned too little to notice.",
         action="Run again with more epochs or a higher learning rate, or use the base model as it is.",
-        actions=(rerun_at_rate(5 * history.config.learning_rate, "five times"),),
+        actions=(rerun_at_rate(history, 5.0),),
     )
 
 

@@ -1,6 +1,7 @@
 """Validation loss is noisy, because there are too few validation rows."""
 
 from studio.schema.events import Action, AdviceEvent
+from studio.schema.numbers import rows
 from studio.training.coach.base import Rule, RunHistory, format_number, mean, noise, retraction
 
 MIN_CHECKS = 8
@@ -29,8 +30,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         step=history.step,
         title="Too few validation rows",
         message=f"In the last {MIN_CHECKS} validations the loss varied by about {format_number(scatter)}, but "
-        f"changed by only {format_number(drift)} in total. It is measured on {validation_rows} "
-        f"{'row' if validation_rows == 1 else 'rows'}.",
+        f"changed by only {format_number(drift)} in total. It is measured on {rows(validation_rows)}.",
         why="Chance then decides which step counts as the best, and early stopping may end the run too early.",
         action=f"Run again with {percents} of the rows for validation.",
         actions=(

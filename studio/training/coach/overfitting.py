@@ -68,8 +68,9 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
 def _what_to_do(history: RunHistory, lowest: EvaluationEvent) -> str:
     if history.ended:
         return ENDED
-    stops = " Early stopping ends the run if this continues." if history.config.early_stopping_patience else ""
-    return f"If you stop now, step {lowest.step:,} is the result.{stops}"
+    if history.config.early_stopping_patience:
+        return f"If you stop now, step {lowest.step:,} is the result. Early stopping ends the run if this continues."
+    return f"If you stop now, step {lowest.step:,} is the result."
 
 
 def _turning_point(history: RunHistory) -> tuple[EvaluationEvent, EvaluationEvent, float, float] | None:
@@ -106,7 +107,7 @@ def _fewer_epochs(history: RunHistory, lowest: EvaluationEvent) -> Action:
     epochs = one_decimal(epoch)
     if epochs < history.config.epochs:
         return rerun_with_epochs(epochs)
-    return rerun_at_rate(history.config.learning_rate / 2, "half")
+    return rerun_at_rate(history, 0.5)
 
 
 RULE = Rule("overfitting", advise, update)

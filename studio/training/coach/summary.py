@@ -51,18 +51,21 @@ def _result(history: RunHistory) -> str:
         return f"Training loss went from {format_number(first)} to {format_number(last)}."
     before, sentences = base.eval_loss if base else None, []
     if before:
-        change = "unchanged"
-        if best.eval_loss != before:
-            change = f"{percent(abs(1 - best.eval_loss / before))} {'lower' if best.eval_loss < before else 'higher'}"
-        loss = f"from {format_number(before)} to {format_number(best.eval_loss)} ({change})"
-        sentences.append(f"Validation loss went {loss}.")
+        first_loss, best_loss = format_number(before), format_number(best.eval_loss)
+        change = percent(abs(1 - best.eval_loss / before))
+        if best.eval_loss == before:
+            sentences.append(f"Validation loss went from {first_loss} to {best_loss} (unchanged).")
+        elif best.eval_loss < before:
+            sentences.append(f"Validation loss went from {first_loss} to {best_loss} ({change} lower).")
+        else:
+            sentences.append(f"Validation loss went from {first_loss} to {best_loss} ({change} higher).")
     else:
         sentences.append(f"Validation loss is {format_number(best.eval_loss)}.")
     metric = history.metric
     if metric is not None and metric.name in best.metrics:
         value = best.metrics[metric.name]
-        in_words = percent(value) if metric.as_share else format_number(value)
-        sentences.append(f"{metric.title} on the validation rows is {in_words}.")
+        score = percent(value) if metric.as_share else format_number(value)
+        sentences.append(f"{metric.title} on the validation rows is {score}.")
     return " ".join(sentences)
 
 
@@ -97,7 +100,8 @@ def _longer(history: RunHistory) -> Action:
     steps = history.config.max_steps
     if not steps:
         return twice_the_epochs(history)
-    return Action(kind="repeat", label=f"Run again with {2 * steps:,} steps", changes={"max_steps": 2 * steps})
+    steps *= 2
+    return Action(kind="repeat", label=f"Run again with {steps:,} steps", changes={"max_steps": steps})
 
 
 def _best(history: RunHistory) -> EvaluationEvent | None:

@@ -21,14 +21,19 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     validation_loss = history.tuned[-1].eval_loss if history.tuned else None
     if now > threshold or (validation_loss is not None and validation_loss > 2 * threshold):
         return None
-    validation = f", and validation loss {format_number(validation_loss)}" if validation_loss is not None else ""
+    step, epoch, loss = f"{history.step:,}", 1 if history.points[-1].epoch <= 1 else 2, format_number(now)
+    message = f"Training loss is {loss} by step {step}, before the end of epoch {epoch}."
+    if validation_loss is not None:
+        other = format_number(validation_loss)
+        message = (
+            f"Training loss is {loss} by step {step}, and validation loss {other}, before the end of epoch {epoch}."
+        )
     return AdviceEvent(
         rule="too-good",
         severity="warn",
         step=history.step,
         title="Too good to be true",
-        message=f"Training loss is {format_number(now)} by step {history.step:,}{validation}, before the end of "
-        f"epoch {1 if history.points[-1].epoch <= 1 else 2}.",
+        message=message,
         why="So low a loss this early usually means data leakage: the prompt contains the reply or the label, or all "
         "replies are alike. The model then fails on rows without that hint.",
         action="Look at what the model sees of a row. Remove the column or the words that contain the answer.",

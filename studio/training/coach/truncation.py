@@ -1,6 +1,7 @@
 """Most of the rows is truncated by the maximum length."""
 
 from studio.schema.events import Action, AdviceEvent, ReadEvent
+from studio.schema.numbers import plural
 from studio.training.coach.base import Rule, RunHistory, percent
 
 MAX_SHARE = 0.4
@@ -42,15 +43,14 @@ def _truncated_share(read: ReadEvent) -> float:
 
 
 def _message(read: ReadEvent, max_length: int) -> str:
-    lost = (
-        f" {read.lost:,} {'row has' if read.lost == 1 else 'rows have'} no reply left to learn from."
-        if read.lost
-        else ""
-    )
-    return (
+    sentences = [
         f"{percent(_truncated_share(read))} of all tokens are left out. {read.cut:,} of {read.learned:,} rows "
-        f"are longer than the maximum length of {max_length:,} tokens. The longest has {read.longest:,}.{lost}"
-    )
+        f"are longer than the maximum length of {max_length:,} tokens. The longest has {read.longest:,}."
+    ]
+    if read.lost:
+        one, more = "{n} row has no reply left to learn from.", "{n} rows have no reply left to learn from."
+        sentences.append(plural(read.lost, one, more))
+    return " ".join(sentences)
 
 
 RULE = Rule("cut-off", advise)

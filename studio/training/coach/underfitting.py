@@ -63,7 +63,7 @@ def _threshold(history: RunHistory) -> float | None:
 
 def _actions(history: RunHistory) -> tuple[Action, ...]:
     config = history.config
-    faster = rerun_at_rate(2 * config.learning_rate, "twice")
+    faster = rerun_at_rate(history, 2.0)
     if has_rank(config.method) and config.lora_rank < 64:
         rank = config.lora_rank * 4
         changes: dict[str, bool | int | float | str] = {"lora_rank": rank, "lora_alpha": config.lora_alpha * 4}

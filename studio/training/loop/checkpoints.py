@@ -181,10 +181,11 @@ class Checkpoints:
         ]
         gain = sum(file.stat().st_size for path in only_resuming for file in (path, *path.rglob("*")) if file.is_file())
         if left + gain < expected_bytes:
+            room, needed = (f"{size / 1e6:,.0f}" for size in (max(0, left), expected_bytes))
             raise QuotaExceeded(
                 "limit-reached",
                 "The model does not fit into your disk space in this demo.",
-                given=f"{max(0, left) / 1e6:,.0f} MB left, {expected_bytes / 1e6:,.0f} MB needed",
+                given=f"{room} MB left, {needed} MB needed",
                 hint="Delete runs or datasets that you no longer need, then resume the run.",
             )
         self.prune(set(self.complete()), last=-1)
@@ -216,12 +217,11 @@ def require_room(folder: Path, expected_bytes: int) -> None:
 
 def disk_full(folder: Path, expected_bytes: int = 0) -> StudioError:
     """The error for a full disk."""
-    free = shutil.disk_usage(folder).free
-    needed = f", {(expected_bytes + ROOM_LEFT) / 1e6:,.0f} MB needed" if expected_bytes else ""
+    free, needed = (f"{size / 1e6:,.0f}" for size in (shutil.disk_usage(folder).free, expected_bytes + ROOM_LEFT))
     return StudioError(
         "disk-full",
         "There is not enough free disk space to save the model.",
-        given=f"{free / 1e6:,.0f} MB free{needed}",
+        given=f"{free} MB free, {needed} MB needed" if expected_bytes else f"{free} MB free",
         hint="The last checkpoint is safe. Free some disk space, then resume the run.",
     )
 

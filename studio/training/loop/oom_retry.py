@@ -21,7 +21,8 @@ def with_half_batch(spec: RunSpec) -> RunSpec | None:
 
 def retry_message(before: int) -> str:
     """What was changed and why, for the run's reasons, events and log."""
+    smaller = before // 2
     return (
-        f"There was not enough memory for batch size {before}, so it was tried once more with {before // 2} and "
+        f"There was not enough memory for batch size {before}, so it was tried once more with {smaller} and "
         "twice the gradient accumulation. The result is the same, and training is slightly slower."
     )

@@ -33,7 +33,8 @@ class ExperimentTracker:
         missing = [name for name in (self.package, self.needs) if name and find_spec(name) is None]
         if not missing:
             return ""
-        return f"{self.title} is not installed. Install it with: pip install {' '.join(missing)}"
+        packages = " ".join(missing)
+        return f"{self.title} is not installed. Install it with: pip install {packages}"
 
 
 TRACKERS: dict[str, ExperimentTracker] = {

@@ -17,20 +17,21 @@ copy."""
 
 def minimum_shortage(trainable: int, machine: MachineFacts) -> str:
     """A text with the required and the available memory for this many trainable weights. Empty if it may suffice."""
-    bytes_per_weight, available, holder = (
-        BYTES_ALONE,
-        machine.training_memory,
-        "the GPU has" if machine.gpus else "this machine has",
-    )
-    if trainable * bytes_per_weight <= available:
+    needed, available, gpus = trainable * BYTES_ALONE, machine.training_memory, len(machine.gpus)
+    if needed <= available:
         return ""
-    if len(machine.gpus) > 1:
-        bytes_per_weight, holder = BYTES_SHARDED, f"the {len(machine.gpus)} GPUs together have"
-        available = sum(gpu.memory_total for gpu in machine.gpus)
+    text = "{needed} of memory for the trainable parameters, and this machine has {available}"
+    if gpus == 1:
+        text = "{needed} of memory for the trainable parameters, and the GPU has {available}"
+    if gpus > 1:
+        needed, available = trainable * BYTES_SHARDED, sum(gpu.memory_total for gpu in machine.gpus)
+        text = "{needed} of memory for the trainable parameters, and the {gpus} GPUs together have {available}"
         if not why_no_deepspeed():
-            holder = f"the {len(machine.gpus)} GPUs and the machine's own memory together have"
+            text = (
+                "{needed} of memory for the trainable parameters, and the {gpus} GPUs and the machine's own memory "
+                "together have {available}"
+            )
             available += machine.memory_total  # ZeRO may fill that, too
-        if trainable * bytes_per_weight <= available:
+        if needed <= available:
             return ""
-    needed = trainable * bytes_per_weight
-    return f"{memory(needed)} of memory for the trainable parameters, and {holder} {memory(available)}"
+    return text.format(needed=memory(needed), available=memory(available), gpus=gpus)

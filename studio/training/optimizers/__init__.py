@@ -41,9 +41,10 @@ class Optimizer:
                 f"Install it with: pip install {self.package}"
             )
         if self.paged and not machine.gpus:
+            same = self.name.removeprefix("paged-")
             return (
                 f"The optimizer {self.name} moves its state between a GPU and the machine's memory, but this machine "
-                f"has no GPU. On a CPU, {self.name.removeprefix('paged-')} is the same."
+                f"has no GPU. On a CPU, {same} is the same."
             )
         return ""
 

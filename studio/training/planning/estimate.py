@@ -70,14 +70,17 @@ def memory_shortage(memory: int, available: int, host_memory: int, machine: Mach
     """A sentence for each memory that is too small, of a GPU or of the machine. All numbers are bytes."""
     sentences = []
     if memory > available:
-        owner = "GPU's" if machine.gpus else "machine's"
+        needed, free = _gb(memory), _gb(available)
         sentences.append(
-            f"The {owner} memory is too small: the run needs {_gb(memory)}, and {_gb(available)} are free."
+            f"The GPU's memory is too small: the run needs {needed}, and {free} are free."
+            if machine.gpus
+            else f"The machine's memory is too small: the run needs {needed}, and {free} are free."
         )
     if host_memory > machine.memory_available:
+        needed, free = _gb(host_memory), _gb(machine.memory_available)
         sentences.append(
-            f"The machine's memory is too small for the data that the GPUs offload: the run needs {_gb(host_memory)}, "
-            f"and {_gb(machine.memory_available)} are free."
+            f"The machine's memory is too small for the data that the GPUs offload: the run needs {needed}, and {free} "
+            "are free."
         )
     return " ".join(sentences)
 

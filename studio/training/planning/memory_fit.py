@@ -132,10 +132,10 @@ def _shard_more(config: TrainingConfig, request: PlanRequest) -> Change | None:
         or (strategy := next_strategy(config, request.machine)) is None
     ):
         return None
-    benefit = strategy.sentence.rstrip(".")
+    sentence = strategy.sentence.rstrip(".")
+    benefit = sentence[0].lower() + sentence[1:]
     return Change(
-        f"{strategy.title} instead of {strategy_of(config).title}: {benefit[0].lower()}{benefit[1:]}. "
-        "The result is the same.",
+        f"{strategy.title} instead of {strategy_of(config).title}: {benefit}. The result is the same.",
         strategy.settings,
     )
 
@@ -157,10 +157,10 @@ def _use_bfloat16(config: TrainingConfig, request: PlanRequest) -> Change | None
     exact = method.always_exact or (method.trains_base_weights and not OPTIMIZERS[config.optimizer].masters)
     if config.precision != "float32" or exact:
         return None
-    slow = "" if request.machine.gpus or request.machine.bfloat16_fast else ", and slower on this CPU"
-    return Change(
-        f"Precision bfloat16 instead of float32: half the memory, slightly less exact{slow}.", {"precision": "bfloat16"}
-    )
+    sentence = "Precision bfloat16 instead of float32: half the memory, slightly less exact, and slower on this CPU."
+    if request.machine.gpus or request.machine.bfloat16_fast:
+        sentence = "Precision bfloat16 instead of float32: half the memory, slightly less exact."
+    return Change(sentence, {"precision": "bfloat16"})
 
 
 def _lighter_optimizer(config: TrainingConfig, request: PlanRequest) -> Change | None:

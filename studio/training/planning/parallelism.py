@@ -99,10 +99,11 @@ def _start_disk_check() -> None:
 
 
 def _why_no_zero(machine: MachineFacts) -> str:
-    most, each = process_slots(machine)
-    if most < 2:
-        return f"ZeRO shards a run over several processes, each with its own {each}. This machine has one {each}."
-    return why_no_deepspeed()
+    if process_slots(machine) > 1:
+        return why_no_deepspeed()
+    if machine.gpus:
+        return "ZeRO shards a run over several processes, each with its own GPU. This machine has one GPU."
+    return "ZeRO shards a run over several processes, each with its own core. This machine has one core."
 
 
 def why_no_fsdp(machine: MachineFacts) -> str:
@@ -114,9 +115,9 @@ def why_no_fsdp(machine: MachineFacts) -> str:
     return "FSDP needs several GPUs. On a CPU, all processes share one memory, so sharding saves nothing."
 
 
-def process_slots(machine: MachineFacts) -> tuple[int, str]:
-    """Maximum number of processes, and the device that each needs."""
-    return (len(machine.gpus), "GPU") if machine.gpus else (machine.cores, "core")
+def process_slots(machine: MachineFacts) -> int:
+    """Maximum number of processes. Each needs its own GPU, or its own core of a machine without GPUs."""
+    return len(machine.gpus) or machine.cores
 
 
 def problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]:
@@ -134,10 +135,6 @@ def problems(config: TrainingConfig, machine: MachineFacts) -> list[StudioError]
     return [each for each in issues if each is not None]
 
 
-def _or_fsdp(machine: MachineFacts) -> str:
-    return "" if why_no_fsdp(machine) else ", or fsdp instead"
-
-
 def _zero_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
     if not config.zero:
         return None
@@ -145,7 +142,8 @@ def _zero_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError 
         what = "ZeRO shards a run over several processes, but this run has only one."
         return bad_setting("zero", what, f"ZeRO-{config.zero} with 1 process", "2 processes or more, or zero 0")
     if why := why_no_deepspeed():
-        return bad_setting("zero", why, f"ZeRO-{config.zero}", f"0 (data parallel){_or_fsdp(machine)}")
+        valid = "0 (data parallel)" if why_no_fsdp(machine) else "0 (data parallel), or fsdp instead"
+        return bad_setting("zero", why, f"ZeRO-{config.zero}", valid)
     return None
 
 
@@ -163,12 +161,15 @@ def _offload_problem(config: TrainingConfig) -> StudioError | None:
 
 
 def _slot_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
-    most, each = process_slots(machine)
+    most = process_slots(machine)
     if config.processes <= max(most, 1):
         return None
-    what = f"Each process needs its own {each}, and this machine has fewer."
-    if most == 1:
-        what = f"Each process needs its own {each}, and this machine has only one."
+    one = "Each process needs its own core, and this machine has only one."
+    more = "Each process needs its own core, and this machine has fewer."
+    if machine.gpus:
+        one = "Each process needs its own GPU, and this machine has only one."
+        more = "Each process needs its own GPU, and this machine has fewer."
+    what = one if most == 1 else more
     return bad_setting("processes", what, config.processes, f"up to {most}")
 
 
@@ -213,13 +214,17 @@ def _precision_problem(config: TrainingConfig, machine: MachineFacts) -> StudioE
     if config.precision == "float32" or method is None or not getattr(method, "exact", ()):
         return None
     what = f"{method.title} keeps some weights in float32, but DeepSpeed keeps all weights in one precision."
-    valid = f"precision float32, or zero 0{_or_fsdp(machine)}"
+    valid = "precision float32, or zero 0"
+    if not why_no_fsdp(machine):
+        valid = "precision float32, or zero 0, or fsdp instead"
     return bad_setting("zero", what, f"ZeRO-{config.zero} in {config.precision}", valid)
 
 
 def _optimizer_problem(config: TrainingConfig, machine: MachineFacts) -> StudioError | None:
     if config.optimizer in ZERO_OPTIMIZERS:
         return None
-    valid = ", ".join(ZERO_OPTIMIZERS) + ("" if trains_base_weights(config.method) else _or_fsdp(machine))
+    valid = ", ".join(ZERO_OPTIMIZERS)
+    if not trains_base_weights(config.method) and not why_no_fsdp(machine):
+        valid = f"{valid}, or fsdp instead"
     what = f"ZeRO stores all weights in one vector, which the optimizer {config.optimizer} does not support."
     return bad_setting("optimizer", what, config.optimizer, valid)

@@ -11,17 +11,20 @@ from studio.training.planning.plan_builder import PlanDraft
 
 def over_limits(by_hand: Mapping[str, Any], limits: Limits) -> list[StudioError]:
     """An error for each setting above the limits, independent of the rows."""
-    limited = (("max_steps", limits.run_steps, "steps"), ("max_minutes", limits.run_minutes, "minutes"))
+    limited = (
+        ("max_steps", limits.run_steps, "A run in this demo can take at most {limit} steps."),
+        ("max_minutes", limits.run_minutes, "A run in this demo can take at most {limit} minutes."),
+    )
     return [
         StudioError(
             "limit-reached",
-            f"A run in this demo can take at most {limit:,.10g} {unit}.",
+            what.format(limit=f"{limit:,.10g}"),
             given=f"{by_hand[name]:,.10g}",
             valid=f"up to {limit:,.10g}",
             hint="Install the studio to train longer.",
             field=name,
         )
-        for name, limit, unit in limited
+        for name, limit, what in limited
         if limit and name in by_hand and by_hand[name] > limit
     ]
 
@@ -35,7 +38,7 @@ def too_many_steps(draft: PlanDraft) -> list[StudioError]:
         StudioError(
             "limit-reached",
             f"A run in this demo can take at most {draft.limits.run_steps:,} steps.",
-            given=f"{draft.values['epochs']:g} epochs are {steps:,} steps",
+            given=f"{draft.config().epochs:g} epochs are {steps:,} steps",
             valid=f"up to {draft.limits.run_steps:,} steps",
             hint="Choose fewer epochs or a larger batch size.",
             field="epochs",

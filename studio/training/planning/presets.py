@@ -10,6 +10,7 @@ from studio.schema.config import DEFAULT_METHOD, Plan, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
 from studio.schema.models import ModelInfo
+from studio.schema.numbers import plural
 from studio.schema.settings_check import gathered, raise_once, sifted
 from studio.tasks import Task
 from studio.training.methods import METHODS, method_named
@@ -159,13 +160,13 @@ def _set_epochs(draft: PlanDraft) -> None:
     for_labels = min(MAX_EPOCHS_FOR_LABELS, math.ceil(VIEWS_PER_LABEL / max(each, 1))) if draft.task.has_labels else 0
     slow = draft.method.epoch_factor
     epochs = max(1, round(max(usual, for_labels) * draft.preset.epoch_factor * slow))
-    more = "" if slow == 1 else f" {draft.method.title} learns slowly and needs {slow:g} times the epochs of LoRA."
-    label_note = f", about {each:,.0f} per label" if for_labels > usual else ""
-    draft.put(
-        "epochs",
-        epochs,
-        f"{epochs} {'epoch' if epochs == 1 else 'epochs'}, because there are {rows:,} training rows{label_note}.{more}",
-    )
+    amount = plural(epochs, "{n} epoch", "{n} epochs")
+    reason = f"{amount}, because there are {rows:,} training rows."
+    if for_labels > usual:
+        reason = f"{amount}, because there are {rows:,} training rows, about {each:,.0f} per label."
+    if slow != 1:
+        reason = f"{reason} {draft.method.title} learns slowly and needs {slow:g} times the epochs of LoRA."
+    draft.put("epochs", epochs, reason)
 
 
 def _set_learning_rate(draft: PlanDraft) -> None:
@@ -200,10 +201,8 @@ def _set_max_length(draft: PlanDraft) -> None:
         reason = f"Maximum length {length:,} tokens: longer texts are split into pieces, and none is truncated."
     elif facts.longest > length:
         cut = sum(tokens > length for tokens in facts.token_lengths)
-        share = cut / max(1, len(facts.token_lengths))
-        reason = (
-            f"Maximum length {length:,} tokens: {max(share, 0.001):.1%} of the rows are longer and will be truncated."
-        )
+        share = f"{max(cut / max(1, len(facts.token_lengths)), 0.001):.1%}"
+        reason = f"Maximum length {length:,} tokens: {share} of the rows are longer and will be truncated."
     draft.put("max_length", length, reason)
 
 
@@ -215,8 +214,10 @@ def _set_precision(draft: PlanDraft) -> None:
     elif draft.method.trains_base_weights and not chosen.masters:
         draft.put("precision", "float32", f"Precision float32: {chosen.name} keeps no float32 copies of the weights.")
     elif machine.gpus or machine.bfloat16_fast:
-        where = "the GPU" if machine.gpus else "this CPU"
-        draft.put("precision", "bfloat16", f"Precision bfloat16, which {where} computes fast.")
+        reason = "Precision bfloat16, which this CPU computes fast."
+        if machine.gpus:
+            reason = "Precision bfloat16, which the GPU computes fast."
+        draft.put("precision", "bfloat16", reason)
     else:
         draft.put("precision", "float32", "Precision float32: this CPU is slow with shorter formats.")
 
@@ -242,24 +243,18 @@ def _fit_memory(draft: PlanDraft) -> None:
 
 
 def _explain_batch_size(draft: PlanDraft, halved: bool) -> None:
-    size = draft.values["batch_size"]
-    text = f"Batch size {size}"
-    if (count := draft.config().processes) > 1:
-        text += f" in each of {count} processes"
+    size, processes = draft.values["batch_size"], draft.config().processes
+    batch = f"Batch size {size}" if processes == 1 else f"Batch size {size} in each of {processes} processes"
     if halved:
         accumulation = draft.values["gradient_accumulation"]
-        draft.because.append(f"{text}, with gradient accumulation {accumulation}: more would not fit into memory.")
+        draft.because.append(f"{batch}, with gradient accumulation {accumulation}: more would not fit into memory.")
     elif "batch_size" not in draft.fixed:
-        few = size == max(1, draft.learned.train_rows // 4)
-        short = "classification works well with larger batches"
-        why = (
-            "there are few rows"
-            if few
-            else short
-            if draft.task.has_labels
-            else ("a GPU computes many rows together" if draft.machine.gpus else "a larger one is no faster on a CPU")
-        )
-        draft.because.append(f"{text}: {why}.")
+        why = "a GPU computes many rows together." if draft.machine.gpus else "a larger one is no faster on a CPU."
+        if size == max(1, draft.learned.train_rows // 4):
+            why = "there are few rows."
+        elif draft.task.has_labels:
+            why = "classification works well with larger batches."
+        draft.because.append(f"{batch}: {why}")
 
 
 def _set_validation(draft: PlanDraft) -> None:
@@ -274,18 +269,21 @@ def _set_validation(draft: PlanDraft) -> None:
         return
     draft.put("early_stopping_patience", draft.preset.patience)
     rows = 512 if draft.task.has_labels else 32
-    kept = ", and the best checkpoint is kept" if draft.config().keep_best else ""
     checked = min(draft.facts.validation_rows, rows)
-    draft.put("eval_rows", rows, f"Validation uses {checked:,} rows that are not trained on{kept}.")
+    reason = f"Validation uses {checked:,} rows that are not trained on."
+    if draft.config().keep_best:
+        reason = f"Validation uses {checked:,} rows that are not trained on, and the best checkpoint is kept."
+    draft.put("eval_rows", rows, reason)
     config = draft.config()
     every, steps = eval_interval(facts.train_rows, facts.validation_rows, config), total_steps(facts.train_rows, config)
-    when = "every step" if every == 1 else f"every {every:,} steps"
-    why = f"{math.ceil(steps / every)} validations in the run show which checkpoint is the best"
+    validations = math.ceil(steps / every)
+    why = f"{validations} validations in the run show which checkpoint is the best"
     if every > math.ceil(steps / USUAL_VALIDATIONS):
         why = "more often would take too much of the run's time"
     elif steps == 1:
         why = "the run has only one step"
-    draft.put("eval_steps", every, f"Validation {when}: {why}.")
+    reason = plural(every, "Validation every step: {why}.", "Validation every {n} steps: {why}.", why=why)
+    draft.put("eval_steps", every, reason)
 
 
 def _suggest_for_little_data(draft: PlanDraft) -> None:
@@ -295,13 +293,16 @@ def _suggest_for_little_data(draft: PlanDraft) -> None:
     usable = draft.info.kind == "encoder" and remedies <= set(draft.method.settings)
     if not usable or rows > LITTLE_DATA or remedies & draft.fixed:
         return
-    has_head = "head_first" in draft.task.settings
-    head = "to set head-only training to 0.2" if has_head else ""
-    slower = "to set the layer-wise learning-rate decay to 0.9"
-    draft.because.append(
-        f"Little data: with {rows:,} rows it may help {', '.join(filter(None, [head, slower]))} or to raise the model "
-        "dropout to 0.2. None of these is set. Try one, and compare."
+    advice = (
+        f"Little data: with {rows:,} rows it may help to set the layer-wise learning-rate decay to 0.9 or to raise the "
+        "model dropout to 0.2."
     )
+    if "head_first" in draft.task.settings:
+        advice = (
+            f"Little data: with {rows:,} rows it may help to set head-only training to 0.2, to set the layer-wise "
+            "learning-rate decay to 0.9 or to raise the model dropout to 0.2."
+        )
+    draft.because.append(f"{advice} None of these is set. Try one, and compare.")
 
 
 RULES: tuple[Callable[[PlanDraft], None], ...] = (

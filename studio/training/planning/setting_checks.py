@@ -8,6 +8,7 @@ from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError, bad_setting, raise_all
 from studio.schema.fields import about
 from studio.schema.models import ModelInfo
+from studio.schema.numbers import rows as row_words
 from studio.schema.settings_check import sifted
 from studio.tasks import Task
 from studio.training.loop.trackers import TRACKERS
@@ -28,8 +29,15 @@ WITHOUT_DROPOUT = frozenset(
     "Blenderbot BlenderbotSmall".split()
 )
 """Prefixes of architectures without dropout layers. Some use dropout functions, which we do not configure."""
-
-
+NO_INSTRUCTION = "{label} has no effect: this model extracts answers and gets no instruction."
+WITHOUT_VALIDATION = {
+    "early_stopping_patience": "{label} has no effect: there are no validation rows.",
+    "eval_rows": "{label} has no effect: there are no validation rows.",
+    "keep_best": "{label} has no effect: there are no validation rows, so the last checkpoint is kept.",
+    "eval_steps": "{label} causes no validation: there are no validation rows. It only sets when checkpoints may be "
+    "saved.",
+}
+"""Setting → why it has no effect when no validation rows are left."""
 STEP_COUNT_SETTINGS = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "processes", "preset", "method")
 """Settings that determine the number of steps, besides the rows."""
 
@@ -83,7 +91,7 @@ def setting_problems(
 def settings_without_effect(request: PlanRequest, config: TrainingConfig, by_hand: Mapping[str, Any]) -> list[str]:
     """A sentence for each setting of the user that the chosen method, task, model, rows or machine ignore."""
     sentences = []
-    method, idle = method_named(config.method), _idle_reasons(request, config)
+    method, idle = method_named(config.method), _idle_sentences(request, config)
     for name in by_hand:
         field_info = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
         if field_info and not applies(name, method.name):
@@ -91,60 +99,68 @@ def settings_without_effect(request: PlanRequest, config: TrainingConfig, by_han
         elif field_info and not applies(name, method.name, request.task.name):
             sentences.append(f"{field_info.label} has no effect for this task.")
         elif field_info and name in idle and getattr(config, name):  # a setting that is off needs no sentence
-            sentences.append(f"{field_info.label} {idle[name]}.")
+            sentences.append(idle[name].format(label=field_info.label))
     return sentences
 
 
-def _idle_reasons(request: PlanRequest, config: TrainingConfig) -> dict[str, str]:
-    """Setting → why another setting, the model, the rows or the machine make it ineffective."""
-    prefix, kind, task = "has no effect: ", request.info.kind, request.task
+def _idle_sentences(request: PlanRequest, config: TrainingConfig) -> dict[str, str]:
+    """Setting → a sentence about its {label}: why another setting, the model, the rows or the machine make it
+    ineffective."""
+    kind, task = request.info.kind, request.task
     scores = task.has_labels and not request.facts.labels
-    points = "this model extracts answers"
     cases = (
         (
             "warmup_share",
             config.scheduler == CONSTANT_SCHEDULE,
-            f"{prefix}the schedule is constant. Use constant_with_warmup for a warm-up",
+            "{label} has no effect: the schedule is constant. Use constant_with_warmup for a warm-up.",
         ),
         (
             "dropout",
             request.info.architecture.partition("For")[0] in WITHOUT_DROPOUT,
-            f"{prefix}this model has no dropout layers",
+            "{label} has no effect: this model has no dropout layers.",
         ),
         (
             "packing",
             learns_virtual_tokens(config.method),
-            f"{prefix}virtual tokens come before each text, so texts can't share a row",
+            "{label} has no effect: virtual tokens come before each text, so texts can't share a row.",
         ),
-        ("head_first", kind != "encoder" and not task.has_labels, f"{prefix}the model gets no new head for this task"),
-        ("label_smoothing", scores, f"{prefix}scores have no other labels"),
-        ("balance_labels", scores, f"{prefix}scores have no rare labels"),
-        ("system_prompt", kind == "encoder", f"{prefix}{points} and gets no instruction"),
-        ("system_prompt", kind == "seq2seq", f"{prefix}this model reads a text and not a conversation"),
-        ("instruction", kind == "encoder", f"{prefix}{points} and gets no instruction"),
-        ("answer_length", kind == "encoder", f"{prefix}{points} and does not write them"),
+        (
+            "head_first",
+            kind != "encoder" and not task.has_labels,
+            "{label} has no effect: the model gets no new head for this task.",
+        ),
+        ("label_smoothing", scores, "{label} has no effect: scores have no other labels."),
+        ("balance_labels", scores, "{label} has no effect: scores have no rare labels."),
+        ("system_prompt", kind == "encoder", NO_INSTRUCTION),
+        (
+            "system_prompt",
+            kind == "seq2seq",
+            "{label} has no effect: this model reads a text and not a conversation.",
+        ),
+        ("instruction", kind == "encoder", NO_INSTRUCTION),
+        (
+            "answer_length",
+            kind == "encoder",
+            "{label} has no effect: this model extracts answers and does not write them.",
+        ),
         (
             "answer_length",
             kind == "causal",
-            "truncates nothing during training: with this model, the maximum length does",
+            "{label} truncates nothing during training: with this model, the maximum length does.",
         ),
-        ("stride", kind != "encoder", f"{prefix}with this model, long passages are truncated and not split"),
+        (
+            "stride",
+            kind != "encoder",
+            "{label} has no effect: with this model, long passages are truncated and not split.",
+        ),
         (
             "offload",
             config.offload == "cpu" and not request.machine.gpus,
-            f"{prefix}without a GPU, all data is in the machine's memory anyway",
+            "{label} has no effect: without a GPU, all data is in the machine's memory anyway.",
         ),
     )
-    reasons = {name: reason for name, applies, reason in cases if applies}
-    if request.facts.validation_rows:
-        return reasons
-    no_validation = "there are no validation rows"
-    return reasons | {
-        "early_stopping_patience": f"{prefix}{no_validation}",
-        "eval_rows": f"{prefix}{no_validation}",
-        "keep_best": f"{prefix}{no_validation}, so the last checkpoint is kept",
-        "eval_steps": f"causes no validation: {no_validation}. It only sets when checkpoints may be saved",
-    }
+    sentences = {name: sentence for name, applies, sentence in cases if applies}
+    return sentences if request.facts.validation_rows else sentences | WITHOUT_VALIDATION
 
 
 def row_count_known(task: Task, info: ModelInfo | None, facts: PlanFacts) -> bool:
@@ -168,9 +184,9 @@ def row_problems(
         given = f"batch size {config.batch_size:,}, {rows:,} training rows"
         problems.append(bad_setting("batch_size", what, given, f"up to {rows:,}"))
     if config.processes > 1 and config.together > rows and "batch_size" not in unknown:
-        each = "row" if config.batch_size == 1 else "rows"
         what = "The batches of all processes together are larger than the number of training rows."
-        given = f"{config.processes} processes with {config.batch_size:,} {each} each, {rows:,} training rows"
+        each = row_words(config.batch_size)
+        given = f"{config.processes} processes with {each} each, {rows:,} training rows"
         problems.append(bad_setting("processes", what, given, f"up to {rows:,} in all"))
     steps = total_steps(rows, config)
     if config.eval_steps > steps and facts.validation_rows and not set(STEP_COUNT_SETTINGS) & set(unknown):
