@@ -1,11 +1,6 @@
-"""Phrases for messages: plurals, lists and percentages."""
+"""Phrases for messages: lists, percentages and shortened texts."""
 
 from collections.abc import Iterable
-
-
-def many(count: int, one: str, more: str = "") -> str:
-    """Return a count with its noun: `1 row`, `2,000 rows`."""
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def listed(names: Iterable[object], most: int = 5) -> str:

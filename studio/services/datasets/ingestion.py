@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from studio.data.formats import AS_FOUND, Reading, files_in, read, read_many, read_text
 from studio.data.limits import NAME, ReadLimits, read_limits
 from studio.data.parquet_store import open_parquet, write_parquet
-from studio.data.phrases import listed, many
+from studio.data.phrases import listed
 from studio.data.progress import ProgressCallback, report_progress_to
 from studio.data.samples import SAMPLES, sample_named, sample_path
 from studio.data.split_names import split_column_of
@@ -124,7 +124,7 @@ class Ingestion:
     ) -> DatasetRecord:
         """Import several files, name → path, as one dataset. `options` are fields of `Reading`."""
         how = import_options(options)
-        name = name or (next(iter(paths)) if len(paths) == 1 else many(len(paths), "file"))
+        name = name or (next(iter(paths)) if len(paths) == 1 else f"{len(paths):,} files")
         with report_progress_to(progress):
             table = read_many(paths, name=name, limits=self.read_limits, how=how, notes=notes)
         return self._keep(table, Source(name, "file", how, paths))

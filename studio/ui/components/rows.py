@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from studio.data.phrases import many
+from studio.schema.numbers import plural
 from studio.schema.views import RoleView, RowPage
 from studio.ui.components.basic import button, select_input, tag
 from studio.ui.components.layout import foot, page_buttons
@@ -40,7 +40,9 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
     ]
     wide = max(0, len(columns) - 4) * 150 + 640
     with_role = any(roles.get(name) for name in page.columns)
-    hidden = many(len(page.columns) - len(columns), "more column is", "more columns are")
+    hidden = plural(
+        len(page.columns) - len(columns), "{n} more column is not shown.", "{n} more columns are not shown."
+    )
     return html(
         '<div class="scroll-x" role="region" tabindex="0" aria-label="Rows, scrolls sideways"><table class="grid-table '
         'datatable"{style}><colgroup><col style="width:56px">{cols}</colgroup><thead><tr class="map"><th><span '
@@ -49,7 +51,7 @@ def rows_table(page: RowPage, roles: Mapping[str, str | None], known: Sequence[R
         cols=[Html("<col>" if each.role or not with_role else '<col style="width:128px">') for each in columns],
         heads=[_head(each, known) for each in columns],
         rows=[_row(number, row, columns, page.marks.get(number, ())) for number, row in page.rows],
-        hidden=len(page.columns) > len(columns) and html('<p class="muted small">{w} not shown.</p>', w=hidden),
+        hidden=len(page.columns) > len(columns) and html('<p class="muted small">{hidden}</p>', hidden=hidden),
     )
 
 
