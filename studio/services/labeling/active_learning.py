@@ -187,7 +187,6 @@ class Suggester:
         return learned
 
     def _texts(self, rows: Sequence[int]) -> Texts:
-        """Return the texts of rows, as a request to the model host names them."""
         reference = RowsRef(path=str(self.path), numbers=tuple(sorted(rows)))
         return Texts(rows=reference, column=self.column, folder=str(self.folder / EMBEDDING_MODEL))
 

@@ -5,7 +5,7 @@ Rows on another person's screen are left out, so two people never label the same
 
 import random
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +47,11 @@ def ordered_rows(session: "Session", order: str) -> Sequence[int]:
             ranked = sorted(suggested, key=lambda row: (suggested[row].sure, row))
             return [*ranked, *(row for row in every if row not in suggested)]
         case "random":
-            return _shuffled(every, f"{person} {state.total}")
+            return random.Random(f"{person} {state.total}").sample(every, state.total)
         case "second":
             given = sorted({row for facts in state.marks["given"].values() for row in facts})
-            return _shuffled((row for row in given if wants(session, order, row)), f"{person} second")
+            rows = [row for row in given if wants(session, order, row)]
+            return random.Random(f"{person} second").sample(rows, len(rows))
         case "unsure":
             return list(state.marks["unsure"][person])
         case _:
@@ -69,12 +70,6 @@ def wants(session: "Session", order: str, row: int) -> bool:
             return row in state.marks["unsure"][person]
         case _:
             return state.is_open(row, person)
-
-
-def _shuffled(rows: Iterable[int], seed: str) -> list[int]:
-    rows = list(rows)
-    random.Random(seed).shuffle(rows)
-    return rows
 
 
 @dataclass

@@ -158,7 +158,8 @@ def _is_conversation(columns: Columns) -> bool:
 
 def _conversation(row: Row, columns: Columns) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
     """Return the turns before the last reply, and the last reply. Both are empty without a conversation."""
-    return split_last_reply((_is_conversation(columns) and messages_of(row.get(columns["reply"]))) or ())
+    turns = messages_of(row.get(columns["reply"])) if _is_conversation(columns) else None
+    return split_last_reply(turns or ())
 
 
 # --- preferences: the better one of two replies ---

@@ -41,9 +41,8 @@ class Labels:
     def __init__(self, datasets: Datasets, models: Models, host: HostClient, suggesters: dict[str, Suggester]) -> None:
         """`suggesters`: dataset → its suggester, for all workspaces of a server."""
         self.datasets, self.models, self.suggesters = datasets, models, suggesters
-        self.context, self.store = datasets.context, datasets.store
-        self.facts, self.drafts = self.context.workspace.labels, self.context.workspace.drafts
-        self.host = host.of(self.context.workspace)
+        self.context, self.store, workspace = datasets.context, datasets.store, datasets.context.workspace
+        self.facts, self.drafts, self.host = workspace.labels, workspace.drafts, host.of(workspace)
         self._lock = threading.RLock()
         self._last: dict[str, Session] = {}
         """Dataset → the last session, whose state and queues the next one takes over."""
@@ -52,11 +51,7 @@ class Labels:
 
     def state(self, dataset: str, labeler: str = "", task: str = "") -> Labeling:
         """Progress, and the next row; `task` decides what rows get until a person chooses."""
-        with self._lock:
-            before = self._session(dataset)
-            if task and before.choices.get("task") != task:
-                self._choose(before, task=task, work="")
-        with self._opened(dataset, labeler) as session:
+        with self._opened(dataset, labeler, task=task) as session:
             session.queue.advance(session)
             why_none = SuggestState(unavailable_reason=TWO_TEXTS if session.label_task is LABELS else "")
             suggesting = session.suggester.progress(session.state) if session.suggester else why_none
@@ -266,13 +261,15 @@ class Labels:
     # --- sessions ---
 
     @contextmanager
-    def _opened(self, dataset: str, labeler: str = "", *rows: int) -> Iterator[Session]:
+    def _opened(self, dataset: str, labeler: str = "", *rows: int, task: str = "") -> Iterator[Session]:
         """Hold the lock, and yield a session whose state has all facts, also those that another process has saved.
 
         Refuse rows that do not exist.
         """
         with self._lock:
             session = self._session(dataset, labeler)
+            if task and session.choices.get("task") != task:
+                self._choose(session, task=task, work="")
             session.require_columns(session.label_task, {})
             id, last = session.record.id, self._last.get(session.record.id)
             if last and last.source == session.source:
@@ -310,4 +307,5 @@ class Labels:
         return suggester
 
     def _choose(self, session: Session, **choices: Any) -> None:
-        self.drafts.put(f"labelling:{session.record.id}", {**session.choices, **choices})
+        session.choices.update(choices)
+        self.drafts.put(f"labelling:{session.record.id}", session.choices)

@@ -85,8 +85,6 @@ class Session:
         if reason := label_task.unavailable_reason({**self.columns_for(label_task), **chosen}):
             raise StudioError("columns-unclear", reason, valid=self.record.columns)
 
-    # --- this person ---
-
     @property
     def queue(self) -> LabelQueue:
         """The rows of this person."""
@@ -113,8 +111,6 @@ class Session:
         about = {"version": self.record.version, "work": self.label_task.name, "labeller": self.labeler, **fields}
         return Fact(what=what, row=row, value=value, **about)
 
-    # --- rows ---
-
     def row(self, number: int) -> Row:
         """Return a row of the version."""
         return _row(self.path, number)
@@ -136,11 +132,10 @@ class Session:
 
     def clean(self, value: str) -> str:
         """Return a value as it is saved. Refuse one that is not valid."""
-        cleaned = self.label_task.clean(value)
-        if not cleaned:
-            valid = self.label_task.choices or None
-            raise StudioError("bad-setting", self.label_task.refusal, given=value[:200] or "nothing", valid=valid)
-        return cleaned
+        if cleaned := self.label_task.clean(value):
+            return cleaned
+        valid = self.label_task.choices or None
+        raise StudioError("bad-setting", self.label_task.refusal, given=value[:200] or "nothing", valid=valid)
 
     def require_labels(self) -> None:
         """Refuse when rows get something else than labels."""
@@ -185,8 +180,7 @@ class Session:
             before = _initial_values(path, *self.source[1:])
             if old.asked == record.asked and old.rows == record.rows:
                 return None, before
-            moved = moved_rows(path, self.path, self.text_column) if self.text_column in old.columns else {}
-            return moved, before
+            return moved_rows(path, self.path, self.text_column) if self.text_column in old.columns else {}, before
 
         def locate(fact: Fact) -> tuple[int | None, bool]:
             if fact.version >= record.version:

@@ -119,8 +119,6 @@ class LabelingState:
         for row in self.values:
             self._compare(row)
 
-    # --- queries ---
-
     @property
     def labels(self) -> tuple[str, ...]:
         """All labels: the named ones, then others that rows have."""
