@@ -75,11 +75,13 @@ class HubRows:
         with dataset_errors(name):
             table, cut = read_splits(name, splits, self._opener(name), limit, limits)
         revision = str(info.get("sha") or "main")[:7]
-        source = [f"From the Hub: {name} at {revision}"]
+        one = "From the Hub: {name} at {revision}, split {splits}."
+        more = "From the Hub: {name} at {revision}, splits {splits}."
         if len(parts) > 1 or config != DEFAULT:
-            source.append(f"config {config}")
-        source.append(plural(len(splits), "split {splits}.", "splits {splits}.", splits=listed(splits)))
-        notes = [", ".join(source)]
+            one = "From the Hub: {name} at {revision}, config {config}, split {splits}."
+            more = "From the Hub: {name} at {revision}, config {config}, splits {splits}."
+        where = {"name": name, "revision": revision, "config": config, "splits": listed(splits)}
+        notes = [plural(len(splits), one, more, **where)]
         if cut:
             notes.append(f"Only the first {limit:,} rows of {listed(cut)} were imported.")
         return table, notes

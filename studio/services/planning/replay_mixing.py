@@ -186,8 +186,8 @@ def _in_words(kind: str, labels: Sequence[str]) -> str:
         return "a score"
     if not labels:
         return "one label" if kind == "label" else "several labels"
-    names = listed(labels)
-    return f"one label of {names}" if kind == "label" else f"several labels of {names}"
+    named = listed(labels)
+    return f"one label of {named}" if kind == "label" else f"several labels of {named}"
 
 
 def _refused(what: str, **more: Any) -> StudioError:

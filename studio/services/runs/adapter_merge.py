@@ -33,10 +33,11 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
     specs = [store.spec(run) for run in runs]
     _check(context, list(runs), specs, list(runs.values()), how)
     parts = ", ".join(f"{weight:g} × {store.get(run).name}" for run, weight in runs.items())
+    done = f"Combined from {parts}."
     spec = specs[0].model_copy(
         update={
             "config": specs[0].config.model_copy(update={"name": name or "combined", **_shape(specs, how)}),
-            "because": (f"Combined from {parts}. {WAYS[how]}",),
+            "because": (f"{done} {WAYS[how]}",),
             "runner": LOCAL,
             "seconds": 0.0,
         }
@@ -50,7 +51,6 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
     except StudioError:
         store.delete(made.id)
         raise
-    done = f"Combined from {parts}."
     store.set_status(made.id, "finished", done, started=now(), ended=now(), has_result=True, reason=done)
     return store.get(made.id)
 

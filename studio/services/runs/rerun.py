@@ -12,8 +12,12 @@ from studio.training.planning.setting_scope import applicable_settings
 
 OF_LENGTH = ("epochs", "max_steps", "batch_size", "gradient_accumulation", "validation_share", "test_share", "replay")
 """Settings that change the length of a run."""
-FIXED = {"task": "task", "model": "base model", "preset": "preset"}
-"""Settings that a rerun keeps."""
+FIXED = {
+    "task": "Run again can't change the task.",
+    "model": "Run again can't change the base model.",
+    "preset": "Run again can't change the preset.",
+}
+"""Settings that a rerun keeps, and the error for a change."""
 
 
 def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -23,11 +27,11 @@ def changed_settings(before: TrainingConfig, changes: Mapping[str, Any]) -> tupl
         StudioError: for changes that would make it a different run.
     """
     given = {key.replace("-", "_"): value for key, value in changes.items()}
-    for name, word in FIXED.items():
+    for name, what in FIXED.items():
         if given.get(name, getattr(before, name)) != getattr(before, name):
             raise StudioError(
                 "bad-setting",
-                f"Run again can't change the {word}.",
+                what,
                 given=given[name],
                 valid=getattr(before, name),
                 hint="Start a new run instead.",
@@ -59,20 +63,19 @@ def rerun_reason(name: str, before: TrainingConfig, after: TrainingConfig) -> st
 
 def extension_reason(record: RunRecord, after: TrainingConfig) -> str:
     """What an extension continues from, and its schedule."""
-    epochs = plural(after.epochs, "{n} more epoch", "{n} more epochs")
+    epochs, rate = plural(after.epochs, "{n} more epoch", "{n} more epochs"), after.learning_rate
     source = f"Continues from the result of {record.name} for {epochs} on the same rows."
     if record.best_step is not None:
         step = record.best_step
         source = f"Continues from the result of {record.name} (step {step:,}) for {epochs} on the same rows."
-    return (
-        f"{source} It has its own schedule: the learning rate starts again at {after.learning_rate:g}, with a new "
-        "optimizer."
-    )
+    schedule = f"It has its own schedule: the learning rate starts again at {rate:g}, with a new optimizer."
+    return f"{source} {schedule}"
 
 
 def _change(setting: str, before: TrainingConfig, after: TrainingConfig) -> str:
     value, earlier = (plain_value(getattr(config, setting)) or "none" for config in (after, before))
-    return f"{_label(setting)} {value} instead of {earlier}"
+    changed = f"{_label(setting)} {value}"
+    return f"{changed} instead of {earlier}"
 
 
 def _label(name: str) -> str:

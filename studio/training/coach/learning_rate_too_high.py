@@ -98,7 +98,8 @@ def _spikes(history: RunHistory) -> str:
     if highest.norm:
         norm = format_number(highest.norm)
         rise = f"At step {step} it rose to {loss} from the usual {usual_loss}, with a gradient norm of {norm}."
-    return f"Training loss jumped {len(jumps)} times in the last {len(recent)} steps. {rise}"
+    jumped = f"Training loss jumped {len(jumps)} times in the last {len(recent)} steps."
+    return f"{jumped} {rise}"
 
 
 RULE = Rule("rate-too-high", advise, update, unless=("diverged",))

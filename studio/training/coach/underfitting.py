@@ -35,11 +35,11 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         for part in (history.points[-2 * quarter : -quarter], history.points[-quarter:])
     )
     first = typical_loss([point.loss for point in history.points[: max(3, quarter // 4)]])
-    checks = history.tuned[-1].eval_loss, history.tuned[-3].eval_loss
+    validation_loss, earlier = history.tuned[-1].eval_loss, history.tuned[-3].eval_loss
     threshold = _threshold(history)
-    if threshold is None or min(last, checks[0]) < threshold or last > first * (1 - LEARNED):
+    if threshold is None or min(last, validation_loss) < threshold or last > first * (1 - LEARNED):
         return None
-    if third - last > FLAT * third or checks[1] - checks[0] > FLAT * checks[1]:
+    if third - last > FLAT * third or earlier - validation_loss > FLAT * earlier:
         return None
     return AdviceEvent(
         rule="underfitting",
@@ -47,7 +47,8 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         step=history.step,
         title="Underfitting",
         message=f"Training loss has stayed at {format_number(last)} (a quarter ago {format_number(third)}) and "
-        f"validation loss at {format_number(checks[0])}. Above {format_number(threshold)} a model mostly guesses.",
+        f"validation loss at {format_number(validation_loss)}. Above {format_number(threshold)} a model mostly "
+        "guesses.",
         why="More training alone changes little: too little is trainable, or it changes too slowly, for these rows.",
         action="Run again with more trainable parameters or a higher learning rate.",
         actions=_actions(history),

@@ -161,12 +161,12 @@ def _set_epochs(draft: PlanDraft) -> None:
     slow = draft.method.epoch_factor
     epochs = max(1, round(max(usual, for_labels) * draft.preset.epoch_factor * slow))
     amount = plural(epochs, "{n} epoch", "{n} epochs")
-    reason = f"{amount}, because there are {rows:,} training rows."
+    sentences = [f"{amount}, because there are {rows:,} training rows."]
     if for_labels > usual:
-        reason = f"{amount}, because there are {rows:,} training rows, about {each:,.0f} per label."
+        sentences = [f"{amount}, because there are {rows:,} training rows, about {each:,.0f} per label."]
     if slow != 1:
-        reason = f"{reason} {draft.method.title} learns slowly and needs {slow:g} times the epochs of LoRA."
-    draft.put("epochs", epochs, reason)
+        sentences.append(f"{draft.method.title} learns slowly and needs {slow:g} times the epochs of LoRA.")
+    draft.put("epochs", epochs, " ".join(sentences))
 
 
 def _set_learning_rate(draft: PlanDraft) -> None:
@@ -249,12 +249,15 @@ def _explain_batch_size(draft: PlanDraft, halved: bool) -> None:
         accumulation = draft.values["gradient_accumulation"]
         draft.because.append(f"{batch}, with gradient accumulation {accumulation}: more would not fit into memory.")
     elif "batch_size" not in draft.fixed:
-        why = "a GPU computes many rows together." if draft.machine.gpus else "a larger one is no faster on a CPU."
+        why = "a GPU computes many rows together" if draft.machine.gpus else "a larger one is no faster on a CPU"
         if size == max(1, draft.learned.train_rows // 4):
-            why = "there are few rows."
+            why = "there are few rows"
         elif draft.task.has_labels:
-            why = "classification works well with larger batches."
-        draft.because.append(f"{batch}: {why}")
+            why = "classification works well with larger batches"
+        reason = f"Batch size {size}: {why}."
+        if processes > 1:
+            reason = f"Batch size {size} in each of {processes} processes: {why}."
+        draft.because.append(reason)
 
 
 def _set_validation(draft: PlanDraft) -> None:
@@ -295,14 +298,15 @@ def _suggest_for_little_data(draft: PlanDraft) -> None:
         return
     advice = (
         f"Little data: with {rows:,} rows it may help to set the layer-wise learning-rate decay to 0.9 or to raise the "
-        "model dropout to 0.2."
+        "model dropout to 0.2. None of these is set. Try one, and compare."
     )
     if "head_first" in draft.task.settings:
         advice = (
             f"Little data: with {rows:,} rows it may help to set head-only training to 0.2, to set the layer-wise "
-            "learning-rate decay to 0.9 or to raise the model dropout to 0.2."
+            "learning-rate decay to 0.9 or to raise the model dropout to 0.2. None of these is set. Try one, and "
+            "compare."
         )
-    draft.because.append(f"{advice} None of these is set. Try one, and compare.")
+    draft.because.append(advice)
 
 
 RULES: tuple[Callable[[PlanDraft], None], ...] = (

@@ -29,12 +29,12 @@ WITHOUT_DROPOUT = frozenset(
     "Blenderbot BlenderbotSmall".split()
 )
 """Prefixes of architectures without dropout layers. Some use dropout functions, which we do not configure."""
-NO_INSTRUCTION = "{label} has no effect: this model extracts answers and gets no instruction."
+NO_INSTRUCTION = "{setting} has no effect: this model extracts answers and gets no instruction."
 WITHOUT_VALIDATION = {
-    "early_stopping_patience": "{label} has no effect: there are no validation rows.",
-    "eval_rows": "{label} has no effect: there are no validation rows.",
-    "keep_best": "{label} has no effect: there are no validation rows, so the last checkpoint is kept.",
-    "eval_steps": "{label} causes no validation: there are no validation rows. It only sets when checkpoints may be "
+    "early_stopping_patience": "{setting} has no effect: there are no validation rows.",
+    "eval_rows": "{setting} has no effect: there are no validation rows.",
+    "keep_best": "{setting} has no effect: there are no validation rows, so the last checkpoint is kept.",
+    "eval_steps": "{setting} causes no validation: there are no validation rows. It only sets when checkpoints may be "
     "saved.",
 }
 """Setting → why it has no effect when no validation rows are left."""
@@ -94,17 +94,20 @@ def settings_without_effect(request: PlanRequest, config: TrainingConfig, by_han
     method, idle = method_named(config.method), _idle_sentences(request, config)
     for name in by_hand:
         field_info = about(TrainingConfig, name) if name in TrainingConfig.model_fields else None
-        if field_info and not applies(name, method.name):
-            sentences.append(f"{field_info.label} has no effect with {method.title}.")
-        elif field_info and not applies(name, method.name, request.task.name):
-            sentences.append(f"{field_info.label} has no effect for this task.")
-        elif field_info and name in idle and getattr(config, name):  # a setting that is off needs no sentence
-            sentences.append(idle[name].format(label=field_info.label))
+        if field_info is None:
+            continue
+        setting = field_info.label
+        if not applies(name, method.name):
+            sentences.append(f"{setting} has no effect with {method.title}.")
+        elif not applies(name, method.name, request.task.name):
+            sentences.append(f"{setting} has no effect for this task.")
+        elif name in idle and getattr(config, name):  # a setting that is off needs no sentence
+            sentences.append(idle[name].format(setting=setting))
     return sentences
 
 
 def _idle_sentences(request: PlanRequest, config: TrainingConfig) -> dict[str, str]:
-    """Setting → a sentence about its {label}: why another setting, the model, the rows or the machine make it
+    """Setting → a sentence about it, {setting}: why another setting, the model, the rows or the machine make it
     ineffective."""
     kind, task = request.info.kind, request.task
     scores = task.has_labels and not request.facts.labels
@@ -112,51 +115,51 @@ def _idle_sentences(request: PlanRequest, config: TrainingConfig) -> dict[str, s
         (
             "warmup_share",
             config.scheduler == CONSTANT_SCHEDULE,
-            "{label} has no effect: the schedule is constant. Use constant_with_warmup for a warm-up.",
+            "{setting} has no effect: the schedule is constant. Use constant_with_warmup for a warm-up.",
         ),
         (
             "dropout",
             request.info.architecture.partition("For")[0] in WITHOUT_DROPOUT,
-            "{label} has no effect: this model has no dropout layers.",
+            "{setting} has no effect: this model has no dropout layers.",
         ),
         (
             "packing",
             learns_virtual_tokens(config.method),
-            "{label} has no effect: virtual tokens come before each text, so texts can't share a row.",
+            "{setting} has no effect: virtual tokens come before each text, so texts can't share a row.",
         ),
         (
             "head_first",
             kind != "encoder" and not task.has_labels,
-            "{label} has no effect: the model gets no new head for this task.",
+            "{setting} has no effect: the model gets no new head for this task.",
         ),
-        ("label_smoothing", scores, "{label} has no effect: scores have no other labels."),
-        ("balance_labels", scores, "{label} has no effect: scores have no rare labels."),
+        ("label_smoothing", scores, "{setting} has no effect: scores have no other labels."),
+        ("balance_labels", scores, "{setting} has no effect: scores have no rare labels."),
         ("system_prompt", kind == "encoder", NO_INSTRUCTION),
         (
             "system_prompt",
             kind == "seq2seq",
-            "{label} has no effect: this model reads a text and not a conversation.",
+            "{setting} has no effect: this model reads a text and not a conversation.",
         ),
         ("instruction", kind == "encoder", NO_INSTRUCTION),
         (
             "answer_length",
             kind == "encoder",
-            "{label} has no effect: this model extracts answers and does not write them.",
+            "{setting} has no effect: this model extracts answers and does not write them.",
         ),
         (
             "answer_length",
             kind == "causal",
-            "{label} truncates nothing during training: with this model, the maximum length does.",
+            "{setting} truncates nothing during training: with this model, the maximum length does.",
         ),
         (
             "stride",
             kind != "encoder",
-            "{label} has no effect: with this model, long passages are truncated and not split.",
+            "{setting} has no effect: with this model, long passages are truncated and not split.",
         ),
         (
             "offload",
             config.offload == "cpu" and not request.machine.gpus,
-            "{label} has no effect: without a GPU, all data is in the machine's memory anyway.",
+            "{setting} has no effect: without a GPU, all data is in the machine's memory anyway.",
         ),
     )
     sentences = {name: sentence for name, applies, sentence in cases if applies}
