@@ -266,6 +266,19 @@ def test_labelling_goes_on_in_the_version_that_was_made_of_it(studio: Studio, da
         studio.labels.apply(dataset)
 
 
+def test_a_new_column_of_labels_is_read_once_a_version_has_it(studio: Studio) -> None:
+    rows = "".join(f"{text},{right(n)}\n" for n, text in enumerate(TEXTS, 1))
+    data = studio.datasets.add_text("text,category\n" + rows).id
+    assert studio.labels.state(data).columns == {"text": "text", "label": "category"}
+    assert studio.labels.choose(data, "label", {"label": ""}).done == 0
+    for row in range(1, 11):
+        studio.labels.give(data, row, "new" if row % 2 else "old")
+    assert studio.labels.apply(data).columns == ("text", "category", "label")
+    state = studio.labels.state(data)
+    assert (state.columns["label"], state.counts, state.new) == ("label", {"new": 5, "old": 5}, 0)
+    assert studio.datasets.rows(data).rows[0][1]["category"] == "refund", "the column that came with the file stays"
+
+
 # --- replies ---
 
 
@@ -334,6 +347,25 @@ def test_the_better_of_two_replies_becomes_chosen_and_the_other_rejected(studio:
     assert (table.row(2)["chosen"], table.row(2)["rejected"]) == ("short 2", "a longer one 2")
     assert table.row(10)["chosen"] is None
     assert studio.labels.state(data).done == 10
+
+
+@pytest.mark.parametrize(
+    ("header", "pair"),
+    [
+        ("question,response1,response2", ("response1", "response2")),
+        ("question,Reply (A),Reply (B)", ("Reply (A)", "Reply (B)")),
+        ("question,tuned_reply,reply_base,reply_tuned", ("reply_base", "reply_tuned")),
+        ("question,answer,answer 2", None),
+    ],
+)
+def test_two_columns_of_replies_are_found_by_the_ends_of_their_names(
+    studio: Studio, header: str, pair: tuple[str, str] | None
+) -> None:
+    cells = header.count(",")
+    rows = "".join(f"Where is the parcel {n}?{',It left.' * cells}\n" for n in range(9))
+    state = studio.labels.state(studio.datasets.add_text(f"{header}\n{rows}").id, task="preference")
+    found = (state.columns["first"], state.columns["second"]) if state.work == "choice" else None
+    assert found == pair
 
 
 def test_replies_change_sides_so_that_a_side_is_not_chosen_by_habit(studio: Studio) -> None:
