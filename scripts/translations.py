@@ -12,6 +12,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -41,14 +42,17 @@ CODE = re.compile(
 SENTENCE_WORDS = frozenset("a and by for is of or the".split())
 """A longer text with one of these is no list of words that are recognized."""
 WORDS = frozenset(
-    "adapter added automatic average bar best bootstrap changed checkpoint checkpoints choices choose chosen "
-    "coach comma compared current dataset detected done empty ended failed few fine-tuned finished kept label "
-    "labeled labels learned log long median middle model negative neutral never no none off on one original "
-    "parameters percent positive predicted prompts read reading recall refused removed replies reply result "
-    "resumed rows run running samples semicolon shown skipped space step steps stopped suggested tab test texts "
-    "tokens train truncated tuned unchanged unknown unsure validation variety weight weights with writing yes".split()
+    "adapter added automatic average bar batches best bootstrap bytes changed checkpoint checkpoints choices "
+    "choose chosen coach column comma compared current dataset detected done empty ended epochs failed few "
+    "fine-tuned finished kept label labeled labels layers learned log long max median middle minutes model "
+    "negative neutral never no none off on one original parameters percent positive predicted prompt prompts "
+    "read reading recall refused removed replies reply result resumed rows rows/s run running samples "
+    "semicolon shown skipped space step steps stopped suggested tab test texts times to tokens tokens/s train "
+    "truncated tuned unchanged unknown unsure validation validations variety weight weights with writing yes".split()
 )
 """Single words in lower case that the page shows. Such a literal is code more often than text, so they are listed."""
+UNITS = tuple(f"{{number}} {unit}" for unit in ("bytes", "KB", "MB", "GB", "B", "M", "s", "min", "h"))
+"""Numbers with a unit, which the scripts of the page put together."""
 NOT_TEXT_CALLS = frozenset(
     "debug info exception getLogger compile execute getattr setattr hasattr strftime encode decode TypeVar partition "
     "split startswith endswith removeprefix removesuffix querySelector querySelectorAll matches closest add toggle "
@@ -60,11 +64,22 @@ NOT_TEXT_CALLS = frozenset(
 def texts_of_python(source: str) -> Iterator[tuple[int, str]]:
     """Line and text of each literal of a module that may be shown."""
     tree = ast.parse(source)
-    hidden = {id(each) for node in ast.walk(tree) for each in _not_shown(node)}
+    hidden = {id(each) for node in ast.walk(tree) for each in _not_shown(node)} - set(map(id, _help_of_settings(tree)))
     for node in ast.walk(tree):
         if id(node) not in hidden and isinstance(node, ast.Constant | ast.JoinedStr):
             template = _template(node)
             yield from ((node.lineno, text) for text in texts_in(template))
+
+
+def _help_of_settings(tree: ast.AST) -> Iterator[ast.AST]:
+    """The docstrings of settings, which the page shows as their help."""
+    for node in ast.walk(tree):
+        for before, after in pairwise(node.body) if isinstance(node, ast.ClassDef) else ():
+            match before, after:
+                case ast.AnnAssign(value=ast.Call(func=ast.Name(id="setting"))), ast.Expr(
+                    value=ast.Constant() as words
+                ):
+                    yield words
 
 
 def _not_shown(node: ast.AST) -> Iterator[ast.AST]:
@@ -182,7 +197,8 @@ def texts_in(literal: str) -> Iterator[str]:
     """The texts that a literal shows: itself, or what stands between tags and in some attributes of HTML."""
     parts = [*ATTRIBUTE.findall(literal), *TAG.split(literal)] if TAG.search(literal) else [literal]
     for part in parts:
-        text = re.sub(r"^\d (?=[A-Z])", "", " ".join(part.split()))  # the number of a tab
+        text = " ".join(part.split()).strip("·,; ").removeprefix(": ")
+        text = re.sub(r"^\d (?=[A-Z])", "", text)  # the number of a tab
         if is_text(text):
             yield text
 
@@ -204,7 +220,7 @@ def is_text(text: str) -> bool:
 
 def collected() -> dict[str, list[tuple[str, int]]]:
     """Each text, and where it stands: file and line."""
-    found: dict[str, list[tuple[str, int]]] = {}
+    found: dict[str, list[tuple[str, int]]] = {text: [("studio/ui/js/1-language.js", 0)] for text in UNITS}
     for path in sorted(each for kind in ("py", "js", "html") for each in (ROOT / "studio").rglob(f"*.{kind}")):
         name = path.relative_to(ROOT).as_posix()
         if name.startswith(NOT_ON_PAGE):

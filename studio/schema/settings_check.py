@@ -96,12 +96,12 @@ def range_of(name: str) -> str:
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     words = [
-        f"{word} {_number(schema[key])}"
-        for key, word in (
-            ("minimum", "at least"),
-            ("exclusiveMinimum", "above"),
-            ("maximum", "at most"),
-            ("exclusiveMaximum", "below"),
+        template.format(value=_number(schema[key]))
+        for key, template in (
+            ("minimum", "at least {value}"),
+            ("exclusiveMinimum", "above {value}"),
+            ("maximum", "at most {value}"),
+            ("exclusiveMaximum", "below {value}"),
         )
         if key in schema
     ]

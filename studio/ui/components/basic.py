@@ -72,7 +72,8 @@ def without_flags(words: str) -> str:
 
 def _problem(error: StudioError) -> Html:
     rest = error.message[len(error.what) :].strip() if error.message.startswith(error.what) else error.message
-    rows = f"Rows {', '.join(map(str, error.rows[:12]))}{' …' if len(error.rows) > 12 else ''}." if error.rows else ""
+    listed = ", ".join(map(str, error.rows[:12]))
+    rows = f"Rows {listed} …" if len(error.rows) > 12 else f"Rows {listed}." if listed else ""
     rest = without_flags(rest)
     return html(
         "<p><b>{what}</b>{rest}</p>", what=error.what, rest=join([html(" {part}", part=p) for p in (rest, rows) if p])

@@ -39,7 +39,8 @@ def _finding(problem: Problem) -> Html:
     if problem.rows:
         name = f"Show: {problem.message}"
         show = button("Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], aria_label=name)
-    remedy = f" The fix: {problem.fix[:1].lower()}{problem.fix[1:]}." if problem.fix and words == "Fix" else ""
+    fixing = problem.fix[:1].lower() + problem.fix[1:]
+    remedy = f" The fix: {fixing}." if problem.fix and words == "Fix" else ""
     return html(
         '<li{key}><span class="state {kind}">{icon}<span class="sr">{word}</span></span><span class="grow"><span '
         'class="t">{message}</span><small>{why}</small></span>{fix}{show}</li>',

@@ -44,7 +44,7 @@ def reading_fold(record: DatasetRecord) -> Html:
 def summary(record: DatasetRecord) -> Html:
     """`CSV, comma, utf-8, column names in the first line`."""
     detected = record.found
-    words: list[str] = [record.format.upper() if record.format not in ("files", "hub") else ""]
+    words: list[str] = [Verbatim(record.format.upper() if record.format not in ("files", "hub") else "")]
     words += [dict(DELIMITERS).get(detected.delimiter, detected.delimiter), Verbatim(detected.encoding)]
     if detected.header is not None:
         words.append("column names in the first line" if detected.header else "no column names in the first line")

@@ -46,11 +46,11 @@ def _all_done(now: Labeling) -> Html:
         message = f"Every row {_GIVES[now.work]}."
     return html(
         '<section class="panel stack mid labelcard" tabindex="0" data-hotkeys data-shown="none" aria-label="Row to '
-        'label"><p><b>{message}</b>{unsure} Use them, choose another order, or undo the last one.</p>'
+        'label"><p><b>{message}</b>{unsure} <span>Use them, choose another order, or undo the last one.</span></p>'
         '<div class="row"><span class="w200">{order}</span>{u}</div></section>',
         message=message,
         order=_order(now),
-        unsure=f" You marked {now.unsure:,} as unsure." if now.unsure else "",
+        unsure=now.unsure and html(" <span>{words}</span>", words=f"You marked {now.unsure:,} as unsure."),
         u=_undo(now),
     )
 
@@ -92,7 +92,8 @@ def _labels(now: Labeling) -> Html:
             n=share(chance) if chances else f"{now.counts.get(name, 0):,}",
             track=chances and track(chance, "" if suggested else "grey"),
         )
-        made.append(_put(now, name, key, body, f"lbl {'chance' if chances else ''} {'sug' if suggested else ''}"))
+        classes = ["lbl", "chance" if chances else "", "sug" if suggested else ""]
+        made.append(_put(now, name, key, body, " ".join(classes)))
     return html('<div class="labels" role="group" aria-label="Labels">{labels}</div>', labels=made)
 
 

@@ -35,7 +35,7 @@ def _line(line: ProcessMemory) -> Html:
         count=f", {line.processes} processes" if line.processes > 1 else "",
         mark=line.chosen and tag("chosen", "acc"),
         sentence=line.sentence,
-        off=off and html("<br>Not available here: {why}", why=off),
+        off=off and html("<br><span>Not available here:</span> <span>{why}</span>", why=off),
         each=_megabytes(line.process_bytes),
         all=_megabytes(line.memory_bytes),
     )

@@ -1,6 +1,6 @@
 """All settings as fields in folds, made from TrainingConfig. No code here depends on the name of a setting."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +75,7 @@ def _field(view: SettingsView, name: str, info: About) -> Html:
     value, wrong, off = getattr(view.config, name), view.wrong.get(name), view.off.get(name, {})
     error = str(wrong[1]) if wrong else ""
     words = TrainingConfig.model_fields[name].description or ""
-    not_here = off and html("<br>Not available here: {why}", why=join(dict.fromkeys(off.values()), Html("<br>")))
+    not_here = off and html("<br><span>Not available here:</span> {why}", why=_lines(off.values()))
     reset: Html | str = ""
     if name in view.changed or wrong:
         label = f"Reset to default: {name.replace('_', ' ')}"
@@ -98,6 +98,11 @@ def _field(view: SettingsView, name: str, info: About) -> Html:
     help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=words, r=_range(name), off=not_here)
     made = _control(view, Field(name, label, help_, error, info.library), wrong[0] if wrong else value)
     return html('<div class="one">{f}{r}</div>', f=made, r=reset)
+
+
+def _lines(sentences: Iterable[str]) -> Html:
+    """Different sentences, each on a line of its own."""
+    return join([html("<span>{s}</span>", s=each) for each in dict.fromkeys(sentences)], Html("<br>"))
 
 
 def _control(view: SettingsView, field: Field, value: Any) -> Html:

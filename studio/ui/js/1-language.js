@@ -23,16 +23,17 @@
 
   /* --- looking up a text --- */
   /** Placeholders for what the user named: the values are not translated. Neither is a name in “quotes”. */
-  const NAMES = /^(name|person|file|file_name|filename|path|sheet|column|group_column|time_column|split_column|label|dataset|run|model|hub_id|stem|listed|named)\d*$/;
+  const NAMES = /^(name|person|file|file_name|filename|path|sheet|column|group_column|time_column|split_column|label|dataset|run|model|hub_id|revision|config|splits|stem|listed|named)\d*$/;
   /** "{rows} of {total}" as a regular expression. */
   function pattern(message, translation) {
     const names = [], quoted = [];
-    const source = message.split(/(“?\{\w+\})/).map((part) => {
+    const source = message.split(/(“?\{\w+\})/).map((part, at, all) => {
       const name = /^“?\{(\w+)\}$/.exec(part)?.[1];
       if (!name) return escaped(part);
       names.push(name);
       quoted.push(part.startsWith("“") || NAMES.test(name));
-      return `${part.startsWith("“") ? "“" : ""}([^]+?)`;
+      const glued = /\S$/.test(all[at - 1]) || /^[\p{L}(]/u.test(all[at + 1]);   /* an optional part, as in "{n} ready{others}" */
+      return `${part.startsWith("“") ? "“" : ""}([^]${glued ? "*" : "+"}?)`;
     }).join("");
     const literals = message.split(/\{\w+\}/), longest = literals.reduce((a, b) => (b.length > a.length ? b : a), "");
     return { regex: new RegExp(`^${source}$`), names, quoted, longest, size: literals.join("").length, translation };
@@ -53,7 +54,18 @@
     return null;
   }
   /** One message as a whole. */
-  const message = (text) => exact.get(text) ?? quantity(text) ?? matched(text, false);
+  const message = (text) => named(text) ?? quantity(text) ?? matched(text, false) ?? valued(text);
+  /** The entry of a text, or of one that begins with a small or a capital letter instead. */
+  function named(text) {
+    const other = text[0] === text[0].toUpperCase() ? text[0].toLowerCase() : text[0].toUpperCase(), small = other === other.toLowerCase();
+    const result = exact.get(text) ?? exact.get(other + text.slice(1));
+    return result && small && !exact.has(text) ? result[0].toUpperCase() + result.slice(1) : result;
+  }
+  /** A name of ours and its value: "learning rate 0.0002". */
+  function valued(text) {
+    const match = /^(\p{L}[^\d]*?) ([^ ]*\d[^ ]*|on|off|automatic|none)$/u.exec(text), name = match && named(match[1]);
+    return name ? `${name} ${quantity(match[2]) ?? exact.get(match[2]) ?? match[2]}` : null;
+  }
   /** Several messages in one text, with `sign` between them at each `gap`. A message can have such a sign inside, so the
       longest are tried first. Null when no part has an entry. */
   function pieces(text, gap, sign) {
@@ -81,14 +93,19 @@
     }
     return ended(text);
   }
+  /** A text that is shown without the period at its end. */
+  function unended(text) {
+    return /[.!?…:]$/.test(text) ? null : message(`${text}.`)?.replace(/[.。]$/, "") ?? null;
+  }
   /** A text before a colon, or the last part of a list: its entry does not have the sign at its end. */
   function ended(text) {
     const sign = /[:.]$/.exec(text)?.[0], result = sign ? found(text.slice(0, -1)) : null;
     return result && result + (language === "zh" ? { ":": "：", ".": "。" }[sign] : sign);
   }
   function found(text) {
+    if (!text) return null;
     if (remembered.has(text)) return remembered.get(text);
-    const result = message(text) ?? (/\p{L}{2}/u.test(text) ? sentences(text) ?? matched(text, true) ?? parts(text) : null);
+    const result = message(text) ?? (/\p{L}{2}/u.test(text) ? unended(text) ?? sentences(text) ?? matched(text, true) ?? parts(text) : null);
     if (remembered.size > MOST_REMEMBERED) remembered.clear();
     remembered.set(text, result);
     return result;
@@ -104,8 +121,11 @@
   const number = (text) => format(text.split(".")[1]?.length || 0, text.includes(",")).format(Number(text.replaceAll(",", "")));
   /** A number with its unit, a share or a date, as the language writes it; null for anything else. */
   function quantity(text) {
-    const size = /^([+−-]?)(\d[\d,]*(?:\.\d+)?)(?:([–-])(\d[\d,]*(?:\.\d+)?))?( ?%| [KMGT]?B| [MB]| s| min| h)?$/.exec(text);
-    if (size) return size[1] + number(size[2]) + (size[4] ? size[3] + number(size[4]) : "") + (size[5] ? exact.get(`{number}${size[5]}`)?.replace("{number}", "") ?? size[5] : "");
+    const size = /^([+−-]?)(\d[\d,]*(?:\.\d+)?)(?:([–-])(\d[\d,]*(?:\.\d+)?))?( ?%| bytes| [KMGT]?B| [MB]| s| min| h)?$/.exec(text);
+    if (size) {
+      const written = size[1] + number(size[2]) + (size[4] ? size[3] + number(size[4]) : ""), unit = size[5] || "";
+      return exact.get(`{number}${unit}`)?.replace("{number}", written) ?? written + unit;
+    }
     const date = /^(\d{1,2}) ([A-Z][a-z]{2})(?: (\d{4}))?$/.exec(text), month = date ? MONTHS.indexOf(date[2]) : -1;
     if (month < 0) return null;
     const options = { day: "numeric", month: "short", ...(date[3] ? { year: "numeric" } : {}) };
@@ -116,8 +136,8 @@
   /** A text in the chosen language, with the spaces around it. */
   studio.translate = (text) => {
     if (language === "en" || !/[\p{L}\d]/u.test(text)) return text;
-    const trimmed = text.trim().replace(/\s+/g, " "), result = found(trimmed);
-    return result === null ? text : /^\s*/.exec(text)[0] + result + /\s*$/.exec(text)[0];
+    const [, before, inner, after] = /^([\s·,;:]*)([^]*?)([\s·,;]*)$/.exec(text), result = found(inner.replace(/\s+/g, " "));
+    return result === null ? text : before + result + after;
   };
   /** Translate an element and all below it, except what is inside `translate="no"`, what was typed, and code. */
   studio.translateTree = (root) => {

@@ -68,7 +68,8 @@
   document.addEventListener("keydown", (e) => {
     if (e.target.matches?.("#steps button[role=tab]")) {
       const all = tabs().filter((t) => !t.disabled), at = all.indexOf(e.target);
-      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[e.key];
+      const next = document.documentElement.dir === "rtl" ? -1 : 1;
+      const to = { ArrowRight: at + next, ArrowLeft: at - next, Home: 0, End: all.length - 1 }[e.key];
       if (to !== undefined && at >= 0) { e.preventDefault(); const tab = all[(to + all.length) % all.length]; tab.click(); tab.focus(); }
     }
     if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) {

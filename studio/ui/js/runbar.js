@@ -43,8 +43,9 @@
     return [h("span.muted", {}, words, run.result && run.seconds ? h("span.long", {}, ` · ${took(run.seconds)}`) : null)];
   }
   function button(run) {
-    const [to, words] = run.result && !live.working(run) ? ["chat", "Chat"] : ["interrupted", "failed"].includes(run.status) ? ["train", "See why"] : live.working(run) ? ["train", "Watch"] : ["train", "Open"];
-    return h("button.btn.s", { type: "button", "data-to": to, "aria-label": `${words} ${run.name}` }, words);
+    const ended = ["interrupted", "failed"].includes(run.status), working = live.working(run), chat = run.result && !working;
+    const [words, label] = chat ? ["Chat", `Chat ${run.name}`] : ended ? ["See why", `See why ${run.name}`] : working ? ["Watch", `Watch ${run.name}`] : ["Open", `Open ${run.name}`];
+    return h("button.btn.s", { type: "button", "data-to": chat ? "chat" : "train", "aria-label": label }, words);
   }
   window.studio.runState = state;
 })();

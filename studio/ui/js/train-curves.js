@@ -113,7 +113,7 @@
 
     function legend(signs) {
       const kinds = Object.keys(KINDS).filter((kind) => signs.some((each) => each.kind === kind));
-      put(part("marks"), ...kinds.map((kind) => h("span", {}, h(`i.${kind}`), kind === "checkpoint" ? `${KINDS[kind]} (${signs.filter((each) => each.kind === kind).length})` : KINDS[kind])));
+      put(part("marks"), ...kinds.map((kind) => h("span", {}, h(`i.${kind}`), KINDS[kind], kind === "checkpoint" ? ` (${signs.filter((each) => each.kind === kind).length})` : null)));
     }
 
     function rewards(data, at) {

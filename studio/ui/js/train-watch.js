@@ -10,7 +10,7 @@
     for (const reply of replies) kept.set(`${reply.who} ${reply.step}`, reply);
     return [...kept.values()].sort((a, b) => (a.who === "base" ? -1 : b.who === "base" ? 1 : a.step - b.step));
   }
-  const title = (reply, data) => (reply.who === "base" ? "Before training" : `Step ${reply.step}${reply.step === data.best ? " · best" : ""}`);
+  const title = (reply, data) => (reply.who === "base" ? "Before training" : reply.step === data.best ? `Step ${reply.step} · best` : `Step ${reply.step}`);
   const short = (text) => (text.length > 32 ? `${text.slice(0, 31)}…` : text);
 
   /** At most so many, the first and the last among them, `best` too, the others spread evenly. */

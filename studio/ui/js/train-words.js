@@ -1,6 +1,6 @@
 /* Owns: the texts about a watched run, from its numbers. Pure functions of what live.js knows. */
 (() => {
-  const { h, icon, figure, bytes, memory: gigabytes, took, about, clock, when, count, live } = window.studio;
+  const { h, icon, figure, bytes, memory: gigabytes, took, about, clock, when, count, live, translate } = window.studio;
   const PHASES = [["preparing", "Preparing"], ["loading", "Loading the model"], ["reading", "Reading rows"], ["training", "Training"], ["saving", "Saving"]];
   const ENDED = ["finished", "stopped"], LOST = ["interrupted", "failed"], BUSY = 0.6;
 
@@ -29,7 +29,7 @@
     const [words, most] = data.about?.estimate || [];
     if (!words || run.status !== "finished") return "";
     const shares = data.steps.map((row) => row[9]).filter((share) => share != null), mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
-    return ` (estimated ${words}${run.seconds > most && mean < BUSY ? "; the machine was busy" : ""})`;
+    return run.seconds > most && mean < BUSY ? ` (estimated ${words}; the machine was busy)` : ` (estimated ${words})`;
   }
 
   /* --- words and numbers --- */
@@ -60,7 +60,7 @@
   function bar(track, run) {
     const share = Math.round((run.status === "finished" ? 1 : run.share || 0) * 1000) / 10;
     track.setAttribute("aria-valuenow", Math.round(share));
-    track.setAttribute("aria-label", LOST.includes(run.status) ? "Training, interrupted" : "Training");
+    track.setAttribute("aria-label", translate(LOST.includes(run.status) ? "Training, interrupted" : "Training"));
     track.firstElementChild.style.width = `${share}%`;
     track.firstElementChild.classList.toggle("grey", LOST.includes(run.status) || (run.status === "stopped" && !run.result));
   }
@@ -163,9 +163,10 @@
       h("li", {}, h("span.grow", {}, h("b", {}, "Delete run"), h("small", {}, `Deletes ${loss}.`)),
         h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": `Delete ${run.name}: ${loss}?` }, "Delete run")))];
   }
+  const AUTOMATIC = ["automatic", "on", "off", "yes", "no"];
   function settings(groups) {
     return h("div.setting-list", {}, groups.map((group) => h("section", {}, h("h3", {}, group.title), h("dl.facts", {},
-      group.rows.flatMap(([label, value, unit, library]) => [h("dt", {}, label, " ", h("small.mono", { translate: "no" }, library)), h("dd", {}, `${value}${unit ? ` ${unit}` : ""}`)])))));
+      group.rows.flatMap(([label, value, unit, library]) => [h("dt", {}, label, " ", h("small.mono", { translate: "no" }, library)), h("dd", {}, AUTOMATIC.includes(value) ? value : h("bdi", { translate: "no" }, value), unit ? [" ", h("span", {}, unit)] : null)])))));
   }
   window.studio.trainWords = { LOST, understand, phaseWord, startedAt, phases, left, bar, factsLine, note, coach, wayOn, settings };
 })();

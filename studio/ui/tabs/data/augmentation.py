@@ -239,7 +239,9 @@ def _form(visit: Visit, proposals: Proposals) -> Html:
         ways=segments("way", "way", choices, chosen.name, "Augmentation method"),
         sentence=chosen.sentence,
         reasons=[
-            html('<p class="muted small">{t}: {w}</p>', t=title, w=reason) for _, title, reason in choices if reason
+            html('<p class="muted small"><span>{t}:</span> <span>{w}</span></p>', t=title, w=reason)
+            for _, title, reason in choices
+            if reason
         ],
         count=text_input("make", count, "make-count", inputmode="numeric", size=5, class_="rowno"),
         make=button("Make rows", "make", "primary"),

@@ -179,14 +179,16 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     chosen = visit.choices
     missing = "model" if not chosen.task or not chosen.model else "data" if not chosen.dataset else ""
     if missing:
-        words = {"model": "First choose a model in the Model tab.", "data": "First add data in the Data tab."}[missing]
+        words, go = "First choose a model in the Model tab.", "Open Model"
+        if missing == "data":
+            words, go = "First add data in the Data tab.", "Open Data"
         body = html(
             '{h}<section class="panel"><p class="muted">{w}</p></section>{poll}',
             h=heading("How should the model learn?"),
             w=words,
             poll=poll("draw", 2000),  # a file may still be uploading
         )
-        return body, action_bar(words, Primary(f"Open {missing.title()}", goto=missing))
+        return body, action_bar(words, Primary(go, goto=missing))
     ready = chosen.extra.get("estimated") == plan_key(visit)
     view = with_measurement(visit, planned(visit)) if ready else None
     if isinstance(view, PlanView) and not _wrong(visit):

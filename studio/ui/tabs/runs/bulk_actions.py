@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from studio.schema.numbers import runs, size
+from studio.schema.numbers import plural, runs, size
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.run_table import Line
@@ -36,11 +36,18 @@ def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
     many, ids = runs(len(able)), _ids(able)
     lost = "its curve, log, checkpoints and fine-tuned model" if len(able) == 1 else LOST
     question = f"Delete {many}: {lost}, {size(sum(each.bytes for each in able))}? {stays}".strip()
-    word = f"Unarchive {many}" if archived else f"Archive {many}"
+    one, several = ("Unarchive {n} run", "Unarchive {n} runs") if archived else ("Archive {n} run", "Archive {n} runs")
     return html(
         "{d}{a}",
-        d=button(f"Delete {many}", "delete-several", "danger", "bin", runs=ids, confirm=question),
-        a=button(word, "archive-several", runs=ids, to="" if archived else "yes"),
+        d=button(
+            plural(len(able), "Delete {n} run", "Delete {n} runs"),
+            "delete-several",
+            "danger",
+            "bin",
+            runs=ids,
+            confirm=question,
+        ),
+        a=button(plural(len(able), one, several), "archive-several", runs=ids, to="" if archived else "yes"),
     )
 
 

@@ -19,8 +19,8 @@ from studio.ui.tabs.method.tab import typed
 def panel(visit: Visit, record: RunRecord) -> Html:
     """Annotations of the run, and the form to run it again."""
     return html(
-        '<section class="opened" aria-label="Details of {n}"><div class="cols c2">{own}{again}</div></section>',
-        n=record.name,
+        '<section class="opened" aria-label="Details of {name}"><div class="cols c2">{own}{again}</div></section>',
+        name=record.name,
         own=_annotations(visit, record),
         again=_rerun_form(visit, record),
     )

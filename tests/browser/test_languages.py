@@ -1,0 +1,234 @@
+"""The page in other languages: every text is translated, content of the user is not, and right to left works.
+
+The languages en-XA (each translated text is inside ⟦⟧) and ar-XB (right to left) are made for tests.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from studio.schema.report import JudgedRow
+from studio.ui.languages import languages
+from tests.browser.conftest import listen, ready
+from tests.browser.made import REPORT, Made
+from tests.browser.served import Served
+from tests.browser.test_accessibility import NOT_OURS, RULES
+
+TABS = ("model", "data", "method", "train", "evaluate", "chat", "export", "runs")
+VIEWS = ("rows", "tokens", "label", "more", "versions")
+"""Views of the Data tab."""
+DATASET, RUN, TEXT, LABEL = "Danish", "Polish", "Kazakh", "Swedish"
+"""Names that are words of the catalog, and that the page shows nowhere else."""
+LABELS = ("Finnish", "Czech", "Greek")
+CELLS = ("Model", "Data", "Yes", "negative", "3 rows", "12,000", "Latin")
+TEXT_OF_RUN = "Croatian"
+
+SAME = "LoRA QLoRA DoRA rsLoRA IA³ PNG CSV JSON utf-8 float32"
+"""Names that are the same in every language."""
+
+UNTRANSLATED = r"""(same) => {
+  const found = new Set(), letters = /\p{L}{2}/u, names = new RegExp(same.split(" ").join("|"), "g");
+  const bare = (text) => { let before; do { before = text; text = text.replace(/⟦[^⟦⟧]*⟧/g, ""); } while (text !== before); return text.replace(names, ""); };
+  const seen = (element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest(".visually-hidden, [translate=no] :not([translate=yes] *), footer");
+  const note = (element, what, text) => { if (letters.test(bare(text))) found.add(`${element.tagName.toLowerCase()}.${element.className} ${what}: ${text.trim().slice(0, 140)}`); };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
+    node.nodeType === 1 && (node.matches("script, style, code, pre, textarea, svg title") || (node.translate === false && !node.querySelector("[translate=yes]"))) ? 2 : 1);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, element = node.nodeType === 3 ? node.parentElement : node;
+    if (element.translate === false || !seen(element)) continue;
+    if (node.nodeType === 3) note(element, "text", node.data);
+    else for (const name of ["title", "aria-label", "placeholder"]) if (element.getAttribute(name)) note(element, name, element.getAttribute(name));
+  }
+  return [...found];
+}"""
+"""Visible texts that are neither translated nor marked as content."""
+CHANGED = r"""(words) => words.flatMap((word) => {
+  const html = document.documentElement.outerHTML, at = html.indexOf(`⟦${word}⟧`);
+  return at < 0 ? [] : [html.slice(at - 80, at + 40)];
+})"""
+SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def studio(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A studio with labeled rows, and a run that has finished, all named by words of the catalog."""
+    folder = tmp_path_factory.mktemp("languages")
+    run = Made(folder / "home", RUN, at=120, task="classification")
+    run.finish()
+    run.space.runs.describe(run.id, {"model": {"name": "starter-classify"}})
+    one, other, _ = LABELS
+    row = JudgedRow(row=7, text=TEXT_OF_RUN, expected=one, base=other, tuned=one, score=0.5)
+    confusion = {expected: {predicted: 3 for predicted in LABELS} for expected in LABELS}
+    scores = {label: {"precision": 0.9, "recall": 0.8, "f1": 0.85, "rows": 13} for label in LABELS}
+    update = {
+        "verdict": "",
+        "note": "",
+        "best_rows": (row,),
+        "worst_rows": (row,),
+        "confusion": confusion,
+        "per_label": scores,
+    }
+    run.space.runs.folder(run.id).report.write_text(REPORT.model_copy(update=update).model_dump_json())
+    texts = [*CELLS, *(f"This is text number {n}." for n in range(40))]
+    lines = [f'"{text}",{LABELS[n % 3] if n < 30 else ""}' for n, text in enumerate(texts)]
+    path = folder / f"{DATASET}.csv"
+    path.write_text(f"{TEXT},{LABEL}\n" + "\n".join(lines), encoding="utf-8")
+    served = Served(folder / "home", environment={"STUDIO_PSEUDO_LANGUAGES": "1"})
+    try:
+        page = browser.new_page()
+        page.goto(served.url)
+        page.get_by_role("radio", name="Classify text").first.check()
+        page.get_by_role("button", name="Next: data").click()
+        page.get_by_label("Choose a file").set_input_files(path)
+        page.get_by_role("radio", name="Label", exact=True).check()
+        expect(page.locator(".labelcard")).to_be_visible()
+        page.close()
+        yield served
+    finally:
+        served.stop()
+
+
+@pytest.fixture
+def look(browser: Browser, studio: Served) -> Iterator[Callable[..., Page]]:
+    """Opens the page in a language; a script error fails the test."""
+    opened = []
+
+    def at(language: str = "", width: int = 1280, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        opened.append((context, listen(context, studio)))
+        if language:
+            kept = f"localStorage.setItem('studio-language', {json.dumps(language)})"
+            context.add_init_script(f"if (location.protocol === 'http:') {kept}")
+        page = context.new_page()
+        page.goto(studio.url)
+        ready(page)
+        return page
+
+    yield at
+    for context, noise in opened:
+        context.close()
+        assert not noise, noise
+
+
+def tab(page: Page, name: str) -> None:
+    """Open a tab, with all its folds."""
+    page.locator("#steps .tab-container:not(.visually-hidden) button[role=tab]").nth(TABS.index(name)).click()
+    settled(page)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    page.wait_for_timeout(100)
+
+
+def settled(page: Page) -> None:
+    """Until nothing is asked of the server any more."""
+    page.wait_for_timeout(300)
+    page.wait_for_function("!document.querySelector('[data-busy]')")
+
+
+def everywhere(page: Page, check: Callable[[str], None]) -> None:
+    """Call `check` with the name of each place of the page, when it is open."""
+    for name in TABS:
+        tab(page, name)
+        for view in VIEWS if name == "data" else ("",):
+            if view:
+                page.locator(f"input[name=view][value={view}]").check()
+                settled(page)
+                page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+            if view == "rows":
+                page.locator("[data-act=open-cells]").first.click()
+                page.locator("[data-act=shares]").first.click()
+                settled(page)
+            if view == "tokens":
+                expect(page.locator(".tok").first).to_be_visible(timeout=60_000)
+            if view == "label":
+                page.locator("input[name=label-view][value=list]").check()
+                settled(page)
+                check("data, label, many")
+                page.locator("input[name=label-view][value=one]").check()
+                settled(page)
+            if name == "method":
+                expect(page.locator(".runcard .figs")).to_be_visible()
+            if name == "train":
+                page.locator("[data-do=panel][data-name=settings]").click()
+            if name == "runs":
+                page.locator("[data-act=more]").first.click()
+                page.locator("[data-act=storage]").first.click()
+                settled(page)
+            check(f"{name} {view}".strip())
+            if name == "train":
+                page.locator("[data-do=panel][data-name=settings]").click()
+
+
+def test_every_text_is_translated_and_content_of_the_user_stays_as_it_is(look: Callable[..., Page]) -> None:
+    page = look("en-XA")
+    found: dict[str, list[str]] = {}
+    names = [DATASET, f"{DATASET}.csv", RUN, TEXT, LABEL, *LABELS, TEXT_OF_RUN, "Latin"]
+
+    def check(place: str) -> None:
+        texts = [*page.evaluate(UNTRANSLATED, SAME), *(f"changed: {word}" for word in page.evaluate(CHANGED, names))]
+        if texts:
+            found[place] = texts
+        if place == "data rows":
+            assert page.locator("td[translate=no]").evaluate_all("all => all.map((each) => each.lastChild.data)")[
+                : 2 * len(CELLS) : 2
+            ] == list(CELLS)
+
+    everywhere(page, check)
+    assert not found, "\n".join(f"{place}\n  " + "\n  ".join(texts) for place, texts in found.items())
+
+
+def test_from_right_to_left_the_tabs_are_reversed_and_nothing_scrolls_sideways(look: Callable[..., Page]) -> None:
+    for width in (1280, 390):
+        page = look("ar-XB", width)
+        assert page.evaluate("document.documentElement.dir") == "rtl"
+        tabs = page.locator("#steps .tab-container:not(.visually-hidden) button[role=tab]")
+        boxes = [box["x"] for box in (each.bounding_box() for each in tabs.all()) if box]
+        assert len(boxes) == len(TABS) and boxes == sorted(boxes, reverse=True), boxes
+        wide = {}
+        for name in TABS:
+            tab(page, name)
+            if over := page.evaluate(SIDEWAYS):
+                wide[name] = over
+        assert not wide, (width, wide)
+
+
+def test_the_menu_changes_the_language_until_another_is_chosen(look: Callable[..., Page]) -> None:
+    page = look(width=390)
+    menu = page.get_by_role("combobox", name="Language")
+    expect(menu).to_have_value("en")
+    boxes = [page.locator(each).bounding_box() for each in (".brand", "select.language", "a.help")]
+    edges = [(box["x"], box["x"] + box["width"]) for box in boxes if box]
+    assert len(edges) == 3 and all(one[1] <= other[0] for one, other in zip(edges, edges[1:], strict=False)), edges
+    assert edges[-1][1] <= 390
+    found = Axe().run(page, options=RULES).response["violations"]
+    assert [fault["id"] for fault in found if fault["id"] not in NOT_OURS] == []
+    menu.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowUp")
+    with page.expect_navigation():
+        menu.select_option("en-XA")
+    ready(page)
+    expect(page.locator("html")).to_have_attribute("lang", "en-XA")
+    assert page.title().startswith("⟦"), page.title()
+    page.reload()
+    ready(page)
+    expect(page.locator("html")).to_have_attribute("lang", "en-XA")
+    menu = page.locator("select.language")
+    expect(menu).to_have_value("en-XA")
+    with page.expect_navigation():
+        menu.select_option("en")
+    ready(page)
+    assert "⟦" not in page.locator("body").inner_text()
+
+
+def test_without_a_choice_the_language_of_the_browser_counts(look: Callable[..., Page]) -> None:
+    for language in [*languages(), "en-XA"][1:]:
+        page = look(locale=f"{language}-XX" if len(language) == 2 else language)
+        expect(page.locator("html")).to_have_attribute("lang", language)
+        names = page.locator("#steps .tab-container:not(.visually-hidden) button[role=tab]").all_inner_texts()
+        assert names[1].strip() != "2 Data", (language, names)
+    page = look(locale="is-IS")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
