@@ -13,6 +13,7 @@ from studio.services.context import Context, Role
 from studio.services.datasets.augmentation import Augmentation
 from studio.services.datasets.editing import Editing
 from studio.services.datasets.label_quality import LabelQuality
+from studio.services.datasets.library import Library
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.subprocess_jobs import DatasetJobs
 from studio.services.datasets.versions import Versions
@@ -169,6 +170,11 @@ class Studio:
     def labels(self) -> Labels:
         """Labeling."""
         return Labels(self.datasets, self.models, self.shared.host, self.shared.suggesters)
+
+    @cached_property
+    def library(self) -> Library:
+        """The data library: every dataset with what was made of it."""
+        return Library(self.datasets, self.labels)
 
     # --- runs ---
 

@@ -1,5 +1,6 @@
 """Commands about saved datasets: list, import, versions, comparison, edits, splits."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,12 +37,13 @@ def add(context: Context, data: Data, reading: dict[str, Any]) -> None:
 
 def list_(context: Context) -> None:
     """List the datasets, newest first."""
-    known = context.studio.datasets.all()
-    table = context.table("Dataset", "Name", "Rows", "Size", "Version", "From", right=("Rows", "Size", "Version"))
+    known = context.studio.library.entries()
+    titles = ("Dataset", "Name", "Task", "Rows", "Labeled", "Runs", "Size", "Version", "From")
+    table = context.table(*titles, right=("Rows", "Labeled", "Runs", "Size", "Version"))
     for each in known:
-        table.add_row(
-            each.id, plain(each.name), f"{each.rows:,}", size(each.bytes), str(each.version), plain(each.source)
-        )
+        labeled = "" if each.labeled is None else f"{each.labeled:,}"
+        numbers = (f"{each.rows:,}", labeled, str(len(each.runs)), size(each.bytes), str(each.version))
+        table.add_row(each.id, plain(each.name), each.task, *numbers, plain(each.source))
     context.answer(known, lambda: context.out.print(table))
 
 
@@ -52,8 +54,39 @@ def read(context: Context, dataset: Dataset, reading: dict[str, Any]) -> None:
     context.answer(made, lambda: _show_version(context, made))
 
 
+def rename(
+    context: Context,
+    dataset: Dataset,
+    name: Annotated[str, typer.Argument(help="The new name.")],
+) -> None:
+    """Change the name of a dataset."""
+    made = context.studio.library.rename(context.studio.datasets.find(dataset).id, name)
+    context.answer(made, lambda: context.say(f"{made.id} is named {made.name} now."))
+
+
+def duplicate(
+    context: Context,
+    dataset: Dataset,
+    name: Annotated[str, typer.Option(help="Name of the copy.", show_default="the name, and (copy)")] = "",
+) -> None:
+    """Copy a dataset with its versions, roles and labels. The last line of the output is the id of the copy."""
+    made = context.studio.library.duplicate(context.studio.datasets.find(dataset).id, name)
+    context.answer(made, lambda: _show_added(context, made))
+
+
+def export(
+    context: Context,
+    dataset: Dataset,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="A file that ends in .csv or .jsonl.")],
+) -> None:
+    """Write the rows of the current version to a file."""
+    record = context.studio.datasets.find(dataset)
+    count = context.studio.library.export_file(record.id, to)
+    context.answer({"rows": count, "to": str(to)}, lambda: context.say(f"{rows(count)} in {to}"))
+
+
 def delete(context: Context, dataset: Dataset) -> None:
-    """Delete a dataset with all its versions and labels."""
+    """Delete a dataset with all its versions and labels. Refused while a queued or running run uses it."""
     record = context.studio.datasets.find(dataset)
     context.studio.datasets.delete(record.id)
     context.answer({"id": record.id}, lambda: context.say(f"{record.name} is deleted. Versions: {record.version}."))

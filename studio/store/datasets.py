@@ -156,6 +156,34 @@ class DatasetStore:
         write_whole(self.folder(dataset, version) / RECORD, record.model_dump_json(indent=2))
         return record
 
+    def rename(self, dataset: str, name: str) -> DatasetRecord:
+        """Change the name of a dataset, in the records of all its versions."""
+        renamed = [each.model_copy(update={"name": name}) for each in self.versions(dataset)]
+        with self.db.write() as connection:
+            connection.execute("UPDATE datasets SET name = ? WHERE id = ?", (name, dataset))
+            connection.executemany(
+                "UPDATE versions SET record = ? WHERE dataset = ? AND version = ?",
+                [(each.model_dump_json(), dataset, each.version) for each in renamed],
+            )
+        for each in renamed:
+            write_whole(self.folder(dataset, each.version) / RECORD, each.model_dump_json(indent=2))
+        return self.get(dataset)
+
+    def copy(self, dataset: str, **changes: str) -> DatasetRecord:
+        """A new dataset with the same versions and files. `changes`: fields of its records. The files are no links."""
+        current, new = self.get(dataset), self.new_id()
+        try:
+            for record in self.versions(dataset):
+                with self.filling(new, record.version) as folder:
+                    shutil.copytree(self.folder(dataset, record.version), folder, dirs_exist_ok=True)
+                    made = {**changes, "id": new, "created": now()}
+                    self.add(record.model_copy(update=made), folder)
+        except BaseException:
+            if self.has(new):
+                self.delete(new)
+            raise
+        return self.go_to(new, current.version)
+
     def import_copied_runs(self) -> None:
         """List versions again whose folders have a record and that the database has lost."""
         for path in sorted(self.root.glob(f"*/v*/{RECORD}"), key=lambda path: (path.stat().st_mtime, str(path))):

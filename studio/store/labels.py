@@ -28,6 +28,19 @@ class LabelStore:
                 kept.append(fact.model_copy(update={"id": int(cursor.lastrowid or 0)}))
         return kept
 
+    def copy(self, dataset: str, to: str) -> None:
+        """Insert the facts about a dataset for its copy too."""
+        ids: dict[int | None, int] = {}
+        with self.db.write() as connection:
+            for fact in self.after(dataset):
+                values = {**fact.model_dump(), "dataset": to, "kind": f"{fact.work}:{fact.what}"}
+                values["undoes"] = ids.get(fact.undoes)
+                ids[fact.id] = int(connection.execute(_INSERT, values).lastrowid or 0)
+
+    def datasets(self) -> set[str]:
+        """Ids of the datasets that have facts."""
+        return {row["dataset"] for row in self.db.rows("SELECT DISTINCT dataset FROM labels")}
+
     def after(self, dataset: str, id: int = 0) -> list[Fact]:
         """Facts about all versions of a dataset with an id above `id`, oldest first."""
         rows = self.db.rows(

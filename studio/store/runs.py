@@ -19,7 +19,7 @@ from studio.machine.limits import oom_kills
 from studio.machine.processes import identity, lives
 from studio.schema.errors import StudioError
 from studio.schema.events import StateEvent
-from studio.schema.runs import RunRecord, RunSpec, RunStatus, StopWish, WorkerState
+from studio.schema.runs import ACTIVE, RunRecord, RunSpec, RunStatus, StopWish, WorkerState
 from studio.store.datasets import DatasetStore
 from studio.store.db import Database, now, repeatable
 from studio.store.dead_workers import HANGS, Safe, cause_of, end, failure_reason, heartbeat_when_hung, is_hung
@@ -35,7 +35,7 @@ from studio.store.run_folder_import import (
     redescribe,
     unlisted_runs,
 )
-from studio.store.run_rows import import_rows_or_advice, link_rows
+from studio.store.run_rows import dataset_versions, import_rows_or_advice, link_rows
 from studio.store.unreadable_runs import pass_over
 
 WORKING: tuple[RunStatus, ...] = ("starting", "training", "stopping")
@@ -109,6 +109,11 @@ class RunStore:
         row = self.db.row("SELECT spec FROM runs WHERE id = ?", (self.get(run).id,))
         assert row is not None
         return RunSpec.model_validate_json(row["spec"])
+
+    def datasets_in_use(self) -> dict[str, str]:
+        """Dataset → the name of a queued or running run that uses its rows."""
+        active = [run for run in self.all() if run.status in ACTIVE]
+        return {dataset: run.name for run in active for dataset, _ in dataset_versions(self.spec(run.id))}
 
     def replace_spec(self, run: str, spec: RunSpec) -> None:
         """Replace the request of a run."""

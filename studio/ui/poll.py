@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 
 from studio.api import Studio
@@ -222,6 +222,13 @@ def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
         """The labels of a dataset's rows."""
         text = await studios.run(request.headers, lambda studio: studio.labels.export_text(dataset, kind, each))
         return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
+
+    @router.get("/data/{dataset}.{kind}")
+    async def rows(request: Request, dataset: str, kind: str) -> StreamingResponse:
+        """The rows of a dataset's current version, sent as they are read."""
+        lines = await studios.run(request.headers, lambda studio: studio.library.lines(dataset, kind))
+        media = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
+        return StreamingResponse(lines, media_type=media, headers={"Cache-Control": "no-store"})
 
     @router.get("/run/{run}/curve.csv")
     async def curve(request: Request, run: str) -> Response:

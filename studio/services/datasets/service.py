@@ -47,9 +47,20 @@ class Datasets(Ingestion):
         return self.store.get(dataset, version)
 
     def delete(self, dataset: str) -> None:
-        """Delete a dataset with all its versions and labels."""
+        """Delete a dataset with all its versions and labels. Refused while a queued or running run uses it."""
+        if run := self.used_by(dataset):
+            raise StudioError(
+                "wrong-state",
+                f"The dataset “{self.get(dataset).name}” is in use.",
+                given=f"the run “{run}”",
+                hint="Wait until the run ends, or stop it.",
+            )
         self.store.delete(dataset)
         self._forget(dataset)
+
+    def used_by(self, dataset: str) -> str:
+        """The name of a queued or running run that uses the dataset. Empty: there is none."""
+        return self.context.workspace.runs.datasets_in_use().get(dataset, "")
 
     # --- roles ---
 

@@ -57,6 +57,11 @@ class Labels:
             suggesting = session.suggester.progress(session.state) if session.suggester else why_none
             return labeling_view(session, suggesting, self.drafts.get(session.typed_key(session.queue.row)))
 
+    def done(self, dataset: str) -> int:
+        """How many rows have a label, a reply or a preference."""
+        with self._opened(dataset) as session:
+            return len(session.state.values)
+
     def rows(
         self, dataset: str, labeler: str = "", show: str = "all", search: str = "", page: Page = LIST_PAGE
     ) -> LabelList:

@@ -91,6 +91,7 @@ class Storage:
 
     def _datasets(self) -> list[Stored]:
         store, used = self.context.workspace.datasets, {record.dataset for record in self.runs.all()}
+        in_use = self.context.workspace.runs.datasets_in_use()
         return [
             Stored(
                 kind="dataset",
@@ -101,6 +102,7 @@ class Storage:
                 "evaluated"
                 if record.id in used
                 else "all versions of its rows, and their labels",
+                kept_by=f"the run “{in_use[record.id]}” uses it" if record.id in in_use else "",
             )
             for record in store.all()
         ]

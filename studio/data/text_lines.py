@@ -1,0 +1,41 @@
+"""Rows as the lines of a CSV or JSONL file."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from studio.data.table import Table
+from studio.data.values import for_spreadsheet
+
+TOGETHER = 200
+"""Rows that are written at once."""
+
+
+def csv_lines(table: Table) -> Iterator[str]:
+    """Yield the columns and the rows as CSV: lists and objects as JSON, formulas with an apostrophe before them."""
+    yield _csv([table.columns])
+    for start in range(1, len(table) + 1, TOGETHER):
+        yield _csv(row.values() for row in table.rows(start, TOGETHER))
+
+
+def jsonl_lines(table: Table) -> Iterator[str]:
+    """Yield the rows as JSONL: one object for each row, with all its columns."""
+    for start in range(1, len(table) + 1, TOGETHER):
+        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.rows(start, TOGETHER))
+
+
+LINES: dict[str, Callable[[Table], Iterator[str]]] = {"csv": csv_lines, "jsonl": jsonl_lines}
+"""Format → its writer."""
+
+
+def _csv(rows: Any) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows([for_spreadsheet(_flat(value)) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _flat(value: Any) -> Any:
+    """A value that fits into one cell."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

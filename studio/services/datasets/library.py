@@ -1,0 +1,128 @@
+"""The data library: every dataset with what was made of it; rename, duplicate, export, and find a file again."""
+
+from collections.abc import Iterator, Sequence
+from filecmp import cmp
+from pathlib import Path
+
+from studio.data.text_lines import LINES
+from studio.schema.dataset import DatasetRecord
+from studio.schema.errors import StudioError, named
+from studio.schema.views import DatasetEntry
+from studio.services.datasets.service import Datasets
+from studio.services.labeling.labels import Labels
+from studio.store.files import folder_size, require_room
+from studio.store.quota import Quota
+
+LONGEST_NAME = 120
+"""Maximum characters of a dataset's name."""
+
+
+class Library:
+    """All datasets of a workspace."""
+
+    def __init__(self, datasets: Datasets, labels: Labels) -> None:
+        self.datasets, self.labels, self.context = datasets, labels, datasets.context
+        self.store = datasets.store
+
+    def entries(self, records: Sequence[DatasetRecord] | None = None) -> list[DatasetEntry]:
+        """Datasets with their task, labels, versions and runs. None: all datasets, newest first."""
+        runs = self.context.workspace.runs.all()
+        in_use = self.context.workspace.runs.datasets_in_use()
+        labeled = self.context.workspace.labels.datasets()
+        records = self.datasets.all() if records is None else records
+        return [
+            DatasetEntry(
+                **dict(record),
+                task=self._task(record),
+                labeled=self._labeled(record) if record.id in labeled else None,
+                versions=len(self.store.versions(record.id)),
+                runs=tuple(run.name for run in runs if run.dataset == record.id),
+                used_by=in_use.get(record.id, ""),
+                disk_bytes=folder_size(self.store.root / record.id),
+            )
+            for record in records
+        ]
+
+    def _task(self, record: DatasetRecord) -> str:
+        """The saved task, else what the columns suggest. Empty where they do not show it."""
+        try:
+            return record.spec.task if record.spec else self.datasets.spec(record.id, labels_too=False).task
+        except StudioError:
+            return ""
+
+    def _labeled(self, record: DatasetRecord) -> int | None:
+        """How many rows have a label. None where the columns that were labeled do not exist in this version."""
+        try:
+            return self.labels.done(record.id)
+        except StudioError:
+            return None
+
+    def rename(self, dataset: str, name: str) -> DatasetRecord:
+        """Change the name of a dataset."""
+        return self.store.rename(self.store.get(dataset).id, _valid_name(name))
+
+    def duplicate(self, dataset: str, name: str = "") -> DatasetRecord:
+        """A new dataset with the same versions, roles and labels. It counts toward a visitor's disk space."""
+        record, workspace = self.store.get(dataset), self.context.workspace
+        name = _valid_name(name) if name else f"{record.name[: LONGEST_NAME - 7]} (copy)"
+        size = folder_size(self.store.root / record.id)
+        require_room(self.store.root, size)
+        Quota(workspace).require(size, "This copy")
+        sample = record.source.startswith("sample:")  # the sample itself is opened by its source
+        made = self.store.copy(record.id, name=name, **({"source": "file"} if sample else {}))
+        workspace.labels.copy(record.id, made.id)
+        workspace.drafts.put(f"labelling:{made.id}", workspace.drafts.get(f"labelling:{record.id}"))
+        return made
+
+    def lines(self, dataset: str, format: str = "csv", version: int | None = None) -> Iterator[str]:
+        """The rows of a version as the text of a CSV or JSONL file, in pieces. By default of the current version."""
+        return named(LINES, format, "format", field="format", code="unknown-format")(
+            self.datasets.table(dataset, version)
+        )
+
+    def export_file(self, dataset: str, to: Path | str, version: int | None = None) -> int:
+        """Write the rows to a file that ends in .csv or .jsonl. Returns how many."""
+        self.context.owner_only("Writing to a folder of this machine")
+        to = Path(to)
+        lines = self.lines(dataset, to.suffix.lower().lstrip(".") or to.name, version)
+        if not to.parent.is_dir():
+            hint = "Create it first, or choose another folder."
+            raise StudioError("unknown-format", "The folder does not exist.", given=to.parent, field="to", hint=hint)
+        with to.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(lines)
+        return self.store.get(dataset, version).rows
+
+    def find_same(self, files: Sequence[Path]) -> DatasetRecord | None:
+        """The dataset that was imported from files with the same content: one with labels, else the newest."""
+        sizes = sorted(path.stat().st_size for path in files)
+        found = []
+        for record in self.store.all():
+            originals = self.store.originals(record.id, 1)
+            if sorted(path.stat().st_size for path in originals) == sizes and _same(files, originals):
+                found.append(record)
+        labeled = self.context.workspace.labels.datasets()
+        return max(found, key=lambda record: record.id in labeled, default=None)
+
+
+def _same(files: Sequence[Path], others: Sequence[Path]) -> bool:
+    """Whether two lists have files with the same content, in any order."""
+    left = list(others)
+    for file in files:
+        match = next((other for other in left if cmp(file, other, shallow=False)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return not left
+
+
+def _valid_name(name: str) -> str:
+    """The name as it is saved."""
+    kept = "".join(character for character in name if character.isprintable()).strip()
+    if not 0 < len(kept) <= LONGEST_NAME:
+        raise StudioError(
+            "bad-setting",
+            f"The name must have 1 to {LONGEST_NAME} characters.",
+            given=f"{len(kept):,} characters",
+            field="name",
+        )
+    return kept
