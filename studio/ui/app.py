@@ -57,10 +57,12 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
 
 def _language_menu() -> Html:
     """The menu of languages. js/1-language.js chooses in it, and draws the page again when another is chosen."""
-    return html(
-        '<span class="select plain"><select class="language" aria-label="Language">{options}</select></span>',
-        options=[html('<option value="{code}" translate="no">{name}</option>', code=code, name=name) for code, name in languages.languages().items()],
-    )
+    options = [
+        html('<option value="{code}" translate="no">{name}</option>', code=code, name=name)
+        for code, name in languages.languages().items()
+    ]
+    menu = '<span class="select plain"><select class="language" aria-label="Language">{options}</select>{icon}</span>'
+    return html(menu, options=options, icon=icon("down"))
 
 
 def _help() -> Html:

@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive
 
 from studio.data.limits import depth_of
+from studio.ui import languages
 
 MOST_BODY = 4_000_000
 """Bytes. No action of a person is longer than this; files go through the upload route, which counts by itself."""
@@ -22,10 +23,11 @@ class Refused(Exception):
         super().__init__(sentence)
         self.status, self.sentence, self.wait = status, sentence, wait
 
-    def answer(self) -> PlainTextResponse:
-        """The response."""
+    def answer(self, language: str = "en") -> PlainTextResponse:
+        """The response, in a language."""
         headers = {"Retry-After": str(max(1, round(self.wait)))} if self.wait else {}
-        return PlainTextResponse(self.sentence, self.status, {"Cache-Control": "no-store", **headers})
+        sentence = languages.translated(self.sentence, language)
+        return PlainTextResponse(sentence, self.status, {"Cache-Control": "no-store", **headers})
 
 
 class Disconnected(Exception):

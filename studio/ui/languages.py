@@ -7,20 +7,22 @@ the texts. js/1-language.js chooses the language and translates what is shown.
 import hashlib
 import json
 import os
+import re
 from functools import cache
 from pathlib import Path
 
-from babel import Locale
+from babel import Locale, negotiate_locale
 from babel.messages.pofile import read_po
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Scope
 
 LOCALES = Path(__file__).parent / "locales"
 TEMPLATE = LOCALES / "messages.pot"
 PSEUDO = "STUDIO_PSEUDO_LANGUAGES"
 """Environment variable that also offers two languages for tests: en-XA marks each translated text, ar-XB runs from
 right to left. The codes are those of Unicode's CLDR."""
-_PSEUDO = {"en-XA": "[English]", "ar-XB": "[Right to left]"}
+_PSEUDO = {"en-XA": "[English]", "ar-XB": "[RTL]"}
 
 
 def languages() -> dict[str, str]:
@@ -49,6 +51,29 @@ def _marked(text: str, language: str) -> str:
     return f"⟦{text}⟧" if language == "en-XA" else f"\u202e{text}\u202c"
 
 
+def accepted(scope: Scope) -> str:
+    """The language for a page without our script: the first one of the request's Accept-Language that is offered."""
+    header = b",".join(value for name, value in scope["headers"] if name == b"accept-language").decode("latin-1")
+    weighed = []
+    for part in header[:500].split(","):
+        code, _, quality = part.replace(" ", "").partition(";q=")
+        weighed.append((float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 1.0, code))
+    wanted = [code for weight, code in sorted(weighed, key=lambda each: -each[0]) if weight]
+    offered = {code.lower(): code for code in languages()}
+    return offered[(negotiate_locale(wanted, list(offered), sep="-") or "en").lower()]
+
+
+def direction(language: str) -> str:
+    """`rtl` for languages that are written from right to left, else `ltr`."""
+    return "rtl" if Locale.parse(language.partition("-")[0]).character_order == "right-to-left" else "ltr"
+
+
+def translated(text: str, language: str, **values: object) -> str:
+    """A text in a language, else in English. `values`: what stands for the names in braces."""
+    message = text if language == "en" else messages(language).get(text, text)
+    return message.format(**values) if values else message
+
+
 @cache
 def version(language: str) -> str:
     """A short hash of the catalog, for its address. It reads no messages, so that the server starts quickly."""
@@ -60,8 +85,8 @@ def _file(language: str) -> Path:
 
 
 def script() -> str:
-    """What the page's script is told: name and version of each language, by code."""
-    told = {code: {"name": name, "version": version(code)} for code, name in languages().items()}
+    """What the page's script is told of each language, by code."""
+    told = {code: {"version": version(code), "direction": direction(code)} for code in languages()}
     return f"window.studioLanguages = {json.dumps(told)};"
 
 

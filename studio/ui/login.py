@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from studio.ui import languages
 from studio.ui.bodies import Disconnected, Refused, read_body
 from studio.ui.markup import Html, html
 from studio.ui.passwords import Account, matching
@@ -29,6 +30,8 @@ DAYS, DEVICE_DAYS = 14, 365
 STATIC = "/studio/static/"
 GUESSES, BURST = 1.0, 30
 """Guesses a second of one address or one device, and the burst before that."""
+TEXTS = {"log_in": "Log in", "password": "Password"}
+"""The texts of the form."""
 _FAILED_DELAY, _LONGEST_DELAY = 0.5, 8.0
 _MOST_FORM = 4_000
 _AT_ONCE, _MOST_WAITING = 2, 64
@@ -152,7 +155,7 @@ class Login:
         request = Request(scope, receive)
         match scope["path"]:
             case "/login" | "/logout" if not self.accounts:  # Gradio has routes of these names
-                response: ASGIApp | None = _not_found()
+                response: ASGIApp | None = _not_found(request)
             case "/login":
                 response = await self._login(request)
             case "/logout":
@@ -170,13 +173,13 @@ class Login:
             except Disconnected:
                 return None
             except Refused as refused:
-                return _login_page(refused.sentence, refused.status, dict(refused.answer().headers))
-        return RedirectResponse("./", 303) if self._account_of(request) else _login_page()
+                return _login_page(request, refused.sentence, refused.status, dict(refused.answer().headers))
+        return RedirectResponse("./", 303) if self._account_of(request) else _login_page(request)
 
     def _logout(self, request: Request) -> Response:
         """End the session."""
         if request.method != "POST":
-            return _not_found()
+            return _not_found(request)
         self.sessions.end(request.cookies.get(COOKIE, ""))
         response = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
         response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
@@ -192,7 +195,7 @@ class Login:
         path = request.scope["path"]
         if path.startswith(STATIC):
             return self.app
-        return _login_page() if path == "/" else PlainTextResponse("Log in first: reload the page.", 401)
+        return _login_page(request) if path == "/" else _refused(request, 401, "Log in first: reload the page.")
 
     def _app_with_role(self, role: str) -> ASGIApp:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,7 +219,7 @@ class Login:
         account = await checks.match(password, self.accounts)
         if account is None:
             await asyncio.sleep(self.guesses.failed(source))
-            return _login_page("The password is wrong.", 403)
+            return _login_page(request, "The password is wrong.", 403)
         self.guesses.right(source)
         response = RedirectResponse("./", 303, {"Cache-Control": "no-store"})
         secure = request.url.scheme == "https"
@@ -225,8 +228,12 @@ class Login:
         return response
 
 
-def _not_found() -> Response:
-    return PlainTextResponse("There is no page at this address.", 404)
+def _not_found(request: Request) -> Response:
+    return _refused(request, 404, "There is no page at this address.")
+
+
+def _refused(request: Request, status: int, sentence: str) -> Response:
+    return Refused(status, sentence).answer(languages.accepted(request.scope))
 
 
 def _set_cookie(response: Response, name: str, value: str, days: int, secure: bool) -> None:
@@ -252,21 +259,28 @@ def _password(content_type: str, body: bytes) -> str:
     return given[0]
 
 
-def _login_page(wrong: str = "", status: int = 200, headers: dict[str, str] | None = None) -> HTMLResponse:
+def _login_page(
+    request: Request, wrong: str = "", status: int = 200, headers: dict[str, str] | None = None
+) -> HTMLResponse:
     kept = {name: value for name, value in (headers or {}).items() if name == "retry-after"}
-    return HTMLResponse(_page(wrong), status, {"Cache-Control": "no-store", **kept})
+    return HTMLResponse(_page(languages.accepted(request.scope), wrong), status, {"Cache-Control": "no-store", **kept})
 
 
-def _page(wrong: str = "") -> Html:
+def _page(language: str, wrong: str = "") -> Html:
+    words = {name: languages.translated(text, language) for name, text in TEXTS.items()}
+    wrong = wrong and languages.translated(wrong, language)
     return html(
-        """<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Log in · Fine-tune Studio</title>
+        """<!doctype html><html lang="{language}" dir="{direction}"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{log_in} · Fine-tune Studio</title>
 <link rel="stylesheet" href="studio/static/studio.css"></head>
 <body class="login"><main class="gradio-container"><form class="panel stack" method="post" action="login">
-<h1>Fine-tune Studio</h1><div class="field"><label for="password">Password</label>
+<h1>Fine-tune Studio</h1><div class="field"><label for="password">{password}</label>
 <input class="input" id="password" name="password" type="password" required
  autocomplete="current-password" autofocus{bad}>
-{wrong}</div><button class="btn primary tall">Log in</button></form></main></body></html>""",
+{wrong}</div><button class="btn primary tall">{log_in}</button></form></main></body></html>""",
+        **words,
+        language=language,
+        direction=languages.direction(language),
         bad=Html(' aria-invalid="true" aria-describedby="wrong"') if wrong else "",
         wrong=html('<p class="wrong" id="wrong" role="alert">{w}</p>', w=wrong) if wrong else "",
     )

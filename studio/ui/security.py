@@ -13,6 +13,7 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from studio.ui import languages
 from studio.ui.bodies import MOST_BODY, TOO_LONG, Refused
 from studio.ui.logs import LOG, report
 from studio.ui.proxies import ADDRESS, ROLE, header_values, with_header
@@ -174,7 +175,7 @@ class Guard:
             if self.buckets and self._open[address] >= AT_ONCE:
                 raise Refused(429, "Too many requests from your network address are open. Close some pages.", wait=5)
         except Refused as refused:
-            await refused.answer()(scope, receive, send)
+            await refused.answer(languages.accepted(scope))(scope, receive, send)
             return
         scope = with_header(scope, ROLE, self.role)
         if self.buckets is None:
@@ -245,7 +246,8 @@ class Guard:
                 return
             number = report(error, f"{scope['method']} {scope['path'][:200]!a}")
             if not started:
-                sentence = f"Something went wrong. The server's log has the cause under {number}."
+                sentence = "Something went wrong. The server's log has the cause under {number}."
+                sentence = languages.translated(sentence, languages.accepted(scope), number=number)
                 await Refused(500, sentence).answer()(scope, receive, send)
             return
         for message in failed:

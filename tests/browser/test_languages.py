@@ -5,6 +5,7 @@ The languages en-XA (each translated text is inside ⟦⟧) and ar-XB (right to 
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -32,16 +33,25 @@ SAME = "LoRA QLoRA DoRA rsLoRA IA³ PNG CSV JSON utf-8 float32"
 
 UNTRANSLATED = r"""(same) => {
   const found = new Set(), letters = /\p{L}{2}/u, names = new RegExp(same.split(" ").join("|"), "g");
-  const bare = (text) => { let before; do { before = text; text = text.replace(/⟦[^⟦⟧]*⟧/g, ""); } while (text !== before); return text.replace(names, ""); };
-  const seen = (element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest(".visually-hidden, [translate=no] :not([translate=yes] *), footer");
-  const note = (element, what, text) => { if (letters.test(bare(text))) found.add(`${element.tagName.toLowerCase()}.${element.className} ${what}: ${text.trim().slice(0, 140)}`); };
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
-    node.nodeType === 1 && (node.matches("script, style, code, pre, textarea, svg title") || (node.translate === false && !node.querySelector("[translate=yes]"))) ? 2 : 1);
+  const ATTRIBUTES = ["title", "aria-label", "placeholder"];
+  const bare = (text) => {
+    for (let before = ""; before !== text; ) { before = text; text = text.replace(/⟦[^⟦⟧]*⟧/g, ""); }
+    return text.replace(names, "");
+  };
+  const note = (element, what, text) => {
+    if (letters.test(bare(text))) found.add(`${element.outerHTML.slice(0, 60)} ${what}: ${text.trim().slice(0, 140)}`);
+  };
+  const hidden = (element) => !element.checkVisibility() || element.closest(".visually-hidden, footer");
+  const content = (element) => element.matches("script, style, code, pre, textarea")
+    || (element.translate === false && !element.querySelector("[translate=yes]"));
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) => {
+    return node.nodeType === 1 && content(node) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT;
+  });
   while (walker.nextNode()) {
     const node = walker.currentNode, element = node.nodeType === 3 ? node.parentElement : node;
-    if (element.translate === false || !seen(element)) continue;
+    if (element.translate === false || hidden(element)) continue;
     if (node.nodeType === 3) note(element, "text", node.data);
-    else for (const name of ["title", "aria-label", "placeholder"]) if (element.getAttribute(name)) note(element, name, element.getAttribute(name));
+    else for (const name of ATTRIBUTES) note(element, name, element.getAttribute(name) || "");
   }
   return [...found];
 }"""
@@ -118,8 +128,12 @@ def tab(page: Page, name: str) -> None:
     """Open a tab, with all its folds."""
     page.locator("#steps .tab-container:not(.visually-hidden) button[role=tab]").nth(TABS.index(name)).click()
     settled(page)
+    unfold(page)
+
+
+def unfold(page: Page) -> None:
+    """Open all folds."""
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    page.wait_for_timeout(100)
 
 
 def settled(page: Page) -> None:
@@ -128,55 +142,51 @@ def settled(page: Page) -> None:
     page.wait_for_function("!document.querySelector('[data-busy]')")
 
 
-def everywhere(page: Page, check: Callable[[str], None]) -> None:
-    """Call `check` with the name of each place of the page, when it is open."""
+def view(page: Page, name: str) -> None:
+    """Open a view of the Data tab, with all that can be opened in it."""
+    page.locator(f"input[name=view][value={name}]").check()
+    settled(page)
+    if name == "rows":
+        for act in ("open-cells", "shares"):
+            page.locator(f"[data-act={act}]").first.click()
+            settled(page)
+    if name == "tokens":
+        expect(page.locator(".tok").first).to_be_visible(timeout=60_000)
+    unfold(page)
+
+
+def places(page: Page) -> Iterator[str]:
+    """The name of each place of the page, when it is open."""
     for name in TABS:
         tab(page, name)
-        for view in VIEWS if name == "data" else ("",):
-            if view:
-                page.locator(f"input[name=view][value={view}]").check()
-                settled(page)
-                page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-            if view == "rows":
-                page.locator("[data-act=open-cells]").first.click()
-                page.locator("[data-act=shares]").first.click()
-                settled(page)
-            if view == "tokens":
-                expect(page.locator(".tok").first).to_be_visible(timeout=60_000)
-            if view == "label":
+        if name == "method":
+            expect(page.locator(".runcard .figs")).to_be_visible(timeout=60_000)
+        if name == "train":
+            page.locator("[data-do=panel][data-name=settings]").click()
+        if name == "runs":
+            page.locator("[data-act=more]").first.click()
+            page.locator("[data-act=storage]").first.click()
+            settled(page)
+        for each in VIEWS if name == "data" else ():
+            view(page, each)
+            yield f"data, {each}"
+            if each == "label":
                 page.locator("input[name=label-view][value=list]").check()
                 settled(page)
-                check("data, label, many")
-                page.locator("input[name=label-view][value=one]").check()
-                settled(page)
-            if name == "method":
-                expect(page.locator(".runcard .figs")).to_be_visible()
-            if name == "train":
-                page.locator("[data-do=panel][data-name=settings]").click()
-            if name == "runs":
-                page.locator("[data-act=more]").first.click()
-                page.locator("[data-act=storage]").first.click()
-                settled(page)
-            check(f"{name} {view}".strip())
-            if name == "train":
-                page.locator("[data-do=panel][data-name=settings]").click()
+                yield "data, many labels"
+        yield name
 
 
 def test_every_text_is_translated_and_content_of_the_user_stays_as_it_is(look: Callable[..., Page]) -> None:
     page = look("en-XA")
-    found: dict[str, list[str]] = {}
     names = [DATASET, f"{DATASET}.csv", RUN, TEXT, LABEL, *LABELS, TEXT_OF_RUN, "Latin"]
-
-    def check(place: str) -> None:
-        texts = [*page.evaluate(UNTRANSLATED, SAME), *(f"changed: {word}" for word in page.evaluate(CHANGED, names))]
-        if texts:
+    found = {}
+    for place in places(page):
+        if place == "data, rows":
+            cells = page.locator("td[translate=no]").evaluate_all("all => all.map((each) => each.lastChild?.data)")
+            assert tuple(cells[: 2 * len(CELLS) : 2]) == CELLS
+        if texts := page.evaluate(UNTRANSLATED, SAME) + page.evaluate(CHANGED, names):
             found[place] = texts
-        if place == "data rows":
-            assert page.locator("td[translate=no]").evaluate_all("all => all.map((each) => each.lastChild.data)")[
-                : 2 * len(CELLS) : 2
-            ] == list(CELLS)
-
-    everywhere(page, check)
     assert not found, "\n".join(f"{place}\n  " + "\n  ".join(texts) for place, texts in found.items())
 
 
@@ -199,10 +209,10 @@ def test_the_menu_changes_the_language_until_another_is_chosen(look: Callable[..
     page = look(width=390)
     menu = page.get_by_role("combobox", name="Language")
     expect(menu).to_have_value("en")
-    boxes = [page.locator(each).bounding_box() for each in (".brand", "select.language", "a.help")]
-    edges = [(box["x"], box["x"] + box["width"]) for box in boxes if box]
-    assert len(edges) == 3 and all(one[1] <= other[0] for one, other in zip(edges, edges[1:], strict=False)), edges
-    assert edges[-1][1] <= 390
+    places = (page.locator(each).bounding_box() for each in (".brand", "select.language", "a.help"))
+    edges = [(box["x"], box["x"] + box["width"]) for box in places if box]
+    assert len(edges) == 3 and edges[-1][1] <= 390, edges
+    assert all(one[1] <= other[0] for one, other in pairwise(edges)), edges
     found = Axe().run(page, options=RULES).response["violations"]
     assert [fault["id"] for fault in found if fault["id"] not in NOT_OURS] == []
     menu.focus()

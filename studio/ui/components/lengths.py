@@ -19,8 +19,8 @@ def lengths_panel(stats: LengthStats, this: int | None, by_hand: bool) -> Html:
     lengths = [("Median", stats.middle), ("Longest", stats.longest), ("This row", this)]
     return html(
         '<section class="panel stack mid" aria-labelledby="len"><div class="row"><h2 id="len">Lengths of {n:,} rows'
-        '</h2><small class="right" translate="no">max_length</small></div>{chart}<p class="small" data-said aria-live="polite">{said}'
-        '</p><div class="row gap">{raise_}{planned}</div>{facts}{sampled}</section>',
+        '</h2><small class="right" translate="no">max_length</small></div>{chart}<p class="small" data-said '
+        'aria-live="polite">{said}</p><div class="row gap">{raise_}{planned}</div>{facts}{sampled}</section>',
         n=stats.rows,
         chart=histogram(stats, this),
         said=limit_sentence(stats),

@@ -6,7 +6,6 @@
   const { studio } = window;
   const KEY = "studio-language", MOST_REMEMBERED = 5000;
   const ATTRIBUTES = ["title", "aria-label", "aria-description", "placeholder", "alt", "data-confirm", "data-ask"];
-  const RIGHT_TO_LEFT = ["ar", "fa", "he", "ur"];
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const offered = Object.keys(window.studioLanguages);
   const stored = () => { try { return localStorage.getItem(KEY) || ""; } catch { return ""; } };
@@ -17,7 +16,7 @@
     return "en";
   };
   const language = (studio.language = choose());
-  const rightToLeft = RIGHT_TO_LEFT.includes(language.split("-")[0]);
+  const { direction } = window.studioLanguages[language];
   let exact = new Map(), patterns = [];
   const remembered = new Map();
 
@@ -39,7 +38,7 @@
     return { regex: new RegExp(`^${source}$`), names, quoted, longest, size: literals.join("").length, translation };
   }
   /** The user's text in a sentence that runs the other way keeps its own direction. */
-  const apart = (text) => (rightToLeft ? `\u2068${text}\u2069` : text);
+  const apart = (text) => (direction === "rtl" ? `\u2068${text}\u2069` : text);
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const SENTENCES = /(?<=[.!?…]) (?=\S)/;
   /** A text as a message with values. Not `loose`: no value goes over the end of a sentence. */
@@ -165,7 +164,7 @@
 
   /* --- the start of the page --- */
   document.documentElement.lang = language;
-  document.documentElement.dir = rightToLeft ? "rtl" : "ltr";
+  document.documentElement.dir = direction;
   /** Resolved once texts can be translated. Without the catalog, the page is in English. */
   studio.languageReady = (async () => {
     if (language === "en") return;

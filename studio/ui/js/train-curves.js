@@ -37,7 +37,7 @@
   /** When training began and went on, in seconds after the run was made. */
   function beginnings(data) {
     const made = data.about?.since || 0;
-    return data.phases.filter((each) => each.phase === "training").map((each) => Date.parse(each.time) / 1000 - made).sort((a, b) => a - b);
+    return data.phases.filter((each) => each.phase === "training" && !each.message).map((each) => Date.parse(each.time) / 1000 - made).sort((a, b) => a - b);
   }
   /** The steps from which a later worker went on. */
   function resumes(data) {

@@ -43,7 +43,7 @@
       if (lost) return h("li.bad", { "aria-current": "step" }, icon("cross"), `${run.status === "failed" ? "Failed" : "Interrupted"}${run.steps ? `, step ${run.step} of ${run.steps}` : `: ${words.toLowerCase()}`}`);
       const told = [...data.phases].reverse().find((each) => each.phase === name);
       const much = told?.total ? `, ${(told.done ?? 0).toLocaleString("en")} of ${told.total.toLocaleString("en")} ${told.unit || ""}`.trimEnd() : "";
-      return h("li.now", { "aria-current": "step" }, h("i.dot"), run.status === "stopping" ? stopping : run.status === "paused" ? "Paused" : name === "training" ? phaseWord(run) : words + much);
+      return h("li.now", { "aria-current": "step" }, h("i.dot"), run.status === "stopping" ? stopping : run.status === "paused" ? "Paused" : name === "training" && (run.step || !run.doing) ? phaseWord(run) : run.doing || words + much);
     });
   }
   function left(run, facts) {
@@ -54,8 +54,9 @@
     if (run.status === "finished") return [h("b", {}, "Finished"), h("span.muted", {}, run.steps ? count(run.steps, " · {n} step", " · {n} steps") : "")];
     if (run.status === "stopped") return [h("b", {}, run.step ? `Stopped at step ${run.step}` : "Stopped"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
     if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, count(run.steps || 0, " of {n} step", " of {n} steps"))];
-    if (run.left === undefined) return [h("b", {}, share)];
-    return [h("b", {}, share), h("span.muted", {}, ` · ${about(run.left)} left · done by ${clock(new Date(Date.now() + run.left * 1000))}`)];
+    const later = run.left === undefined ? null : h("span.muted", {}, ` · ${about(run.left)} left · done by ${clock(new Date(Date.now() + run.left * 1000))}`);
+    if (run.doing && !run.step) return [h("b", {}, run.doing)];
+    return [h("b", {}, share), later, run.doing ? h("span.muted", {}, " · ", h("span", {}, run.doing)) : null];
   }
   function bar(track, run) {
     const share = Math.round((run.status === "finished" ? 1 : run.share || 0) * 1000) / 10;
@@ -142,7 +143,8 @@
     if (ENDED.includes(run.status)) {
       if (first && best && first[1] !== null) lines.push(`Validation loss went from ${figure(first[1])} to ${figure(best[1])}.`);
       if (run.result && best) lines.push(`The result is the checkpoint from step ${run.best ?? best[0]}, ${score ? `the best with ${score}` : "with the lowest validation loss"}.`);
-    } else if (run.phase !== "training") lines.push("No advice yet. The curve begins with the first step.");
+    } else if (run.phase !== "training" && data.steps.length) lines.push(`Training continues after step ${run.step}. The curve so far stays.`);
+    else if (run.phase !== "training") lines.push("No advice yet. The curve begins with the first step.");
     else if (!data.checks.length) lines.push("Training loss is measured at every step, on the rows of that step. There was no validation yet.");
     else if (best && lastCheck) {
       if (score) lines.push(lastCheck[0] === best[0] ? `${score} at step ${best[0]} is the best so far.` : `${judged(data, lastCheck)} now; the best was ${score} at step ${best[0]}.`);

@@ -70,7 +70,7 @@
 
     /** Tell the server that the state has changed, so that it draws the action bar. */
     function hand(run) {
-      const state = `${run.id} ${run.status} ${run.result || ""}`;
+      const state = `${run.id} ${run.status} ${run.result || ""} ${run.waiting || ""}`;
       if (state === view.state || element.offsetParent === null) return;
       if (view.state || given.state !== state) send("state");
       view.state = state;
