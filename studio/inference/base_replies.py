@@ -28,6 +28,6 @@ def base_model_replies(
         batch = ids[start : start + BATCH_SIZE]
         max_tokens = min(max_reply_tokens(each, context) for each in batch)
         limited = options.limited(max_tokens, seed=options.settings.seed + start)
-        texts += replies(model, tokenizer, batch, limited, options.stop)
+        texts += replies(model, tokenizer, batch, limited, lambda *_: options.stop())
         options.progress(len(texts), len(ids))
     return texts

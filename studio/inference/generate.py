@@ -153,9 +153,13 @@ def replies(
     tokenizer: Any,
     prompts: Sequence[Sequence[int]],
     settings: ChatSettings,
-    stop: Callable[[], bool] = lambda: False,
+    after_token: Callable[[int, int], bool] = lambda tokens, finished: False,
 ) -> list[str]:
-    """Return replies to a batch of prompts, padded on the left."""
+    """Return replies to a batch of prompts, padded on the left.
+
+    `after_token` gets the number of tokens of each reply so far, and the number of finished replies. It returns
+    whether to stop.
+    """
     import torch
     from transformers import GenerationConfig, StoppingCriteriaList
 
@@ -164,10 +168,13 @@ def replies(
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     sampled = settings.temperature > 0
     is_encoder_decoder = model.config.is_encoder_decoder
+    ends = sorted(end_tokens(model, tokenizer))
+    start = 1 if is_encoder_decoder else longest
+    last_tokens = torch.tensor([*ends, pad], device=model.device)
     config = GenerationConfig(
         do_sample=sampled,
         max_new_tokens=settings.max_new_tokens,
-        eos_token_id=sorted(end_tokens(model, tokenizer)) or None,
+        eos_token_id=ends or None,
         pad_token_id=pad,
         **NEUTRAL_GENERATION,
         **(decoder_start(plain_model(model)) if is_encoder_decoder else {}),
@@ -176,7 +183,9 @@ def replies(
 
     def stopped(input_ids: Any, scores: Any, **_: Any) -> Any:
         pause()
-        return torch.full((len(input_ids),), stop(), device=input_ids.device)
+        finished = int(torch.isin(input_ids[:, -1], last_tokens).sum())
+        stops = after_token(input_ids.shape[1] - start, finished)
+        return torch.full((len(input_ids),), stops, device=input_ids.device)
 
     with torch.no_grad(), torch.random.fork_rng(), warnings.catch_warnings():
         # transformers always makes position ids, and peft warns each time that virtual tokens do not support them
@@ -188,8 +197,7 @@ def replies(
             generation_config=config,
             stopping_criteria=StoppingCriteriaList([stopped]),
         )
-    new_tokens = out[:, 1:] if is_encoder_decoder else out[:, longest:]
-    return [tokenizer.decode(row, skip_special_tokens=True).rstrip(REPLACEMENT) for row in new_tokens]
+    return [tokenizer.decode(row, skip_special_tokens=True).rstrip(REPLACEMENT) for row in out[:, start:]]
 
 
 def sample_token(logits: Any, settings: ChatSettings, random: Any) -> int:

@@ -73,7 +73,7 @@ def replies_in_batches(pair: ModelPair, prompts: Sequence[Sequence[int]], who: s
         if not is_encoder_decoder:
             max_tokens = min(max_reply_tokens(truncated[each], pair.context) for each in batch)
         limited, chunk = options.limited(max_tokens), [truncated[each] for each in batch]
-        texts = replies(pair.model_for(who), pair.tokenizer, chunk, limited, options.stop)
+        texts = replies(pair.model_for(who), pair.tokenizer, chunk, limited, lambda *_: options.stop())
         for each, text in zip(batch, texts, strict=True):
             texts_[each] = text
         done += len(batch)

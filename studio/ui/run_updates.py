@@ -133,6 +133,8 @@ def run_state(progress: Progress) -> dict[str, Any]:
         "result": record.has_result or None,
         "share": short(progress.share, 3),
         "left": left,
+        "doing": progress.doing or None,
+        "waiting": progress.waiting or None,
         "ahead": progress.position,
         "seconds": None if record.seconds is None else round(record.seconds),
         "reason": (progress.sentence if progress.short else record.reason) or None,

@@ -71,6 +71,7 @@ def log_line(event: AnyEvent, steps: int) -> str:
             line = f"saved {event.name}, {event.bytes / 1e6:,.0f} MB"
         case PhaseEvent():
             line = f"{event.done:,} of {event.total:,} {event.unit}" if event.done else PHASE_WORDS.get(event.phase, "")
+            line = event.message or line
         case ReplyEvent():
             line = f"{event.who}: {event.prompt!r} -> {event.text!r}"
         case AdviceEvent():

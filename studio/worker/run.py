@@ -18,7 +18,7 @@ from studio.machine.facts import free_for_training
 from studio.machine.paths import without_places
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, AnyEvent, CheckpointEvent, ErrorEvent, PhaseEvent, StepEvent
-from studio.schema.runs import ACTIVE, RunStatus, StopWish
+from studio.schema.runs import ACTIVE, RunRecord, RunStatus, StopWish
 from studio.store import Home
 from studio.store.db import now
 from studio.store.dead_workers import PATIENCE
@@ -172,7 +172,9 @@ class Worker:
         return WORKING if self.runs.worker(self.run).pid else (*WORKING, "interrupted")
 
     def _train(self) -> None:
-        self._seconds_before, self._began = self.runs.get(self.run).seconds or 0.0, time.monotonic()
+        record = self.runs.get(self.run)
+        self._seconds_before, self._began = record.seconds or 0.0, time.monotonic()
+        self.step, self.steps = self._first_step(record), record.steps
         if not self.runs.begin(self.run, os.getpid()):  # paused or cancelled at this moment
             return
         # The request to finalize the run came before the start, so it is no request to stop in time.
@@ -198,6 +200,12 @@ class Worker:
         self.runs.describe(self.run)  # its rows may have been deleted meanwhile
         if outcome.stopped is None:  # a finished run is not resumed, so the resumable state can be deleted
             Checkpoints(self.folder.checkpoints).prune({outcome.steps, outcome.best_step or outcome.steps}, last=-1)
+
+    def _first_step(self, record: RunRecord) -> int:
+        """The step after which training continues, so that the progress of a resumed run never falls to 0."""
+        if record.stop_wish == "keep":  # no more steps: the result is made from a checkpoint
+            return record.step
+        return max(Checkpoints(self.folder.checkpoints).resumable(), default=0)
 
     def _job(self) -> "TrainingJob":
         """The training job. The row numbers of each split are saved."""

@@ -70,6 +70,53 @@ def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_
     studio.close()
 
 
+WATCH = """() => {
+    window.seen = [];
+    const look = () => {
+        const run = studio.live.data?.run, text = (part) => document.querySelector(`[data-part=${part}]`)?.textContent || "";
+        const chart = document.querySelector("[data-part=loss] .chart")?.chart;
+        seen.push({
+            status: run?.status, step: run?.step, steps: run?.steps, left: text("left"), side: text("side"),
+            width: parseFloat(document.querySelector("[data-part=track] i")?.style.width || "0"),
+            header: document.querySelector(".runbar")?.textContent || "",
+            points: studio.live.data?.steps.length, last: chart ? [...chart.texts].at(-1) : "",
+        });
+        if (!["finished", "failed"].includes(run?.status)) setTimeout(look, 40);
+    };
+    look();
+}"""
+"""Notes what the page shows every 40 ms until the run ends."""
+
+
+def test_a_paused_run_that_continues_keeps_its_bar_its_curve_and_its_axis(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    studio = Studio(served.home)
+    model, data = str(tiny_llama(tmp_path / "tiny").path), studio.datasets.add_sample("support-tone")
+    settings = {**QUICK, "max_steps": 90, "eval_steps": 25}
+    run = studio.runs.start(RunRequest(dataset=data.id, model=model, settings=settings)).id
+    watch(page, served, run)
+    page.wait_for_function("studio.live.data?.steps.length > 20", timeout=2 * SLOW)
+    expect(page.get_by_text("Pause lets other runs go first. None is waiting now.")).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("[data-part=left]")).to_contain_text("Paused at step", timeout=2 * SLOW)
+    paused = studio.runs.get(run)
+    share = 100 * paused.step / paused.steps
+    page.evaluate(WATCH)
+    page.get_by_role("button", name=re.compile("Resume from step")).click()
+    expect(page.locator("[data-part=left]")).to_contain_text("Finished", timeout=4 * SLOW)
+    seen = page.evaluate("window.seen")
+    working = [each for each in seen if each["status"] in ("queued", "starting", "training")]
+    assert {"starting", "training"} <= {each["status"] for each in working}
+    assert min(each["width"] for each in working) >= share - 1, "the bar never falls back"
+    assert min(each["points"] for each in working) >= paused.step, "the curve keeps its points"
+    assert {each["last"] for each in working} == {"90"}, "the axis ends with the run"
+    for each in working:
+        assert not re.match(r"0%|1%", each["left"]) and "0%" not in each["header"].split(), each
+        assert "The curve begins" not in each["side"] and "No advice yet" not in each["side"], each
+    studio.close()
+
+
 def test_a_run_that_the_system_ended_is_not_told_as_stopped_by_a_person(page: Page, served: Served) -> None:
     run = Made(served.home, "ended", at=130)
     run.finish()

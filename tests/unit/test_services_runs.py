@@ -555,3 +555,31 @@ def test_a_runner_that_fails_keeps_no_other_run_from_being_reconciled(
     reconcile(runs)
     states = [runs.get(each).status for each in (waiting, unknown, lost)]
     assert states == ["queued", "training", "interrupted"], "nothing is known here of a run without its runner"
+
+
+def test_the_queue_that_a_pause_would_lead_to_is_known_before_it(runs, living):
+    first, second, third = (runs.submit(spec(name)) for name in "abc")
+    runs.queue.claim(first.id, living.pid)
+    assert runs.queue.try_start(first.id)
+    runs.store.begin(first.id, living.pid)
+    running = runs.progress(first.id)
+    assert (running.waiting, runs.progress(second.id).waiting) == (2, 1)
+    assert "2 waiting runs go first. Resume makes this run number 3" in train.bar(running)
+    assert "Resume puts it back as number 2" in train.bar(runs.progress(third.id))
+
+
+def test_the_state_of_the_bar_changes_with_the_queue(runs):
+    first = runs.submit(spec("a"))
+    before = train.state(runs.progress(first.id))
+    runs.submit(spec("b"))
+    assert train.state(runs.progress(first.id)) != before
+
+
+def test_a_run_that_prepares_says_what_it_does(runs, living):
+    record = runs.submit(spec())
+    runs.store.begin(record.id, living.pid)
+    runs.event_store.append(record.id, PhaseEvent(phase="reading", message="Answering, 2 of 3", done=2, total=3))
+    runs.store.beat(record.id, "reading", 0, 0, 1.0)
+    assert run_updates.run_state(runs.progress(record.id))["doing"] == "Answering, 2 of 3"
+    runs.store.beat(record.id, "training", 1, 10, 1.0)
+    assert "doing" not in run_updates.run_state(runs.progress(record.id))

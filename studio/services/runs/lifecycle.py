@@ -2,24 +2,28 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise
-from statistics import fmean
 from typing import Any
 
 from studio.machine.facts import machine_facts
 from studio.machine.paths import without_places
 from studio.metrics import METRICS
 from studio.schema.errors import StudioError, named
-from studio.schema.events import StepEvent, StoredEvent
+from studio.schema.events import PhaseEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
 from studio.services.runners import LOCAL
 from studio.services.runners.base import RunHandle, Runner
-from studio.services.runners.local import timestamp
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
-from studio.services.runs.run_messages import resume_message, state_message, stopped_message, wrong_state
+from studio.services.runs.run_messages import (
+    preparation_message,
+    resume_message,
+    state_message,
+    stopped_message,
+    wrong_state,
+)
+from studio.services.runs.time_left import WINDOW, seconds_left
 from studio.store.demo_rules import require_allowed
 from studio.store.files import folder_size, require_room
 from studio.store.queue import MOVES, Move
@@ -166,8 +170,8 @@ class RunLifecycle:
         require_room(self.store.root.parent, max(0, spec.disk_bytes - there))
         self.quota.require(max(0, spec.disk_bytes - there), "This run")
         self._require_time(record)
-        _, words = self.resume_point(record.id)
-        if not self.queue_again(record, words):
+        step, words = self.resume_point(record.id)
+        if not self.queue_again(record, words, step=step or 0):
             raise wrong_state(
                 record, "The run {name} can't be resumed.", "a run that is paused, interrupted, stopped or failed"
             )
@@ -236,7 +240,7 @@ class RunLifecycle:
         share = record.step / record.steps if record.steps else 0.0
         if record.status == "finished":
             share = 1.0
-        left = self._seconds_left(record) if record.status == "training" else None
+        works = record.status in ("starting", "training")
         saved, message = self.resume_point(record.id) if record.status in GOES_ON else (None, "")
         keeps = None
         if record.status in GOES_ON and not record.has_result:
@@ -244,7 +248,9 @@ class RunLifecycle:
         return Progress(
             record=record,
             share=share,
-            seconds_left=left,
+            seconds_left=self._seconds_left(record) if works and not record.stop_wish else None,
+            doing=self._preparation(record) if works else "",
+            waiting=self._waiting(record.id) if record.status in ACTIVE else 0,
             position=position,
             short=short is not None,
             sentence=state_message(record, position, short),
@@ -278,7 +284,7 @@ class RunLifecycle:
         try:
             runner.submit(handle, rerun=True)
         except StudioError:  # another run was queued in this moment
-            kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended")}
+            kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended", "step")}
             self.store.set_status(record.id, record.status, record.reason, only_from=("queued",), **kept)
             raise
         return True
@@ -309,10 +315,21 @@ class RunLifecycle:
                 )
 
     def _seconds_left(self, record: RunRecord) -> float | None:
-        """Estimated from the speed of the last steps, including the evaluations between them."""
-        steps = self.event_store.last(record.id, "step", 60)
-        numbered = [(each.event.step, timestamp(each.time)) for each in steps if isinstance(each.event, StepEvent)]
-        gaps = [later[1] - earlier[1] for earlier, later in pairwise(numbered) if later[0] == earlier[0] + 1]
-        if len(gaps) < 2:
+        """Estimated from the speed of the last steps, and of the validations between them."""
+        steps = self.event_store.last(record.id, "step", WINDOW)
+        if not steps or not record.steps:
             return None
-        return fmean(gaps) * max(0, record.steps - record.step)
+        events = self.event_store.after(record.id, steps[0].id - 1, kinds=("step", "evaluation", "state"))
+        return seconds_left(events, record.step, record.steps, self.store.spec(record.id).config.eval_steps)
+
+    def _preparation(self, record: RunRecord) -> str:
+        """What a run does before its next step, in a sentence. Empty when it trains."""
+        if record.phase == "training" and record.step:
+            return ""
+        told = self.event_store.last(record.id, "phase")
+        event = told[0].event if told else None
+        return preparation_message(event) if isinstance(event, PhaseEvent) else ""
+
+    def _waiting(self, run: str) -> int:
+        """Number of other runs that wait for this machine."""
+        return sum(not entry.running and entry.run != run for entry in self.queue.listing())

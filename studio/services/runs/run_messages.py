@@ -1,6 +1,7 @@
 """Messages about the state of a run."""
 
 from studio.schema.errors import StudioError
+from studio.schema.events import PhaseEvent
 from studio.schema.numbers import plural
 from studio.schema.runs import PHASE_WORDS, RunRecord, StopWish
 
@@ -33,6 +34,39 @@ def resume_message(step: int | None, saved: bool) -> str:
     if saved:
         return "A file of its checkpoints is missing or incomplete, so it starts again."
     return "No checkpoint was saved, so it starts again."
+
+
+def preparation_message(event: PhaseEvent) -> str:
+    """What a run does in a phase, in a sentence with its progress."""
+    if event.message:
+        return event.message
+    if event.phase == "reading" and event.total:
+        return f"Reading rows, {event.done or 0:,} of {event.total:,}"
+    if event.phase == "training":
+        return "Computing the first step"
+    return PHASE_WORDS.get(event.phase, "Preparing")
+
+
+def pause_message(running: bool, waiting: int) -> str:
+    """What Pause does to a run's place in the queue, before it is pressed.
+
+    Args:
+        running: whether the run trains; otherwise it waits.
+        waiting: number of other runs that wait.
+    """
+    place = waiting + 1
+    if not running:
+        if not waiting:
+            return "Pause takes it out of the queue. No other run waits."
+        return f"Pause takes it out of the queue. Resume puts it back as number {place}."
+    if not waiting:
+        return "Pause lets other runs go first. None is waiting now."
+    return plural(
+        waiting,
+        "Pause lets the waiting run go first. Resume makes this run number {place} in the queue.",
+        "Pause lets {n} waiting runs go first. Resume makes this run number {place} in the queue.",
+        place=place,
+    )
 
 
 def state_message(record: RunRecord, position: int | None, short: tuple[int, int] | None = None) -> str:

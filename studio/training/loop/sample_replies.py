@@ -2,7 +2,7 @@
 training, all generated in the same way."""
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from studio.inference.classify import neighbor_means, to_probabilities
 from studio.inference.generate import replies
 from studio.inference.heads import Head
 from studio.inference.spans import logits, rank_spans
-from studio.schema.events import ReplyEvent
+from studio.schema.events import PhaseEvent, ReplyEvent
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Example, Task
 from studio.tasks.question_answering import NO_ANSWER, windows
@@ -22,12 +22,28 @@ from studio.training.loop.loading import TrainingJob, input_files
 
 MAX_TOKENS, MAX_TOKENS_DURING = 96, 64
 """Maximum tokens of a reply. Fewer while training waits for it."""
+TELL_SECONDS = 1.0
+"""Seconds between two events about the progress of replies."""
 _BASE_REPLIES: dict[Hashable, tuple[list[str], float]] = {}
 """Replies of base models in this process, and the seconds they took. If a run is prepared again after a change of
 settings, they are reused. Training draws no random numbers from it."""
 NEIGHBOR_NOTE = "a guess from similar rows"
 SAMPLE = 200
 """Number of rows that are searched for similar ones."""
+
+
+def progress_message(who: str, finished: int, total: int, tokens: tuple[int, int]) -> tuple[str, str]:
+    """The phase, and a sentence about the progress of replies. All are written at once, `tokens` of at most so many."""
+    done, most = tokens
+    if who == "base" and not done:
+        return "reading", f"Answering your test prompts with the base model, {finished} of {total}"
+    if who == "base":
+        message = f"Answering your test prompts with the base model, {finished} of {total} (token {done} of {most})"
+        return "reading", message
+    if not done:
+        return "saving", f"Answering your test prompts with the fine-tuned model, {finished} of {total}"
+    message = f"Answering your test prompts with the fine-tuned model, {finished} of {total} (token {done} of {most})"
+    return "saving", message
 
 
 @dataclass(frozen=True)
@@ -65,10 +81,12 @@ class PromptAnswerer:
             elif head.generates:
                 most = MAX_TOKENS_DURING if during or who == "base" else MAX_TOKENS
                 settings = ChatSettings(temperature=0.0, max_new_tokens=most)
-                texts = replies(model, tokenizer, prompts, settings, lambda: self.should_stop() is not None)
+                after_token = self._stop_only if during else self._teller(who, most)
+                texts = replies(model, tokenizer, prompts, settings, after_token)
             elif head.name == "spans":
                 texts = [self._extracted(model, prompt, who) for prompt in config.test_prompts]
             elif who == "base":
+                self._teller(who)
                 texts = _nearest_labels(model, self.encoding, head, prompts, self.sample)
             else:
                 texts = [self._label(model, prompt) for prompt in prompts]
@@ -82,6 +100,29 @@ class PromptAnswerer:
             tokens = 0 if head.single_pass else len(tokenizer(text, add_special_tokens=False)["input_ids"])
             self.emit(ReplyEvent(step=step, prompt=prompt, text=text, who=who, tokens=tokens, seconds=seconds))
         return duration
+
+    def _stop_only(self, tokens: int, finished: int) -> bool:
+        """Whether to stop the replies during training, which tell no progress."""
+        return self.should_stop() is not None
+
+    def _teller(self, who: str, most: int = 0) -> Callable[[int, int], bool]:
+        """A function that emits the progress of the replies before or after training, at most once a second.
+
+        It gets the tokens of each reply so far, of at most `most`, and the number of finished replies. It returns
+        whether to stop.
+        """
+        total, told = len(self.job.config.test_prompts), -TELL_SECONDS
+
+        def tell(tokens: int, finished: int) -> bool:
+            nonlocal told
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                phase, message = progress_message(who, finished, total, (tokens, most))
+                self.emit(PhaseEvent(phase=phase, message=message, done=finished, total=total, unit="prompts"))
+            return self.should_stop() is not None
+
+        tell(0, 0)
+        return tell
 
     def _base_key(self) -> Hashable:
         """Everything besides the prompts that the base model's replies depend on."""

@@ -84,7 +84,11 @@ class ReferenceModelMixin(FastPathMixin, StudioTrainer):
                 done += len(rows)
                 self.emit(
                     PhaseEvent(
-                        phase="reading", message="Evaluating the base model", done=done, total=total, unit="rows"
+                        phase="reading",
+                        message=f"Evaluating the base model, {done:,} of {total:,} rows",
+                        done=done,
+                        total=total,
+                        unit="rows",
                     )
                 )
         if place != device:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import gradio as gr
 
 from studio.schema.errors import StudioError
-from studio.schema.numbers import about, size
+from studio.schema.numbers import size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.views import Progress
+from studio.services.runs.run_messages import pause_message
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
@@ -40,7 +41,8 @@ def wire(c: Components, shell: PageShell) -> None:
             actions = action_bar("Start a run in Method.", Primary("Choose a model", goto="model"))
             return {c.view: {"run": "", "state": ""}, c.actions: actions}
         mark_done(visit, *done(visit, run))
-        return {c.view: {"run": run.id, "state": state(run)}, c.actions: bar(visit.studio.runs.progress(run.id))}
+        progress = visit.studio.runs.progress(run.id)
+        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: bar(progress)}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
     then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
@@ -94,9 +96,10 @@ def open_rerun_form(visit: Visit) -> None:
 # --- what is shown ---
 
 
-def state(run: RunRecord) -> str:
+def state(progress: Progress) -> str:
     """A run's state as js/train.js writes it. It shows whether the action bar is up to date."""
-    return f"{run.id} {run.status} {'true' if run.has_result else ''}"
+    run = progress.record
+    return f"{run.id} {run.status} {'true' if run.has_result else ''} {progress.waiting or ''}"
 
 
 def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
@@ -161,10 +164,12 @@ def _running_bar(progress: Progress) -> Html:
     if not queued:
         question = f"Stop {run.name} and discard {lost}? This deletes its checkpoints. Its curve and log stay."
         parts.append(button("Discard", "stop", "quiet danger", wish="discard", run=run.id, confirm=question))
-    later = html(", in <b>about {t}</b>", t=about(progress.seconds_left)) if progress.seconds_left else ""
-    reason: Html | str = html("You can evaluate when the run ends{l}. Stop keeps the best checkpoint so far.", l=later)
+    pausing = html("<small>{s}</small>", s=pause_message(not queued, progress.waiting))
+    reason: Html | str = html(
+        "You can evaluate when the run ends. Stop keeps the best checkpoint so far. {p}", p=pausing
+    )
     if stopping:
-        reason = f"{'Pausing' if run.stop_wish == 'pause' else 'Stopping'} after this step."
+        reason = "Pausing after this step." if run.stop_wish == "pause" else "Stopping after this step."
     elif queued:
-        reason = progress.sentence
+        reason = html("{s} {p}", s=progress.sentence, p=pausing)
     return action_bar(reason, Primary("Evaluate", goto="evaluate", disabled=True), extra=parts)
