@@ -28,6 +28,17 @@ LABELS = ("Finnish", "Czech", "Greek")
 CELLS = ("Model", "Data", "Yes", "negative", "3 rows", "12,000", "Latin")
 TEXT_OF_RUN = "Croatian"
 
+TRANSLATED = {
+    "Cancel": "⟦Cancel⟧",
+    "  · Cancel ,": "  · ⟦Cancel⟧ ,",
+    "Delete Model": "⟦Delete Model⟧",
+    "3 rows": "⟦3 rows⟧",
+    "learning rate 0.0002": "⟦Learning rate⟧ 0.0002",
+    "12,000": "12,000",
+    "1.4 GB": "⟦1.4 GB⟧",
+    "No such text": "No such text",
+}
+"""Texts, and what the script makes of them: a name of the user stays, and so does what is in no catalog."""
 SAME = "LoRA QLoRA DoRA rsLoRA IA³ PNG CSV JSON utf-8 float32"
 """Names that are the same in every language."""
 
@@ -180,6 +191,8 @@ def places(page: Page) -> Iterator[str]:
 def test_every_text_is_translated_and_content_of_the_user_stays_as_it_is(look: Callable[..., Page]) -> None:
     page = look("en-XA")
     names = [DATASET, f"{DATASET}.csv", RUN, TEXT, LABEL, *LABELS, TEXT_OF_RUN, "Latin"]
+    shown = [page.evaluate("(text) => studio.translate(text)", text) for text in TRANSLATED]
+    assert shown == list(TRANSLATED.values())
     found = {}
     for place in places(page):
         if place == "data, rows":

@@ -11,8 +11,11 @@ from fastapi import FastAPI
 
 from studio.ui import languages
 from studio.ui.components.basic import select_input
+from studio.ui.login import Login
 from studio.ui.markup import Verbatim, attrs, html
-from tests.unit.asgi import ask
+from studio.ui.passwords import Account, hash_password
+from studio.ui.security import Guard
+from tests.unit.asgi import Seen, ask
 
 ROOT = Path(__file__).parents[2]
 
@@ -179,6 +182,18 @@ def test_a_text_without_a_translation_stays_english(pseudo: None) -> None:
     assert languages.translated("Password", "en-XA") == "⟦Password⟧"
     assert languages.translated("Nobody wrote {this}.", "en-XA", this=3) == "Nobody wrote 3."
     assert languages.translated("Password", "en") == "Password"
+
+
+def test_the_login_and_its_errors_are_in_the_language_of_the_browser(pseudo: None) -> None:
+    login = Login(Seen(), [Account(hash_password("blue stone"), "owner")])
+    headers = [("host", "127.0.0.1:7860"), ("accept-language", "en-XA")]
+    form = asyncio.run(ask(login, "/", headers=headers)).body.decode()
+    assert '<html lang="en-XA" dir="ltr">' in form and "⟦Password⟧</label>" in form and ">⟦Log in⟧</button>" in form
+    refused = asyncio.run(ask(login, "/studio/bar", headers=headers))
+    assert refused.status == 401 and refused.body.decode() == "⟦Log in first: reload the page.⟧"
+    guard = Guard(Seen())
+    unknown = asyncio.run(ask(guard, "/nothing", headers=headers))
+    assert unknown.status == 404 and unknown.body.decode() == "⟦There is no page at this address.⟧"
 
 
 # --- content of the user ---

@@ -72,7 +72,7 @@ def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
     config = TrainingConfig(task="chat", model="m")
     made = settings_panel(SettingsView(config, off={"optimizer": {"paged-adamw": "There is <no> GPU."}}))
     assert '<option value="paged-adamw" disabled>' in made and '<option value="lion">' in made
-    assert "Not available here: There is &lt;no&gt; GPU." in made
+    assert "<span>Not available here:</span> <span>There is &lt;no&gt; GPU.</span>" in made
     assert "Not available" not in settings_panel(SettingsView(config))
     off = {"zero": dict.fromkeys("123", "It is not installed."), "offload": {"nvme": "Install libaio-dev."}}
     made = settings_panel(SettingsView(config, off=off))
