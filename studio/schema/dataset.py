@@ -174,3 +174,20 @@ class DatasetRecord(FrozenModel):
     """
     sheets: tuple[str, ...] = ()
     """Sheets of a workbook that have rows."""
+
+
+class DatasetEntry(DatasetRecord):
+    """A dataset of the library: its current version, and what was made of it."""
+
+    task: str = ""
+    """The task that it is read as. Empty where the columns do not show it."""
+    labeled: int | None = None
+    """Rows with a label, a reply or a preference. None if nobody has labeled rows in the studio."""
+    versions: int = 1
+    """Number of versions."""
+    runs: tuple[str, ...] = ()
+    """Names of the runs that were trained on it, newest first."""
+    used_by: str = ""
+    """The queued or running run that uses it, so that it can't be deleted now."""
+    disk_bytes: int = 0
+    """Disk space of all versions."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from studio.schema.base import FrozenModel
 from studio.schema.config import Plan
-from studio.schema.dataset import DatasetRecord, SplitCounts
+from studio.schema.dataset import SplitCounts
 from studio.schema.models import Estimate, ModelInfo
 from studio.schema.report import Answer, ExportResult
 from studio.schema.runs import RunRecord
@@ -369,23 +369,6 @@ class CurvesView(FrozenModel):
     """Settings in which they differ."""
     same_rows: bool
     """All were trained on the same version of a dataset, so their losses can be compared."""
-
-
-class DatasetEntry(DatasetRecord):
-    """A dataset of the library: its current version, and what was made of it."""
-
-    task: str = ""
-    """The task that it is read as. Empty where the columns do not show it."""
-    labeled: int | None = None
-    """Rows with a label, a reply or a preference. None if nobody has labeled rows in the studio."""
-    versions: int = 1
-    """Number of versions."""
-    runs: tuple[str, ...] = ()
-    """Names of the runs that were trained on it, newest first."""
-    used_by: str = ""
-    """The queued or running run that uses it, so that it can't be deleted now."""
-    disk_bytes: int = 0
-    """Disk space of all versions."""
 
 
 class Stored(FrozenModel):

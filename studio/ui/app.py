@@ -10,6 +10,7 @@ from studio.ui.markup import Html, attrs, html
 from studio.ui.session import Sessions
 from studio.ui.shell import Shell
 from studio.ui.tabs.registry import TABS
+from studio.ui.tabs.runs import new_run
 from studio.ui.uploads import Uploads
 
 BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
@@ -25,6 +26,7 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
             bar = run_bar.build()
             if has_login:
                 gr.HTML(LOGOUT, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
+            fresh = new_run.build()
             gr.HTML(_language_menu(), js_on_load=None, apply_default_css=False, elem_classes="language-slot")
             gr.HTML(_help(), js_on_load=None, apply_default_css=False, elem_classes="help-slot")
         if sessions.demo:
@@ -39,6 +41,7 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
         for tab, components, at in built:
             tab.wire(components, at)
         run_bar.wire(bar, shell)
+        new_run.wire(fresh, shell)
         shell.load()
         gr.HTML(
             value="",

@@ -2,6 +2,7 @@
 
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
+from studio.ui import run_drafts
 from studio.ui.session import Visit
 
 
@@ -25,7 +26,7 @@ def target_run(visit: Visit) -> str:
     """
     run = visit.text("run", 100)
     if run and run != visit.choices.run:
-        visit.choose(run=visit.studio.runs.get(run).id, reached=())
+        select_run(visit, visit.studio.runs.get(run).id)
     return visit.choices.run
 
 
@@ -35,8 +36,9 @@ def without_result(run: RunRecord | None) -> str:
 
 
 def select_run(visit: Visit, run: str) -> None:
-    """Select a run for the tabs Train, Evaluate, Chat and Export."""
+    """Select a run for the tabs Train, Evaluate, Chat and Export. The tabs before them show its rows."""
     visit.choose(run=run, reached=())
+    run_drafts.show_rows_of(visit, visit.studio.runs.get(run))
 
 
 def open_run(visit: Visit, run: str) -> None:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -200,11 +199,11 @@ class Sessions:
         """Grows with each choice or action on an open page."""
         return self.page(key).mark
 
-    def forget(self, key: tuple[str, str]) -> None:
-        """Load the choices from the draft, because the page was reloaded."""
+    def forget(self, key: tuple[str, str], choices: Choices | None = None) -> None:
+        """Take these choices, or load them from the draft, because the page was reloaded."""
         page = self.page(key)
         with page.lock:
-            page.choices = None
+            page.choices = choices
 
 
 class Visit:
@@ -273,12 +272,9 @@ class Visit:
         while self._sessions.working(self._key, 0) > 1 and time.monotonic() < until:
             time.sleep(0.01)
 
-    def begin(self, run: str = "") -> None:
-        """The page was loaded: restore the last choices. A run in the address has priority."""
-        self._sessions.forget(self._key)
-        with suppress(StudioError):
-            if run and run != self.choices.run:
-                self.choose(run=self.studio.runs.get(run[:100]).id, reached=())
+    def begin(self, choices: Choices | None = None) -> None:
+        """The page was loaded: restore the last choices, or take others, which are saved with the first change."""
+        self._sessions.forget(self._key, choices)
 
     def text(self, name: str, limit: int = 20_000) -> str:
         """A text of the event, with at most `limit` characters."""

@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 
 from studio.schema.errors import StudioError
+from studio.ui import run_drafts
 from studio.ui.components.basic import alert
 from studio.ui.logs import report
 from studio.ui.markup import Html
@@ -89,7 +90,7 @@ class Shell:
         def begin(headers: Mapping[str, str], page: str, said: Any) -> Answer:
             try:
                 visit = self.sessions.visit(headers, page, said)
-                visit.begin(visit.text("run", 100))
+                run_drafts.begin(visit, visit.text("run", 100), bool(visit.text("fresh", 5)))
             except Exception as error:
                 return first.refusal(None, error)
             if visit.choices.tab in self.pages and visit.choices.tab != first.name:

@@ -1,6 +1,8 @@
 """The data library: what is known of each dataset; rename, duplicate, export, delete, and files that come again."""
 
+import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,15 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.limits import MB, Limits
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord, RunSpec
+from studio.ui import run_drafts, selected
+from studio.ui.session import Visit
+from studio.ui.tabs.data import import_data, library, rows
+from studio.ui.tabs.runs import new_run
+from studio.ui.uploads import Uploads
 
+Visiting = Callable[..., Visit]
 TEXTS = "text\n" + "".join(f"This is comment number {n}.\n" for n in range(20))
 
 
@@ -103,8 +112,8 @@ def test_copies_count_toward_the_disk_space_of_a_visitor(tmp_path: Path) -> None
     studio = Studio(tmp_path / "home", demo=True)
     studio.home.keep_demo_limits(Limits(workspace_mb=1))
     mine = studio.visitor(studio.home.visitor_workspace(studio.home.new_secret()) or "")
-    rows = "".join(f"{n} {'abcdefgh' * 20}{n * 7919}\n" for n in range(1_500))
-    dataset = mine.datasets.add_text("text\n" + rows).id
+    lines = "".join(f"{n} {'abcdefgh' * 20}{n * 7919}\n" for n in range(1_500))
+    dataset = mine.datasets.add_text("text\n" + lines).id
     made = 0
     with pytest.raises(StudioError) as refused:
         for _ in range(10):
@@ -125,12 +134,12 @@ def test_copies_count_toward_the_disk_space_of_a_visitor(tmp_path: Path) -> None
 
 
 def test_the_current_version_is_exported_as_csv_and_jsonl(studio: Studio, tmp_path: Path) -> None:
-    rows = [{"text": "=1+1", "tags": ["a", "b"], "n": 1}, {"text": "two\nlines", "tags": [], "n": None}]
-    dataset = studio.datasets.add_text("\n".join(map(json.dumps, rows))).id
+    given = [{"text": "=1+1", "tags": ["a", "b"], "n": 1}, {"text": "two\nlines", "tags": [], "n": None}]
+    dataset = studio.datasets.add_text("\n".join(map(json.dumps, given))).id
     studio.editing.edit(dataset, 2, {"text": "three"})
     assert studio.library.export_file(dataset, tmp_path / "rows.jsonl") == 2
     written = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert written == [rows[0], {**rows[1], "text": "three"}]
+    assert written == [given[0], {**given[1], "text": "three"}]
     lines = "".join(studio.library.lines(dataset, "csv", 1))
     assert lines == 'text,tags,n\r\n\'=1+1,"[""a"", ""b""]",1\r\n"two\nlines",[],\r\n'
     for wrong in ("rows.xlsx", "csv.txt"):
@@ -184,3 +193,194 @@ def test_the_commands_rename_duplicate_export_and_list(call: Callable[..., Any],
     listed = call("data", "list")[1]
     assert [(each["name"], each["runs"], each["labeled"]) for each in listed] == [("June", [], None), ("May", [], None)]
     assert call("data", "export", "June", "--to", tmp_path / "june.xlsx")[0] == 2
+
+
+# --- the page ---
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Uploads:
+    return Uploads(tmp_path / "uploads")
+
+
+def send(files: Uploads, name: str, text: str) -> str:
+    """A file as the page sends it: its ticket."""
+
+    async def chunks() -> Any:
+        yield text.encode()
+
+    return asyncio.run(files.keep("default", name, chunks()))
+
+
+def shown(visit: Visiting) -> str:
+    """The Data tab, without the marks of content that is not translated."""
+    return re.sub("</?bdi[^>]*>", "", "".join(map(str, rows.drawn(visit()))))
+
+
+def test_the_data_tab_leads_to_all_datasets_from_each_state(visit: Visiting, file: Path) -> None:
+    assert 'data-act="library"' in shown(visit), "nothing is open"
+    library.show(visit())
+    empty = shown(visit)
+    assert "No datasets yet" in empty and 'data-act="bring"' in empty
+    dataset = labeled(visit().studio, file)
+    library.open_(visit(dataset=dataset))
+    for view in ("rows", "tokens", "label", "more", "versions"):
+        visit().choose(view=view)
+        assert 'data-act="library"' in shown(visit) and "Dataset of your next run, version 1" in shown(visit), view
+    visit().choose(task="")
+    assert 'data-act="library"' in shown(visit), "the task is asked for"
+
+
+def test_the_library_shows_what_each_dataset_has_and_says_what_a_deletion_loses(visit: Visiting, file: Path) -> None:
+    studio = visit().studio
+    dataset = labeled(studio, file)
+    studio.labels.apply(dataset)
+    made_run(studio, dataset, "finished")
+    library.show(visit())
+    page = shown(visit)
+    for words in ("comments.csv", "20 rows", "10 of 20 labeled", "2 versions", "<span>1 run</span>: mood", "just now"):
+        assert words in page, words
+    question = "You lose all 2 versions. You lose the labels of 10 rows. 1 run that was trained on it stays"
+    assert f"Delete “comments.csv”? You lose 20 rows. {question}" in page
+    made_run(studio, dataset, "training")
+    page = shown(visit)
+    assert "The run “mood” uses it" in page and "delete-data" not in page
+    with pytest.raises(StudioError, match="in use"):
+        library.delete(visit(dataset=dataset))
+    library.start_renaming(visit(dataset=dataset))
+    assert 'data-act="rename-data"' in shown(visit)
+    library.rename(visit(dataset=dataset, value="May <b>"))
+    assert "May &lt;b&gt;" in shown(visit) and 'data-act="rename-data"' not in shown(visit)
+    library.duplicate(visit(dataset=dataset))
+    assert "May &lt;b&gt; (copy)" in shown(visit) and len(studio.datasets.all()) == 2
+
+
+def test_many_datasets_come_in_pages(visit: Visiting) -> None:
+    for number in range(library.PAGE + 2):
+        visit().studio.datasets.add_text(f"text\nrow {number}\n", f"set {number:02}")
+    library.show(visit())
+    assert "Datasets 1 to 20 of 22" in shown(visit) and "set 01" not in shown(visit)
+    library.show(visit(value="21"))
+    assert "Datasets 21 to 22 of 22" in shown(visit) and "set 01" in shown(visit)
+    library.show(visit(value="999"))
+    assert "of 22" in shown(visit)
+
+
+def test_a_run_brings_its_dataset_and_task_to_the_data_tab_and_a_draft_is_put_aside(
+    visit: Visiting, file: Path
+) -> None:
+    studio = visit().studio
+    dataset = labeled(studio, file)
+    studio.labels.apply(dataset)
+    run = made_run(studio, dataset, "finished")
+    visit().choose(task="chat", model="starter-chat", name="my draft")
+    import_data.open_dataset(visit(), studio.datasets.add_text("prompt,reply\n" + "Where?,Here.\n" * 9, "faq.csv"))
+    visit().choose(name="my draft", settings={"epochs": 7.0})
+    selected.open_run(visit(), run.id)
+    chosen = visit().choices
+    assert (chosen.dataset, chosen.task, chosen.model) == (dataset, "classification", "starter-classify")
+    assert not chosen.settings and not chosen.name
+    page = shown(visit)
+    assert "Dataset of the run “mood”, which was trained on version 1. You see version 2." in page
+    assert "Use version 1" in page and "comments.csv" in page and ">good<" in page
+    (draft,) = run_drafts.drafts(visit())
+    panel = str(new_run.panel(visit()))
+    assert draft.name == "my draft" and "my draft" in panel and "faq.csv" in panel
+    new_run.resume(visit(draft=draft.id))
+    assert visit().choices.settings == {"epochs": 7.0} and visit().choices.tab == "method"
+    assert "Dataset of your next run" in shown(visit) and not run_drafts.drafts(visit())
+    selected.open_run(visit(), run.id)
+    new_run.delete(visit(draft=run_drafts.drafts(visit())[0].id))
+    assert not run_drafts.drafts(visit()) and len(studio.datasets.all()) == 2
+
+
+def test_a_run_whose_dataset_is_gone_leaves_the_rows_and_says_so(visit: Visiting, file: Path) -> None:
+    studio = visit().studio
+    run = made_run(studio, "data-gone", "finished")
+    dataset = labeled(studio, file)
+    library.open_(visit(dataset=dataset))
+    selected.open_run(visit(), run.id)
+    assert visit().choices.dataset == dataset
+    assert "Dataset of your next run, version 1 · The dataset of the run “mood” was deleted" in shown(visit)
+
+
+def test_a_labeled_dataset_opens_for_labeling_until_its_labels_are_in_a_version(visit: Visiting, file: Path) -> None:
+    dataset = labeled(visit().studio, file)
+    visit().choose(task="chat", model="starter-chat")
+    library.open_(visit(dataset=dataset))
+    assert visit().choices.view == "label" and visit().choices.task == "classification"
+    assert "10</b>" in shown(visit)
+    visit().studio.labels.apply(dataset)
+    library.open_(visit(dataset=dataset))
+    assert visit().choices.view == "rows"
+
+
+def test_the_same_file_again_offers_the_dataset_with_the_labels(visit: Visiting, files: Uploads, file: Path) -> None:
+    dataset = labeled(visit().studio, file)
+    ticket = send(files, "again.csv", TEXTS)
+    import_data.take_files(visit(tickets=ticket), files)
+    assert len(visit().studio.datasets.all()) == 1 and not visit().choices.dataset
+    page = shown(visit)
+    assert "This file is here already: “comments.csv”, version 1" in page
+    assert "10 of its 20 rows are labeled." in page and f'data-tickets="{ticket}"' in page
+    import_data.take_files(visit(tickets=ticket, copy="yes"), files)
+    assert len(visit().studio.datasets.all()) == 2 and visit().choices.dataset != dataset
+    assert "here already" not in shown(visit)
+    import_data.take_files(visit(tickets=send(files, "again.csv", TEXTS)), files)
+    assert "here already" in shown(visit)
+    library.open_(visit(dataset=dataset))
+    assert "here already" not in shown(visit) and visit().choices.dataset == dataset
+    import_data.take_files(visit(tickets=send(files, "other.csv", TEXTS + "One more.\n")), files)
+    assert len(visit().studio.datasets.all()) == 3
+
+
+def test_a_new_run_starts_empty_and_one_like_another_has_its_rows_and_settings(visit: Visiting) -> None:
+    studio = visit().studio
+    sample = studio.datasets.add_sample("support-tone")
+    visit().choose(task="chat", model="starter-chat", dataset=sample.id, settings={"epochs": 7.0}, name="tone")
+    visit().remember(finding={"find": "x"}, roles={"of": sample.id})
+    new_run.open_empty(visit())
+    chosen = visit().choices
+    assert (chosen.task, chosen.model, chosen.dataset, chosen.run, chosen.settings, chosen.name) == ("",) * 4 + ({}, "")
+    assert chosen.tab == "model" and chosen.extra == {"finding": {"find": "x"}}
+    assert "Drop files here" in shown(visit) and [each.name for each in run_drafts.drafts(visit())] == ["tone"]
+    request = RunRequest(dataset=sample.id, model="starter-chat", task="chat", settings={"lora_rank": 4, "epochs": 2})
+    config = studio.planning.plan(request).plan.config
+    spec = RunSpec(
+        config=config.model_copy(update={"name": "tone"}),
+        dataset=sample.id,
+        dataset_version=1,
+        data=studio.datasets.spec(sample.id),
+        splits=SplitSpec(validation_share=0.3),
+    )
+    run = studio.context.workspace.runs.create(spec)
+    new_run.open_like(visit(run=run.id))
+    again = studio.planning.plan(visit().choices.run_request()).plan.config
+    assert visit().choices.tab == "method" and visit().choices.settings["validation_share"] == 0.3
+    same = {"lora_rank", "epochs", "learning_rate", "batch_size", "method", "preset", "max_length"}
+    assert again.model_dump(include=same) == config.model_dump(include=same)
+
+
+def test_a_browser_that_was_never_here_begins_empty_unless_there_is_a_draft(visit: Visiting, file: Path) -> None:
+    studio = visit().studio
+    dataset = labeled(studio, file)
+    visit().choose(task="classification", model="starter-classify", dataset=dataset, tab="data")
+    run_drafts.begin(visit(), fresh=True)
+    assert visit().choices.dataset == dataset, "a draft"
+    visit().choose(task="preference")
+    run_drafts.begin(visit(), fresh=True)
+    assert not visit().choices.dataset and not visit().choices.task, "the rows can't be used for this task"
+    run_drafts.begin(visit())
+    assert visit().choices.task == "preference", "a reload loses nothing"
+    visit().choose(task="classification")
+    run = made_run(studio, dataset, "training")
+    run_drafts.begin(visit(), fresh=True)
+    assert visit().choices.dataset == dataset, "a run to watch"
+    studio.context.workspace.runs.set_status(run.id, "finished")
+    run_drafts.begin(visit(), fresh=True)
+    assert not visit().choices.dataset and visit().choices.tab == "model"
+    run_drafts.begin(visit(), run=run.id, fresh=True)
+    assert visit().choices.dataset == dataset and visit().choices.run == run.id
+    studio.datasets.delete(dataset)
+    run_drafts.begin(visit(), fresh=True)
+    assert not visit().choices.task, "the rows were deleted"

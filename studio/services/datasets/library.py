@@ -5,9 +5,8 @@ from filecmp import cmp
 from pathlib import Path
 
 from studio.data.text_lines import LINES
-from studio.schema.dataset import DatasetRecord
+from studio.schema.dataset import DatasetEntry, DatasetRecord
 from studio.schema.errors import StudioError, named
-from studio.schema.views import DatasetEntry
 from studio.services.datasets.service import Datasets
 from studio.services.labeling.labels import Labels
 from studio.store.files import folder_size, require_room

@@ -3,6 +3,7 @@
 import gradio as gr
 
 from studio.ui.components.region import live
+from studio.ui.selected import select_run
 from studio.ui.session import Visit
 from studio.ui.shell import Shell, Updates
 
@@ -20,7 +21,7 @@ def wire(c: gr.HTML, shell: Shell) -> None:
     def opened(visit: Visit) -> Updates:
         run = visit.studio.runs.get(visit.text("run", 100))
         to = "chat" if visit.text("to") == "chat" and run.has_result else "train"
-        visit.choose(run=run.id, reached=())
+        select_run(visit, run.id)
         if visit.choices.tab == to:
             return shell.pages[to].drawn(visit)
         visit.goto(to)

@@ -4,6 +4,7 @@
   const { studio } = window;
   const LOST = "The server did not answer, so this was not done. It may be restarting, or the request was too large. Try again in a moment.";
   const page = [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const KNOWN = "studio-known";
   let connected;
   const connection = new Promise((resolve) => { connected = resolve; });
   const shows = new Map(), values = new Map();             /* id → function that draws; id → what came before its tab was opened */
@@ -14,7 +15,11 @@
     await Promise.all([studio.enter(demo), studio.languageReady]);
     studio.dressHeader();
     connected(server);
-    studio.act("page", { act: "load", run: new URL(location.href).searchParams.get("run") || "" });
+    studio.act("page", { act: "load", run: new URL(location.href).searchParams.get("run") || "", fresh: isFresh() ? "yes" : "" });
+  };
+  /** Whether this browser never had the page open. */
+  const isFresh = () => {
+    try { const known = localStorage.getItem(KNOWN); localStorage.setItem(KNOWN, "yes"); return !known; } catch { return false; }
   };
   const idOf = (element) => element.closest(".block").id;
   /** A function that sends an action from an element. */

@@ -13,7 +13,7 @@ from studio.services.runs.run_messages import pause_message
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
-from studio.ui.selected import mark_done, selected, target_run
+from studio.ui.selected import mark_done, select_run, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
@@ -78,7 +78,7 @@ def follow_advice(visit: Visit) -> None:
     """Apply an action that the coach proposes."""
     run = visit.studio.coach.apply(target_run(visit), visit.text("rule", 60), visit.whole("choice", 1))
     if run.id != visit.choices.run:
-        visit.choose(run=run.id, reached=())
+        select_run(visit, run.id)
 
 
 def delete(visit: Visit) -> None:

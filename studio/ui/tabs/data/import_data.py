@@ -19,9 +19,19 @@ from studio.ui.session import Visit
 from studio.ui.tabs.data import import_options
 from studio.ui.uploads import Uploads
 
+MOST_EARLIER = 4
+"""Maximum number of datasets that are listed beside the ways to import. The data library has all."""
+
 
 def take_files(visit: Visit, files: Uploads) -> None:
-    """Import the files that were just sent."""
+    """Import the files that were just sent. If a dataset has their content already, offer to open that one."""
+    tickets = visit.text("tickets", 40 * import_options.MOST_FILES) or visit.text("ticket", 64)
+    if not visit.text("copy", 5):
+        paths = [files.take(visit.workspace, ticket) for ticket in tickets.split()[: import_options.MOST_FILES]]
+        if same := visit.studio.library.find_same(paths):
+            visit.remember(same={"dataset": same.id, "tickets": tickets})
+            return
+    visit.remember(same=None)
     if record := import_options.take_files(visit, files):
         open_dataset(visit, record)
 
@@ -62,18 +72,6 @@ def use_sample(visit: Visit) -> None:
     visit.choose(prompts=sample.prompts[:3] or None, name=sample.name)
 
 
-def reopen(visit: Visit) -> None:
-    """Open an existing dataset."""
-    open_dataset(visit, visit.studio.datasets.get(visit.text("dataset", 80)))
-
-
-def delete(visit: Visit) -> None:
-    """Delete a dataset with its versions and labels."""
-    visit.studio.datasets.delete(visit.text("dataset", 80))
-    if visit.choices.dataset == visit.text("dataset", 80):
-        visit.choose(dataset="")
-
-
 def show_ways(visit: Visit) -> None:
     """Show the ways to import rows, with one open."""
     visit.remember(fold=visit.text("fold"))
@@ -94,8 +92,6 @@ ACTS: dict[str, Callable[[Visit], None]] = {
     "hub-fetch": import_options.hub_fetch,
     "paste": paste,
     "sample": use_sample,
-    "reopen": reopen,
-    "delete": delete,
     "bring": show_ways,
     "keep": keep,
 }
@@ -104,6 +100,7 @@ ACTS: dict[str, Callable[[Visit], None]] = {
 def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> None:
     """Open a dataset and reset the choices for the previous one, unless it is another version of it."""
     visit.choose(version=None, view="rows", page=1, only="", row=1)
+    visit.remember(same=None)
     if same:
         visit.remember(roles=None)
         return
@@ -157,12 +154,14 @@ def choose_task(visit: Visit, task: str) -> None:
         visit.choose(task=task, model=model, method="", settings={})
 
 
-def drawn(visit: Visit) -> tuple[Html, Html]:
-    """The ways to import rows, and the columns that the task needs."""
+def drawn(visit: Visit, offer: Html) -> tuple[Html, Html]:
+    """The ways to import rows, and the columns that the task needs. `offer`: a note about the last upload."""
+    side = all_datasets() if not visit.studio.datasets.all() else ""
     body = html(
-        '{head}<div class="cols main-side w400"><div class="stack">{drop}<section class="panel flush" '
+        '{offer}{head}<div class="cols main-side w400"><div class="stack">{drop}<section class="panel flush" '
         'aria-label="Other ways to import">{ways}</section>{earlier}</div>{shape}</div>',
-        head=heading("Import your rows", "One row for each example: the input, and the output that you want."),
+        offer=offer,
+        head=heading("Import your rows", "One row for each example: the input, and the output that you want.", side),
         drop=_drop_zone(visit),
         ways=[_paste(visit), _samples(visit), _hub_fold(visit), _label_fold()],
         earlier=_earlier(visit),
@@ -242,26 +241,24 @@ def _label_fold() -> Html:
 
 
 def _earlier(visit: Visit) -> Html:
-    datasets = visit.studio.datasets.all()[:8]
+    datasets = visit.studio.datasets.all()[:MOST_EARLIER]
     rows = [
         html(
-            '<li><span class="grow"><b class="cut">{name}</b><small>{facts}</small></span>{open}{delete}</li>',
+            '<li><span class="grow"><b class="cut">{name}</b><small>{facts}</small></span>{open}</li>',
             name=Verbatim(each.name),
             facts=join([rows_words(each.rows), f"version {each.version}", ago(each.created)], " · "),
             open=button("Open", "reopen", "s", dataset=each.id, aria_label=f"Open {each.name}"),
-            delete=button(
-                "Delete",
-                "delete",
-                "s quiet danger",
-                dataset=each.id,
-                aria_label=f"Delete {each.name}",
-                confirm=f"Delete {each.name}: {rows_words(each.rows)} in {each.version} version"
-                f"{'s' if each.version > 1 else ''}, and its labels? Runs that were trained on it stay.",
-            ),
         )
         for each in datasets
     ]
-    return panel("Your datasets", "before", html('<ul class="list opts">{r}</ul>', r=rows)) if datasets else Html("")
+    side = html('<span class="right">{b}</span>', b=all_datasets())
+    body = html('<ul class="list opts">{r}</ul>', r=rows)
+    return panel("Your datasets", "before", body, side) if datasets else Html("")
+
+
+def all_datasets() -> Html:
+    """The button that opens the data library."""
+    return button("All datasets", "library", "s")
 
 
 def _shape(visit: Visit) -> Html:

@@ -12,7 +12,7 @@ from studio.schema.views import HubDataset
 from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.subprocess_jobs import MANY as MANY_ROWS
 from studio.store.cache import Cache
-from studio.ui.components.basic import Primary, action_bar, heading
+from studio.ui.components.basic import Primary, action_bar, button, heading
 from studio.ui.components.import_preview import under_way
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, html
@@ -40,7 +40,11 @@ def drawn(job: Job) -> tuple[Html, Html]:
     """The tab while files are read."""
     body = html(
         '{head}<div class="cols main-side w400"><div class="stack">{panel}</div></div>',
-        head=heading("Import your rows", "This takes a moment. You can leave the tab or the page, and come back."),
+        head=heading(
+            "Import your rows",
+            "This takes a moment. You can leave the tab or the page, and come back.",
+            button("All datasets", "library", "s"),
+        ),
         panel=under_way(job),
     )
     return body, action_bar("Reading …", Primary("Next: method", disabled=True), back="model")

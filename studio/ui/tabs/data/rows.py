@@ -24,6 +24,7 @@ from studio.ui.tabs.data import (
     import_data,
     import_options,
     labeling,
+    library,
     row_editor,
     splits,
     stale_guard,
@@ -61,6 +62,8 @@ class DatasetState:
 
 def drawn(visit: Visit) -> tuple[Html, Html]:
     """Body and action bar."""
+    if visit.choices.view == "library":
+        return library.drawn(visit)
     if job := import_options.running_job(visit):
         return import_options.drawn(job)
     chosen, record = visit.choices, None
@@ -69,7 +72,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     if chosen.dataset and record is None:
         visit.choose(dataset="", view="rows")
     if record is None or chosen.view == "bring":
-        return import_data.drawn(visit)
+        return import_data.drawn(visit, library.offer(visit))
     if not chosen.task and chosen.view != "versions":
         return _frame(visit, "", task_picker.drawn(visit, record)), task_picker.bar()
     if chosen.view == "label":
@@ -144,7 +147,10 @@ def measurement_key(visit: Visit) -> str:
 def _frame(visit: Visit, side: Any, body: Any) -> Html:
     chosen, record = visit.choices, visit.studio.datasets.get(visit.choices.dataset)
     return html(
-        '{head}{about}<div class="row wrap views">{views}<div class="right row">{side}</div></div>{body}',
+        '{offer}{source}{head}{about}<div class="row wrap views">{views}<div class="right row">{side}</div></div>'
+        "{body}",
+        offer=library.offer(visit),
+        source=library.source(visit, record),
         head=_head(visit, record),
         about=stale_guard.mark(record),
         views=segments("view", "view", VIEWS, chosen.view, "Views of the data"),

@@ -13,6 +13,7 @@ from studio.ui.tabs.data import (
     import_data,
     import_options,
     labeling,
+    library,
     row_editor,
     splits,
     tokens,
@@ -44,6 +45,7 @@ def wire(c: Components, shell: PageShell) -> None:
         **import_data.ACTS,
         **tokens.ACTS,
         **labeling.ACTS,
+        **library.ACTS,
     }
     shell.page(c.showing(drawn))
     c.wire(shell, {name: shell.then_drawn(of_this_dataset(act)) for name, act in acts.items()})

@@ -15,7 +15,7 @@ LOST = "their curves, logs, checkpoints and fine-tuned models"
 
 def bar(lines: Sequence[Line], archived: bool) -> Html:
     """The action bar for the ticked runs. `archived`: the table shows archived runs."""
-    primary = Primary("New run", goto="model")
+    primary = Primary("New run", "new-run")
     chosen = [each for each in lines if each.chosen]
     if not chosen:
         return action_bar("", primary)

@@ -92,11 +92,13 @@ def _rerun_form(visit: Visit, record: RunRecord) -> Html:
     return html(
         '<div class="stack mid"><h3>Run again with changes</h3><p class="small">The new run has the same rows, splits '
         'and settings, except those that you change here.</p><div class="settings">{fields}</div>{more}<div class="row '
-        'wrap">{start}<span class="small">{words}</span></div>{longer}</div>',
+        'wrap">{start}<span class="small">{words}</span></div><div class="row wrap"><span class="small">To change the '
+        "model or the rows too:</span>{like}</div>{longer}</div>",
         fields=[_setting(name, available[name], config, kept) for name in names],
         more=select_input("again-more", others, "", "again-more", aria_label="Change another setting"),
         start=button("Run again", "again-start", "accent", run=record.id, disabled=bool(kept["wrong"])),
         words=words,
+        like=button("New run like this one", "run-like", run=record.id),
         longer=record.has_result and record.status not in ACTIVE and longer,
     )
 

@@ -6,6 +6,7 @@ from studio.ui.components import layout
 from studio.ui.components.basic import button
 from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
+from studio.ui.tabs.data import library
 
 KINDS = {"run": "Run", "dataset": "Dataset", "model": "Model", "tokens": "Token cache"}
 MOST = 200
@@ -33,9 +34,13 @@ def panel(visit: Visit) -> Html:
 
 
 def _row(each: Stored) -> Html:
-    act: Html | str = html('<span class="small">{w}</span>', w=each.kept_by)
-    if not each.kept_by:
-        act = button(
+    acts: list[Html] = []
+    if each.kind == "dataset":
+        acts.append(button("Open", "storage-open", "s quiet", dataset=each.id, aria_label=f"Open dataset {each.name}"))
+    if each.kept_by:
+        acts.append(html('<span class="small">{w}</span>', w=each.kept_by))
+    else:
+        delete = button(
             "Delete",
             "storage-delete",
             "s quiet danger",
@@ -44,6 +49,7 @@ def _row(each: Stored) -> Html:
             aria_label=f"Delete {KINDS[each.kind].lower()} {each.name}",
             confirm=f"Delete {each.name}, {size(each.bytes)}? You lose {each.lost}.",
         )
+        acts.append(delete)
     return html(
         '<tr data-key="{k}"><td>{kind}</td><td class="cut">{name}</td><td class="num">{size}</td>'
         '<td class="num">{act}</td></tr>',
@@ -51,7 +57,7 @@ def _row(each: Stored) -> Html:
         kind=KINDS[each.kind],
         name=Verbatim(each.name),
         size=size(each.bytes),
-        act=act,
+        act=acts,
     )
 
 
@@ -78,4 +84,12 @@ def delete(visit: Visit) -> None:
             visit.studio.storage.delete_tokens()
 
 
+def open_dataset(visit: Visit) -> None:
+    """Open a dataset in the Data tab."""
+    library.open_(visit)
+    visit.goto("data")
+
+
+LEADING = {"storage-open": open_dataset}
+"""Actions after which another tab opens."""
 ACTS = {"storage": show, "storage-delete": delete}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
-from studio.schema.events import EvaluationEvent
+from studio.schema.events import EvaluationEvent, ReadEvent
 from studio.ui.components.basic import Primary, action_bar, heading
 from studio.ui.components.run_table import Line, table
 from studio.ui.markup import Html, html
@@ -13,7 +13,7 @@ from studio.ui.session import Visit
 from studio.ui.shell import Handler, PageShell
 from studio.ui.tabs import recovery_notice
 from studio.ui.tabs.base import Components, act_then_show
-from studio.ui.tabs.runs import adapter_merge, bulk_actions, compare, filters, run_detail, storage
+from studio.ui.tabs.runs import adapter_merge, bulk_actions, compare, filters, new_run, run_detail, storage
 from studio.ui.uploads import Uploads
 
 
@@ -41,16 +41,20 @@ def wire(c: Components, shell: PageShell) -> None:
         **run_detail.ACTS,
         **storage.ACTS,
         **recovery_notice.ACTS,
+        **new_run.ACTS,
     }
     acts: dict[str, Handler] = {
         **{name: act_then_show(act, show) for name, act in then_shown.items()},
         **run_detail.LEADING,
+        **new_run.LEADING,
+        **storage.LEADING,
         **{name: shell.then_drawn(act) for name, act in then_drawn.items()},
         "look": shell.drawn,
     }
     shell.page(show)
     shell.actions(c.body, acts)
-    shell.actions(c.actions, {name: shell.then_drawn(act) for name, act in bulk_actions.ACTS.items()})
+    acts_below = {**bulk_actions.ACTS, "new-run": new_run.open_empty}
+    shell.actions(c.actions, {name: shell.then_drawn(act) for name, act in acts_below.items()})
 
 
 # --- what a person does ---
@@ -111,8 +115,14 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         words = "Runs appear here with their curves, settings and results."
         runs = heading("No runs yet", words, _import_button(visit))
         actions = action_bar("Start a run in the Method tab.", Primary("Choose a model", goto="model"))
-    body = '<div class="stack">{notice}{runs}{storage}</div>'
-    return html(body, notice=recovery_notice.panel(visit), runs=runs, storage=storage.panel(visit)), actions
+    body = html(
+        '<div class="stack">{notice}{runs}{drafts}{storage}</div>',
+        notice=recovery_notice.panel(visit),
+        runs=runs,
+        drafts=new_run.panel(visit),
+        storage=storage.panel(visit),
+    )
+    return body, actions
 
 
 def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
@@ -124,6 +134,7 @@ def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
     titles = cache(lambda model, task: method_titles(studio, model, task))
     for record in filters.records(visit, query):
         config, name = studio.runs.spec(record.id).config, datasets.get(record.dataset, "")
+        checks, held = _checks(visit, record.id)
         waits = record.id in waiting
         lines.append(
             Line(
@@ -131,7 +142,8 @@ def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
                 config=config,
                 method=titles(config.model, config.task).get(config.method, config.method),
                 dataset=f"{name}, version {record.dataset_version}" if name else "",
-                checks=_checks(visit, record.id),
+                checks=checks,
+                held=held,
                 bytes=studio.runs.size(record.id),
                 waits=studio.runs.progress(record.id).sentence if waits else "",
                 ends=(record.id == waiting[0], record.id == waiting[-1]) if waits else (True, True),
@@ -142,9 +154,12 @@ def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
     return lines
 
 
-def _checks(visit: Visit, run: str) -> tuple[tuple[int, float], ...]:
-    events = [each.event for each in visit.studio.runs.events(run, kinds=("evaluation",))]
-    return tuple(sorted({each.step: each.eval_loss for each in events if isinstance(each, EvaluationEvent)}.items()))
+def _checks(visit: Visit, run: str) -> tuple[tuple[tuple[int, float], ...], int]:
+    """Step and validation loss of each validation, and its number of rows."""
+    events = [each.event for each in visit.studio.runs.events(run, kinds=("evaluation", "read"))]
+    losses = {each.step: each.eval_loss for each in events if isinstance(each, EvaluationEvent)}
+    held = [each.held for each in events if isinstance(each, ReadEvent)]
+    return tuple(sorted(losses.items())), held[-1] if held else 0
 
 
 def _import_button(visit: Visit) -> Html | str:
