@@ -10,7 +10,7 @@ from studio.cli.options import LeaveOut, Map, Method, Model, OptionalData, Prese
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
-from studio.schema.numbers import count, duration, memory, share
+from studio.schema.numbers import count, memory, share, time_range
 from studio.schema.settings_check import gathered, raise_once
 from studio.schema.views import FitView, PlanView
 
@@ -82,7 +82,7 @@ def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None
         context.say("The run fits without changes.")
     learned = cost.trainable_parameters / cost.total_parameters if cost.total_parameters else 0
     epochs = "1 epoch" if cost.epochs == 1 else f"{cost.epochs:g} epochs"
-    context.say(f"{cost.steps:,} steps · {epochs} · about {duration(cost.seconds)}")
+    context.say(f"{cost.steps:,} steps · {epochs} · about {time_range(cost.low_seconds, cost.high_seconds)}")
     context.say(
         f"Memory: {memory(cost.memory_bytes)} of {memory(cost.available_bytes)}"
         + (" (measured)" if cost.probed else "")
@@ -103,5 +103,5 @@ def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None
                 f"{'* ' if line.chosen else '  '}{line.way}: {memory(line.process_bytes)} per process, "
                 f"{memory(line.memory_bytes)} in total"
             )
-    for sentence in filter(None, [view.allows, *cost.because]):
+    for sentence in filter(None, [*cost.time_because, view.allows, *cost.because]):
         context.say(f"- {plain(sentence)}")

@@ -113,7 +113,12 @@ class Estimate(FrozenModel):
     available_bytes: int
     """Memory that a run can use."""
     seconds: float
-    """Training time."""
+    """Working time, without waiting in the queue and without pauses."""
+    low_seconds: float = 0.0
+    """In nine of ten cases the time is between this and `high_seconds`."""
+    high_seconds: float = 0.0
+    time_because: tuple[str, ...] = ()
+    """What the time is based on, a sentence each."""
     steps: int
     """Optimizer steps."""
     epochs: float

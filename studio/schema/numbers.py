@@ -94,9 +94,8 @@ def about(seconds: float) -> str:
     return duration(round(minutes / 10) * 600)
 
 
-def time_range(seconds: float, spread: float = 0.2) -> str:
-    """An estimate as a range, `6–8 min`."""
-    low, high = seconds * (1 - spread), seconds * (1 + spread)
+def time_range(low: float, high: float) -> str:
+    """An estimate as a range of seconds, `6–8 min`."""
     if high < 60:
         return "under a minute"
     if high < 3600:

@@ -95,6 +95,8 @@ class RunSpec(FrozenModel):
     """Estimated disk space of its checkpoints and its result; 0 when unknown."""
     seconds: float = 0.0
     """Estimated duration; 0 when unknown."""
+    seconds_range: tuple[float, float] | None = None
+    """The duration in nine of ten cases. None when unknown."""
     tried_again: bool = False
     """It ran out of memory and was started again with a smaller batch size."""
 

@@ -104,6 +104,25 @@ class RunStore:
         rows = self.db.rows("SELECT id, created FROM runs WHERE status = ?", (status,))
         return [(row["id"], row["created"]) for row in rows]
 
+    def durations(self, count: int) -> list[tuple[float, float]]:
+        """(estimated, actual) seconds of the last finished runs that a worker on this machine has trained in full."""
+        rows = self.db.rows(
+            "SELECT json_extract(spec, '$.seconds') AS estimated, seconds FROM runs WHERE status = 'finished' "
+            "AND pid IS NOT NULL AND seconds > 0 AND step = steps AND estimated > 0 ORDER BY rowid DESC LIMIT ?",
+            (count,),
+        )
+        return [(row["estimated"], row["seconds"]) for row in rows]
+
+    def trained_here(self, model: str, method: str, task: str, count: int) -> list[str]:
+        """The last runs of this kind that a worker on this machine has trained, newest first."""
+        rows = self.db.rows(
+            "SELECT id FROM runs WHERE pid IS NOT NULL AND step > 1 AND json_extract(spec, '$.config.model') = ? "
+            "AND json_extract(spec, '$.config.method') = ? AND json_extract(spec, '$.config.task') = ? "
+            "ORDER BY rowid DESC LIMIT ?",
+            (model, method, task, count),
+        )
+        return [row["id"] for row in rows]
+
     def spec(self, run: str) -> RunSpec:
         """The request of a run."""
         row = self.db.row("SELECT spec FROM runs WHERE id = ?", (self.get(run).id,))

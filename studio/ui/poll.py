@@ -149,6 +149,7 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
     """The description of a run, which does not change: model, method, data and settings, in words."""
     record, spec = studio.runs.get(run), studio.runs.spec(run)
     config = spec.config
+    low, high = spec.seconds_range or (0.8 * spec.seconds, 1.2 * spec.seconds)
     return {
         "model": _title(studio, config.model),
         "method": _method(studio, config),
@@ -161,7 +162,7 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
         "eval_steps": config.eval_steps,
         "batch": config.rows_a_step,
         "watches": config.watch_share > 0,
-        **({"estimate": [time_range(spec.seconds), round(1.2 * spec.seconds)]} if spec.seconds else {}),
+        **({"estimate": [time_range(low, high), round(high)]} if spec.seconds else {}),
         "memory": studio.machine.facts().memory_total,
         "data": _data(studio, record.dataset, record.dataset_version),
         "settings": run_updates.settings(config),

@@ -91,7 +91,7 @@ def test_a_button_carries_its_data_escaped() -> None:
         (about(30), "under a minute"),
         (about(420), "7 min"),
         (about(7800), "2 h 10 min"),
-        (time_range(420), "6–8 min"),
+        (time_range(336, 504), "6–8 min"),
         (duration(48), "48 s"),
         (duration(200), "3 min 20 s"),
         (duration(7500), "2 h 5 min"),

@@ -20,12 +20,15 @@ from studio.schema.views import FitView, PlanView
 from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import saved_splits, split_spec
+from studio.services.planning.experience import experience
 from studio.services.planning.lengths import Lengths
 from studio.services.planning.replay_mixing import StartingPoint
 from studio.store.run_rows import own_rows
 from studio.tasks import Task, task_named
 from studio.training.methods import METHODS
+from studio.training.planning.estimate import run_seconds
 from studio.training.planning.memory_fit import fit
+from studio.training.planning.plan_facts import as_trained
 from studio.training.planning.presets import (
     KnownParts,
     PlanFacts,
@@ -35,6 +38,7 @@ from studio.training.planning.presets import (
     make_plan,
     plan_problems,
 )
+from studio.training.planning.time_estimate import with_range
 
 USUAL_SPLITS = SplitCounts(
     train=340, validation=40, test=20, because="Estimated for 400 rows of 128 tokens, because no dataset was given."
@@ -100,6 +104,11 @@ class Planner:
     ) -> PlanView:
         plan = make_plan(request, method, settings)
         cost = estimate(plan, request.info, request.facts, request.machine, measured)
+        seconds, earlier = cost.seconds, experience(self.datasets.context, plan.config, request.machine)
+        if not measured and earlier.tokens_per_second:
+            facts = as_trained(request.facts, plan.config)
+            seconds = run_seconds(plan.config, request.info, facts, request.machine, earlier.tokens_per_second)
+        cost = with_range(cost, seconds, earlier)
         known = request.facts is not USUAL_ROWS
         allows = what_rows_allow(request.facts.rows, kinds=request.facts.labels) if known else ""
         return PlanView(plan=plan, estimate=cost, splits=splits, usable=request.facts.rows, allows=allows)

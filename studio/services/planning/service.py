@@ -130,6 +130,7 @@ class Planning:
             memory_bytes=view.estimate.memory_bytes,
             disk_bytes=view.estimate.disk_bytes,
             seconds=view.estimate.seconds,
+            seconds_range=(view.estimate.low_seconds, view.estimate.high_seconds),
         )
 
     def fits_later(self, view: PlanView) -> bool:

@@ -97,7 +97,9 @@ class RunLifecycle:
         """
         alone = spec and spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
         if spec and alone and spec.runner == LOCAL and not self.context.demo:
-            self.processes.prepare_run(self._here, spec, self.store.new_id())
+            # The estimate changes with the load of the machine, which is no reason to prepare the run again.
+            lasting = spec.model_copy(update={"seconds": 0.0, "seconds_range": None})
+            self.processes.prepare_run(self._here, lasting, self.store.new_id())
         else:
             self.processes.prepare()
 

@@ -43,7 +43,7 @@ def estimate(
         beside_bytes=host_memory,
         beside_available_bytes=machine.memory_available if host_memory else 0,
         short=short,
-        seconds=round(_seconds(config, info, facts, machine, measured), 1),
+        seconds=round(run_seconds(config, info, facts, machine, measured.tokens_per_second if measured else None), 1),
         steps=steps,
         epochs=round(steps * rows_a_step / max(1, facts.train_rows), 2) if config.max_steps else config.epochs,
         effective_batch_size=config.rows_a_step,
@@ -89,13 +89,21 @@ def _gb(size: int) -> str:
     return f"{size / 2**30:.1f} GB"
 
 
-def _seconds(
-    config: TrainingConfig, info: ModelInfo, facts: PlanFacts, machine: MachineFacts, measured: Measured | None
+def run_seconds(
+    config: TrainingConfig,
+    info: ModelInfo,
+    facts: PlanFacts,
+    machine: MachineFacts,
+    tokens_per_second: float | None = None,
 ) -> float:
+    """Seconds of a run when all cores are free, with a measured speed or with that of the formula.
+
+    `facts` are those of the rows as they are trained (`as_trained`).
+    """
     steps, rows_a_step = total_steps(facts.train_rows, config), min(config.rows_a_step, facts.train_rows)
     tokens = min(facts.mean_length, config.max_length) * task_named(config.task).sequences
-    if measured and measured.tokens_per_second:
-        row = tokens / measured.tokens_per_second
+    if tokens_per_second:
+        row = tokens / tokens_per_second
     else:
         row = tokens * PADDING * computed(info) / speed(config, machine)
         row *= method_named(config.method).cost * (1.33 if config.gradient_checkpointing else 1.0)

@@ -7,7 +7,7 @@ from studio.schema.views import PlanView
 from studio.ui.components.basic import button, facts, meter, note, state
 from studio.ui.components.settings import as_shares
 from studio.ui.icons import icon
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, html, join
 
 
 def plan_panel(view: PlanView, cores: int) -> Html:
@@ -29,10 +29,11 @@ def plan_panel(view: PlanView, cores: int) -> Html:
         '<section class="panel stack runcard" aria-labelledby="thisrun" aria-live="polite"><div class="row"><h2 '
         'id="thisrun">This run</h2><span class="right">{word}</span></div><div class="figs"><div><span class="big">'
         '{time}</span><small>on {cores}</small></div><div><span class="big">{steps}</span><small>{passes}</small></div>'
-        "</div>{allows}{memory}{learns}{facts}{probe}</section>",
+        "</div>{because}{allows}{memory}{learns}{facts}{probe}</section>",
         allows=view.allows and html('<p class="muted small">{s}</p>', s=view.allows),
         word=state(kind, word),
-        time=time_range(e.seconds),
+        time=time_range(e.low_seconds, e.high_seconds),
+        because=e.time_because and html('<p class="muted small" data-because>{s}</p>', s=join(e.time_because, " ")),
         cores="1 core" if cores == 1 else f"{cores} cores",
         steps="1 step" if e.steps == 1 else f"{e.steps:,} steps",
         passes=_passes(e.epochs, e.steps),

@@ -10,6 +10,9 @@ from studio.schema.views import PlanView
 from studio.ui.session import Visit
 from studio.ui.tabs.method import prompts
 
+MEASURED = 4
+"""Number of remembered values of a probe: bytes of memory, seconds, and the range of seconds."""
+
 
 def name_of(visit: Visit) -> str:
     """The name of the run. The default is the name of the dataset."""
@@ -52,12 +55,13 @@ def prepare_early(visit: Visit) -> None:
 def with_measurement(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioError:
     """The plan with measured memory and time, if a probe was made."""
     measured = kept(visit, "measured")
-    if not measured or isinstance(view, StudioError):
+    if len(measured) != MEASURED or isinstance(view, StudioError):
         return view
-    size, seconds = measured
+    size, seconds, low, high = measured
     held_beside = view.estimate.beside_bytes <= view.estimate.beside_available_bytes
     fits = size <= view.estimate.available_bytes and held_beside
-    cost = view.estimate.model_copy(update={"memory_bytes": size, "seconds": seconds, "probed": True, "fits": fits})
+    time = {"seconds": seconds, "low_seconds": low, "high_seconds": high, "time_because": ()}
+    cost = view.estimate.model_copy(update={"memory_bytes": size, "probed": True, "fits": fits, **time})
     return view.model_copy(update={"estimate": cost})
 
 
@@ -71,7 +75,8 @@ def make_it_fit(visit: Visit) -> None:
 def measure(visit: Visit) -> None:
     """Measure memory and time by a few real steps."""
     view = visit.studio.planning.probe(visit.choices.run_request(name=name_of(visit)))
-    visit.remember(measured=[_fitted_key(visit), view.estimate.memory_bytes, view.estimate.seconds])
+    e = view.estimate
+    visit.remember(measured=[_fitted_key(visit), e.memory_bytes, e.seconds, e.low_seconds, e.high_seconds])
 
 
 def _fitted_key(visit: Visit) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
-from studio.schema.numbers import about as about_time
-from studio.schema.numbers import memory
+from studio.schema.numbers import memory, time_range
 from studio.schema.numbers import rows as rows_words
 from studio.schema.runs import ACTIVE
 from studio.schema.settings_check import config_from
@@ -289,4 +288,8 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
     more = "You can close the page. The run continues."
     if any(record.status in ACTIVE for record in visit.studio.runs.all()):
         more = "It starts automatically when the current run ends."
-    return action_bar(html("About <b>{t}</b>. {m}", t=about_time(estimate.seconds), m=more), press, back="data")
+    return action_bar(
+        html("About <b>{t}</b>. {m}", t=time_range(estimate.low_seconds, estimate.high_seconds), m=more),
+        press,
+        back="data",
+    )
