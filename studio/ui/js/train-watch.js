@@ -61,7 +61,7 @@
     part("prompts").hidden = !asked.length;
     if (!asked.length) return;
     view.prompt = Math.min(view.prompt, asked.length - 1);
-    put(part("asked"), ...[...asked.map((text, at) => [at, h("bdi", { translate: "no" }, short(text))]), [ALL, "Table"]].map(([at, words]) => h("label", {},
+    put(part("asked"), ...[...asked.map((text, at) => [at, short(text)]), [ALL, "Table"]].map(([at, words]) => h("label", { translate: at === ALL ? null : "no" },
       h("input", { type: "radio", name: "watched", value: at, checked: at === view.prompt }), words)));
     put(part("replies"), ...(view.prompt === ALL ? [table(asked, data)] : cards(asked[view.prompt], data)));
     const steps = [...new Set(data.replies.map((reply) => reply.step))].sort((a, b) => a - b), shown = spread(steps, 8, data.best);
