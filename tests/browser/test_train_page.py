@@ -1,5 +1,6 @@
 """Step 4 as it is watched, in a real Chromium, on runs that are told step by step."""
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from studio.schema.events import PhaseEvent
 from tests.browser.conftest import listen, ready
-from tests.browser.made import STEPS, Made
+from tests.browser.made import STEPS, Made, step
 from tests.browser.served import Served
 
 KNOWN = "studio.live.data ? studio.live.data.steps.length : 0"
@@ -84,6 +86,27 @@ def test_the_curve_grows_by_itself_and_is_the_same_after_a_reload(look: Any, stu
     steps_known(page, 93)
     assert drawn(page) == grown
     assert page.evaluate("JSON.stringify(studio.live.data.steps)") == told
+    run.finish()
+
+
+def test_preparation_says_what_it_does_and_then_header_and_tab_have_one_time_left(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "prepares")
+    words = "Answering your test prompts with the base model, 2 of 3"
+    run.say(PhaseEvent(phase="reading", message=words, done=2, total=3, unit="prompts"))
+    run.space.runs.beat(run.id, "reading", 0, 0, 1.0)
+    page = look(run.id)
+    for place in ("[data-part=left]", "[data-part=phases]", ".runbar"):
+        expect(page.locator(place)).to_contain_text(words)
+    expect(page.locator("[data-part=left]")).not_to_contain_text("0%")
+    for number in range(1, 5):
+        run.say(step(number))
+        page.wait_for_timeout(100)
+    run.space.runs.beat(run.id, "training", 4, STEPS, 1.0)
+    left = re.compile(r"(about \d+ (s|min)|a few seconds) left")
+    expect(page.locator("[data-part=left]")).to_contain_text(left)
+    told = left.search(page.locator("[data-part=left]").inner_text())
+    assert told
+    expect(page.locator(".runbar")).to_contain_text(told.group())
     run.finish()
 
 
