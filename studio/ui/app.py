@@ -64,8 +64,13 @@ def _language_menu() -> Html:
         html('<option value="{code}" translate="no">{name}</option>', code=code, name=name)
         for code, name in languages.languages().items()
     ]
-    menu = '<span class="select plain"><select class="language" aria-label="Language">{options}</select>{icon}</span>'
-    return html(menu, options=options, icon=icon("down"))
+    return html(
+        '<span class="ibox">{globe}<span class="select plain"><select class="language" aria-label="Language">{options}'
+        "</select>{down}</span></span>",
+        globe=icon("globe"),
+        options=options,
+        down=icon("down"),
+    )
 
 
 def _help() -> Html:
