@@ -1,39 +1,196 @@
-"""The commands that README and docs show to people run as they stand, one after the other."""
+"""Code blocks of README and docs, as a reader would use them: each command and each piece of Python runs."""
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-PAGES = ("README.md", "docs/tutorial/first-model.md", "docs/reference/data.md", "docs/guides/label-data.md")
-FEW_STEPS = ["--max-steps", "2", "--max-length", "96", "--eval-rows", "4"]
-"""Added to a training, so that the test ends in the time of a test."""
+import pytest
+
+from tests.browser.served import Served
+from tests.code_blocks import GENERATED, PAGES, ROOT, Block, blocks_of
+
+NOT_RUN = {
+    "git clone ": "needs the network",
+    "make studio": "installs, and serves until it is stopped",
+    "export STUDIO_PASSWORD": "is for the server in the next line",
+    "studio serve": "serves until it is stopped; the tests in tests/browser do it",
+    "docker ": "needs Docker",
+    ".venv/bin/pip install": "needs the network",
+    "studio models --search": "needs the Hub; tests/real/test_hub_served.py has one",
+    "studio models HuggingFaceTB/": "needs the Hub",
+    "studio download HuggingFaceTB/": "needs the Hub",
+    "studio train sample:support-tone --model starter-chat --processes 2": "tests/real/test_processes.py trains so",
+    "studio train sample:support-tone --model starter-chat --replay": "tests/real/test_start_from_and_replay.py",
+    "studio search ": "tests/real/test_search.py searches",
+    "studio estimate sample:support-tone --model starter-chat --probe": "tests/real/test_oom_retry.py measures",
+    "studio combine ": "tests/real/test_adapter_merge.py combines",
+    "studio export last --format adapter ": "tests/real/test_export.py exports adapters",
+    "from studio.api import": "tests/real/test_python_api.py runs it",
+}
+"""How a command or a Python block begins that does not run here → why. test_docs.py parses those of the studio."""
+
+ADDED = {
+    "studio train": ["--max-steps", "2", "--max-length", "96", "--eval-rows", "4", "--validation-share", "0.01"],
+    "studio train DATA": ["--detach"],
+    "studio repeat": ["--detach"],
+    "studio extend": ["--detach"],
+    "studio resume": ["--detach"],
+    "studio chat": ["--max-new-tokens", "8"],
+}
+"""How a command begins → flags that are added to it, so that it takes the time of a test."""
+FEW_TOKENS = ("max_new_tokens=160", "max_new_tokens=8")
+"""The same for Python."""
+
+ROWS = "Frage,Antwort\n" + "".join(f"Wie ist Nummer {n}?,Nummer {n} ist gut.\n" for n in range(1, 20))
+ASKED = [f"Where is parcel {n}?,It left us on day {n}.,c{n % 7},2024-01-{n:02d}\n" for n in range(1, 29)]
+QUESTIONS = "question,answer,customer,day\n" + "".join([*ASKED, ASKED[3]])
+FILES = {
+    "docs/reference/data.md": {
+        "tickets.csv": ROWS,
+        "held-back.csv": ROWS[:60],
+        "questions.csv": QUESTIONS,
+        "book.txt": "".join(f"This is line {n} of a book.\n" for n in range(40)),
+    },
+    "docs/guides/prepare-data.md": {
+        "my-test-rows.csv": "question,answer\n" + "".join(f"Is {n} open?,Yes it is.\n" for n in range(2)),
+        "questions.csv": QUESTIONS,
+    },
+    "docs/guides/use-the-model.md": {"questions.csv": "question\nWhere is it?\n"},
+}
+"""Page → the files that it names, which its reader has."""
+TRAINING = "studio train sample:support-tone --model starter-chat --name support-tone"
+TRAINS_MORE = ("docs/guides/host.md", "docs/guides/manage-runs.md")
+"""Pages with runs of their own. They come last, because `last` is the run of the tutorial on the others."""
+RUN_PAGES = [*(page for page in PAGES if page not in {*GENERATED, *TRAINS_MORE} and blocks_of(page)), *TRAINS_MORE]
 
 
-def studio_lines(page: str) -> list[list[str]]:
-    """Calls of the studio in a page's shell blocks, but for those that serve for ever."""
-    blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
-    lines = [shlex.split(line) for block in blocks for line in block.splitlines() if line.startswith("studio ")]
-    return [line for line in lines if line[1] != "serve"]
+def reason_not_to_run(text: str) -> str:
+    """Why a command or a Python block does not run here; empty when it does."""
+    return next((reason for start, reason in NOT_RUN.items() if text.startswith(start)), "")
 
 
-def test_the_commands_of_the_readme_and_the_docs_run(tmp_path: Path) -> None:
-    rows = "Frage,Antwort\n" + "".join(f"Wie ist Nummer {n}?,Nummer {n} ist gut.\n" for n in range(1, 20))
-    (tmp_path / "tickets.csv").write_text(rows)
-    (tmp_path / "held-back.csv").write_text(rows[:60])
-    asked = [f"Where is parcel {n}?,It left us on day {n}.,c{n % 7},2024-01-{n:02d}\n" for n in range(1, 29)]
-    (tmp_path / "questions.csv").write_text("question,answer,customer,day\n" + "".join([*asked, asked[3]]))
-    (tmp_path / "book.txt").write_text("".join(f"This is line {n} of a book.\n" for n in range(40)))
-    environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    lines = dict.fromkeys(tuple(line) for page in PAGES for line in studio_lines(page))  # the same line runs once
-    assert {line[1] for line in lines} >= {"check", "train", "evaluate", "chat", "export"}
-    for line in lines:
-        command = [sys.executable, "-m", *line, *(FEW_STEPS if line[1] == "train" else [])]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, f"{' '.join(line)}\n{done.stderr}"
-        assert done.stdout.strip()
-    assert list((tmp_path / "support-tone-model").glob("*.safetensors"))
+@dataclass
+class Reader:
+    """Somebody who types what the pages show, page after page, into one data folder."""
+
+    root: Path
+    printed: dict[str, str] = field(default_factory=dict)
+    """Line, with the page if it names a file of that page → what it printed. The same line runs once."""
+    page: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where the reader works."""
+        return self.root / "work"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "STUDIO_HOME": str(self.root / "home"), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+
+    def open(self, page: str) -> None:
+        """Begin a page, with the files that it names."""
+        self.page = page
+        for name, content in FILES.get(page, {}).items():
+            (self.folder / name).write_text(content, encoding="utf-8")
+
+    def type(self, line: str, filled: Callable[[str], str] = str) -> str:
+        """Run a command of the studio, with its placeholders filled. Returns what it printed."""
+        own = [name for name in FILES.get(self.page, {}) if name in line]
+        seen = f"{self.page if own else ''} {line}"
+        if seen not in self.printed:
+            added = [flag for start, flags in ADDED.items() if line.startswith(start) for flag in flags]
+            self.printed[seen] = self.call("-m", *shlex.split(filled(line)), *added)
+        return self.printed[seen]
+
+    def call(self, *arguments: str) -> str:
+        """Run Python with arguments, in the page's folder."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr[-3000:]}"
+        assert done.stdout.strip() or done.stderr.strip(), f"{' '.join(arguments)} printed nothing"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """A reader who has trained the model of README and tutorial."""
+    reader = Reader(tmp_path_factory.mktemp("reader"))
+    reader.folder.mkdir()
+    reader.open("README.md")
+    reader.type(TRAINING)
+    return reader
+
+
+@contextmanager
+def placeholders_filled(reader: Reader, page: str) -> Iterator[Callable[[str], str]]:
+    """What turns a line of a page into one with real runs and data.
+
+    While the guide about runs is read, a run trains, so that others wait. Afterwards all of them end.
+    """
+    if page != "docs/guides/manage-runs.md":
+        yield lambda line: line
+        return
+    ended = reader.type(TRAINING).split()[-1]
+    shutil.copy(next((reader.root / "home").glob(f"workspaces/*/runs/{ended}/config.yaml")), reader.folder)
+    begin = ("-m", *shlex.split(TRAINING), "--max-length", "96", "--detach")
+    try:
+        _, waiting = (reader.call(*begin).split()[-1] for _ in range(2))
+        runs = dict.fromkeys(("queue", "pause", "resume", "stop", "delete"), waiting)
+        yield lambda line: re.sub(r"\bRUN\b", runs.get(line.split()[1], ended), line).replace(
+            "DATA", "sample:call-notes"
+        )
+    finally:
+        for run in json.loads(reader.call("-m", "studio", "queue", "--json")):
+            reader.call("-m", "studio", "stop", run["id"], "--discard")
+
+
+@pytest.mark.parametrize("page", RUN_PAGES)
+def test_the_code_blocks_of_a_page_run(reader: Reader, page: str) -> None:
+    reader.open(page)
+    blocks = [block for block in blocks_of(page) if block.language in ("sh", "python")]
+    with placeholders_filled(reader, page) as filled:
+        for block in blocks:
+            if block.language == "python":
+                run_python(reader, block)
+                continue
+            for line in block.commands:
+                if not reason_not_to_run(line):
+                    assert line.startswith("studio "), f"{page} shows {line!r}: run it here, or name it in NOT_RUN"
+                    reader.type(line, filled)
+
+
+def run_python(reader: Reader, block: Block) -> None:
+    """Run a block of Python, with a studio at the address that it names."""
+    if reason_not_to_run(block.text):
+        return
+    if "127.0.0.1:7860" not in block.text:
+        reader.call("-c", block.text.replace(*FEW_TOKENS))
+        return
+    served = Served(reader.root / "home")
+    try:
+        reader.call("-c", block.text.replace("http://127.0.0.1:7860", served.url))
+    finally:
+        served.stop()
+
+
+def test_each_reason_not_to_run_something_is_needed_and_the_rest_is_there() -> None:
+    blocks = [block for page in RUN_PAGES for block in blocks_of(page)]
+    lines = [line for block in blocks if block.language == "sh" for line in block.commands]
+    shown = [*lines, *(block.text for block in blocks if block.language == "python")]
+    assert [start for start in NOT_RUN if not any(text.startswith(start) for text in shown)] == []
+    commands = {line.split()[1] for line in lines if line.startswith("studio ") and not reason_not_to_run(line)}
+    assert commands >= {"check", "train", "evaluate", "chat", "export", "queue", "label", "import-run"}

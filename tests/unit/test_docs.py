@@ -1,15 +1,21 @@
 """Docs are tested: generated pages are current, links lead somewhere, and commands parse."""
 
+import csv
+import io
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from studio.cli.app import build
 from studio.cli.examples import EXAMPLES
@@ -18,9 +24,9 @@ from studio.data.roles import infer
 from studio.schema.config import settings_of
 from studio.tasks import TASKS
 from studio.training.coach import RULES
+from tests.code_blocks import ROOT, Block, blocks_of
 from tests.faults.table import EVERY
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GROUP: Any = typer.main.get_command(build())
 COMMANDS: dict[str, Any] = {
@@ -28,18 +34,19 @@ COMMANDS: dict[str, Any] = {
     for name, each in GROUP.commands.items()
     for sub, one in (each.commands.items() if hasattr(each, "commands") else [("", each)])
 }
-FENCE = re.compile(r"```(?:sh|bash|console)\n(.*?)```", re.DOTALL)
 TARGETS = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def lines_in_blocks(path: Path) -> list[str]:
+    """Command lines in a page's shell blocks."""
+    blocks = blocks_of(path.relative_to(ROOT).as_posix())
+    return [line for block in blocks if block.language == "sh" for line in block.commands]
 
 
 def commands_in(path: Path) -> list[str]:
     """Lines of shell blocks and inline code that call the studio or make."""
-    text = path.read_text(encoding="utf-8")
-    lines = [line.strip() for block in FENCE.findall(text) for line in block.replace("\\\n", " ").splitlines()]
-    lines += re.findall(r"`((?:studio|make) [^`]+)`", text)
-    return [
-        line.removeprefix("$ ").split(" #")[0].strip() for line in lines if re.match(r"(\$ )?(studio|make)\b", line)
-    ]
+    inline = re.findall(r"`((?:studio|make) [^`]+)`", path.read_text(encoding="utf-8"))
+    return [line for line in (*lines_in_blocks(path), *inline) if re.match(r"(studio|make)\b", line)]
 
 
 def shell_commands() -> list[Any]:
@@ -71,14 +78,29 @@ def test_each_command_in_the_docs_exists_with_its_flags(line: str) -> None:
     assert {word.split("=")[0] for word in words if word.startswith("--")} <= flags | {"--help"}
 
 
-def lines_in_blocks(path: Path) -> list[str]:
-    """Calls of the studio in a page's shell blocks, without variables before them and comments after them."""
-    blocks = FENCE.findall(path.read_text(encoding="utf-8"))
-    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [call[1] for line in lines if (call := re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?(studio\b.*)", line))]
+BLOCK_LINES = [
+    pytest.param(line, id=f"{page.name}: {line}")
+    for page in PAGES
+    for line in lines_in_blocks(page)
+    if re.match(r"(\S*/)?studio\b", line)
+]
 
 
-BLOCK_LINES = [pytest.param(line, id=f"{page.name}: {line}") for page in PAGES for line in lines_in_blocks(page)]
+ALL_BLOCKS = [block for page in PAGES for block in blocks_of(page.relative_to(ROOT).as_posix())]
+
+
+def compile_python(text: str) -> None:
+    compile(text, "block", "exec")
+
+
+def parse_json_lines(text: str) -> None:
+    for line in text.splitlines():
+        json.loads(line)
+
+
+def parse_csv(text: str) -> None:
+    header, *rows = csv.reader(io.StringIO(text), strict=True)
+    assert rows and {len(row) for row in rows} == {len(header)}
 
 
 def parse(line: str) -> None:
@@ -100,6 +122,33 @@ def test_each_command_line_in_a_code_block_parses(line: str) -> None:
 def test_each_example_in_the_help_of_a_command_parses_and_is_shown(name: str, line: str) -> None:
     assert line.startswith(f"studio {name}") and line in COMMANDS[name].epilog
     parse(line)
+
+
+LANGUAGES: dict[str, Callable[[str], object] | None] = {
+    "sh": None,  # the tests above, and tests/real/test_docs_run.py
+    "python": compile_python,
+    "json": parse_json_lines,
+    "csv": parse_csv,
+    "yaml": yaml.safe_load,
+    "toml": tomllib.loads,
+    "text": None,  # what a command prints
+    "nginx": None,
+}
+"""Language of a code block → what parses it."""
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
+def test_a_code_block_has_a_language_and_is_correct_in_it(block: Block) -> None:
+    assert block.language in LANGUAGES, f"{block.page}, line {block.line}: write the language behind ```"
+    parse_block = LANGUAGES[block.language]
+    if parse_block is not None:
+        parse_block(block.text)
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in ALL_BLOCKS}))
+def test_no_code_block_of_a_page_is_overlooked(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert 2 * len(blocks_of(page)) == len(re.findall(r"^ *```", text, re.MULTILINE))
 
 
 def test_the_command_lines_in_code_blocks_are_found() -> None:
@@ -175,8 +224,6 @@ def test_each_fault_stands_in_the_table_with_what_was_found() -> None:
 
 
 def test_the_readme_is_short_and_begins_as_a_space_wants_it() -> None:
-    import yaml
-
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150
     front = yaml.safe_load(text.split("---")[1])
