@@ -83,7 +83,7 @@ class Reader:
 
     root: Path
     printed: dict[str, str] = field(default_factory=dict)
-    """Line, with the page if it names a file of that page → what it printed. The same line runs once."""
+    """Line → what it printed. The same line runs once, unless it names a file of its page."""
     page: str = ""
 
     @property
@@ -103,12 +103,11 @@ class Reader:
 
     def type(self, line: str, filled: Callable[[str], str] = str) -> str:
         """Run a command of the studio, with its placeholders filled. Returns what it printed."""
-        own = [name for name in FILES.get(self.page, {}) if name in line]
-        seen = f"{self.page if own else ''} {line}"
-        if seen not in self.printed:
+        own = any(name in line for name in FILES.get(self.page, {}))
+        if own or line not in self.printed:
             added = [flag for start, flags in ADDED.items() if line.startswith(start) for flag in flags]
-            self.printed[seen] = self.call("-m", *shlex.split(filled(line)), *added)
-        return self.printed[seen]
+            self.printed[line] = self.call("-m", *shlex.split(filled(line)), *added)
+        return self.printed[line]
 
     def call(self, *arguments: str) -> str:
         """Run Python with arguments, in the page's folder."""
