@@ -11,12 +11,14 @@ from studio.cli.context import Context
 from studio.cli.options import ExportFormat, Run
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
-from studio.schema.numbers import rows, share, size
-from studio.schema.report import Answer, ChatSettings, ExportResult, Report
+from studio.schema.numbers import plural, rows, share, size
+from studio.schema.report import Answer, ChatSettings, ExportResult, Report, confused_pairs
 from studio.schema.runs import RunRecord
 
 WHO = {"base": "Base model", "tuned": "Fine-tuned model"}
 """Model → its name in the output."""
+SHOWN_PAIRS = 5
+"""Pairs of confused labels that are listed."""
 
 
 def chat(
@@ -50,7 +52,10 @@ def predict(
     data: Annotated[str, typer.Argument(help="Rows to answer or label.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: csv, tsv, json, jsonl, xlsx or parquet.")],
     reading: dict[str, Any],
-    base: Annotated[bool, typer.Option("--base", help="Use the base model instead of the fine-tuned model.")] = False,
+    base: Annotated[
+        bool,
+        typer.Option("--base", help="Use the base model instead. Labels: nearest neighbors among the training rows."),
+    ] = False,
 ) -> None:
     """Write a file with every column of the rows and the predictions of the fine-tuned model."""
     record = context.studio.runs.get(run)
@@ -64,12 +69,15 @@ def evaluate(
     context: Context,
     run: Run,
     data: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Rows to evaluate on.", show_default="the held-out rows")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Rows to evaluate on.", show_default="the test rows, else the validation rows"
+        ),
     ] = None,
     *,
     reading: dict[str, Any],
 ) -> None:
-    """Evaluate the base model and the fine-tuned model on held-out rows."""
+    """Evaluate the fine-tuned model against the base model, or against baselines, on rows it did not learn from."""
     record = context.studio.runs.get(run)
     data = open_dataset(context, data, reading).id if data else None
     with context.progress("Rows") as progress:
@@ -109,6 +117,7 @@ def chat_settings(**values: Any) -> ChatSettings:
 def answer_row(answer: Answer) -> dict[str, Any]:
     """An answer as a JSON document: labels with probabilities, or a text."""
     keep = {"labels", "how", "seconds"} if answer.labels else {"text", "tokens", "seconds", "how"}
+    keep |= {"title"} if answer.title else set()
     return answer.model_dump(include=keep)
 
 
@@ -168,7 +177,7 @@ def _converse(context: Context, record: RunRecord, settings: ChatSettings) -> No
 
 
 def _show_answers(context: Context, base: Answer, tuned: Answer) -> None:
-    for who, answer in ((WHO["base"], base), (WHO["tuned"], tuned)):
+    for who, answer in ((base.title or WHO["base"], base), (WHO["tuned"], tuned)):
         context.say(f"{who} ({answer.how})" if answer.how else who)
         if answer.labels:
             for each in answer.labels:
@@ -180,13 +189,25 @@ def _show_answers(context: Context, base: Answer, tuned: Answer) -> None:
 
 def _show_report(context: Context, report: Report) -> None:
     context.say(report.verdict)
-    context.say(f"{rows(report.rows)} ({report.split}). {report.note}".strip())
-    numbers = ("Base model", "Fine-tuned model", "95% low", "95% high")
+    context.say(f"Measured on: {report.measured_on}. {report.note}".strip())
+    others = [each.title for each in report.baselines] or ["Base model"]
+    numbers = (*others, "Fine-tuned model", "95% low", "95% high")
     table = context.table("Metric", *numbers, right=numbers)
     for name, metric in report.metrics.items():
-        values = (metric.base, metric.tuned, metric.low, metric.high)
+        of_baselines = [each.metrics[name].value if name in each.metrics else None for each in report.baselines]
+        values = (*(of_baselines or [metric.base]), metric.tuned, metric.low, metric.high)
         table.add_row(plain(metric.title or name), *("" if value is None else f"{value:.3f}" for value in values))
     context.out.print(table)
+    for label, other, times in confused_pairs(report.confusion or {})[:SHOWN_PAIRS]:
+        context.say(
+            plural(
+                times,
+                "“{label}” is taken for “{other}” {n} time.",
+                "“{label}” is taken for “{other}” {n} times.",
+                label=label,
+                other=other,
+            )
+        )
     for label, scores in (report.per_label or {}).items():
         context.say(f"{label}: " + ", ".join(f"{name} {value:.3g}" for name, value in scores.items()))
 

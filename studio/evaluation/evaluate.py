@@ -1,20 +1,22 @@
-"""The evaluation report: both models on the same rows, for any task. The caller passes the rows."""
+"""The evaluation report: both models and baselines on the same rows, for any task. The caller passes the rows."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from studio.evaluation.baselines import compare
 from studio.evaluation.evaluators import Evaluation, evaluate_labels, evaluate_replies
 from studio.evaluation.extractive_qa import evaluate_extracted
 from studio.evaluation.generation import evaluate_generated
 from studio.evaluation.multilabel_regression import evaluate_multilabel, evaluate_scores
 from studio.evaluation.preferences import evaluate_pairs, evaluate_thumbs
+from studio.evaluation.verdict import Measured
 from studio.inference.base_and_tuned import ModelPair
 from studio.inference.classify import has_known_labels
 from studio.inference.rows import sample_of
-from studio.metrics import METRICS, Observations, measure
-from studio.metrics.intervals import interval, paired_difference
+from studio.metrics import METRICS, measure
+from studio.metrics.intervals import difference_of, interval_of, resampled
 from studio.schema.errors import StudioError
-from studio.schema.report import Metric, Report
+from studio.schema.report import FEW_TEST_ROWS, Baseline, Metric, Report
 from studio.tasks import Row
 
 MOST_TEXTS = 200
@@ -62,21 +64,30 @@ def evaluate(
     chosen = [known[place] for place in sample_of(range(len(known)), most, SEED)]
     evaluation = _evaluator(pair.variant.judge or pair.variant.trainer)(pair, chosen, roles, progress)
     names = list(dict.fromkeys((*pair.variant.metrics, "loss")))
-    metrics = _metrics(names, evaluation.base, evaluation.tuned)
+    metrics, baselines = _measured(names, evaluation)
     if not metrics:
         raise StudioError(
             "too-few-rows",
             "All rows are longer than the run's maximum length, and nothing of the replies is left.",
             hint="Evaluate on shorter rows, or train again with a larger maximum length.",
         )
-    verdict = evaluation.verdict(metrics, len(evaluation.numbers))
-    notes = (_about_rows(len(rows), len(usable), len(known), len(chosen)), _about_split(split), evaluation.note)
+    verdict = evaluation.verdict(Measured(metrics, len(evaluation.numbers), split, baselines))
+    chose = "validation" in split and pair.config.validation_chooses
+    notes = (
+        _about_rows(len(rows), len(usable), len(known), len(chosen)),
+        _about_split(split, len(known), pair.config.validation_chooses),
+        evaluation.note,
+    )
     return Report(
         rows=len(evaluation.numbers),
         split=split,
         metrics=metrics,
-        verdict=verdict,
+        verdict=verdict.text,
         note=" ".join(filter(None, notes)),
+        baselines=baselines,
+        outcome=verdict.outcome,
+        rows_needed=verdict.rows_needed,
+        chose_checkpoint=chose,
         **evaluation.details,
     )
 
@@ -93,13 +104,16 @@ def _label_is_known(pair: ModelPair, row: Row, roles: dict[str, str]) -> bool:
     return pair.head.name != "labels" or has_known_labels(pair, row, roles)
 
 
-def _metrics(names: Sequence[str], base: Observations | None, tuned: Observations) -> dict[str, Metric]:
-    """Return the metrics that can be computed, with intervals. The base's are left out if it has no observations."""
+def _measured(names: Sequence[str], evaluation: Evaluation) -> tuple[dict[str, Metric], tuple[Baseline, ...]]:
+    """Return the metrics that can be computed, with intervals, and the baselines. The base's metrics are left out if it
+    has no observations."""
+    base, tuned = evaluation.base, evaluation.tuned
     of_base = {} if base is None else measure(names, base)
-    results = {}
+    results, resamples = {}, {}
     for name, value in measure(names, tuned).items():
         metric_info = METRICS[name]
-        ci = interval(metric_info.compute, tuned, SEED)
+        values = resamples[name] = resampled(metric_info.compute, tuned, SEED)
+        ci = interval_of(values, tuned)
         metric = Metric(
             base=of_base.get(name),
             tuned=value,
@@ -110,13 +124,13 @@ def _metrics(names: Sequence[str], base: Observations | None, tuned: Observation
             as_share=metric_info.as_share,
         )
         if base is not None and name in of_base:
-            base_ci = interval(metric_info.compute, base, SEED)
-            gain_ci = paired_difference(metric_info.compute, base, tuned, SEED)
+            base_values = resampled(metric_info.compute, base, SEED)
+            base_ci, gain_ci = interval_of(base_values, base), difference_of(base_values, values, base, tuned)
             fields = {"base_low": base_ci and base_ci.low, "base_high": base_ci and base_ci.high}
             fields |= {"gain_low": gain_ci and gain_ci.low, "gain_high": gain_ci and gain_ci.high}
             metric = metric.model_copy(update=fields)
         results[name] = metric
-    return results
+    return results, compare(evaluation.baselines, tuned, list(results), resamples, SEED)
 
 
 def _about_rows(total: int, usable: int, known: int, chosen: int) -> str:
@@ -132,9 +146,16 @@ def _about_rows(total: int, usable: int, known: int, chosen: int) -> str:
     return " ".join(notes)
 
 
-def _about_split(split: str) -> str:
-    if split == "validation":
+def _about_split(split: str, rows: int, chose: bool) -> str:
+    if split == "validation" and chose:
         return (
             "These are the validation rows, which also selected the checkpoint. So the results are slightly optimistic."
         )
+    if split == "test" and rows < FEW_TEST_ROWS and chose:
+        return (
+            "The validation rows can't be added to these few test rows: they selected the checkpoint, so they would "
+            "make the results too good."
+        )
+    if split == "test+validation":
+        return "The validation rows were added to the few test rows. They did not select the checkpoint."
     return ""

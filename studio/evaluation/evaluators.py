@@ -1,23 +1,27 @@
 """Evaluation of text replies and labels: observations per row, and the rows to show."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from studio.evaluation.baselines import Guess, majority
 from studio.evaluation.reply_loss import reply_losses
-from studio.evaluation.verdict import of_labels, of_texts
+from studio.evaluation.verdict import Measured, Verdict, of_labels, of_texts
 from studio.inference.base_and_tuned import ModelPair
-from studio.inference.classify import neighbors, predicted_label, probabilities
+from studio.inference.classify import NEIGHBORS, NO_TRAINING_ROWS, neighbors, predicted_label, probabilities
 from studio.inference.generate import BatchOptions
 from studio.inference.predict import replies_in_batches
 from studio.metrics import Observations
 from studio.metrics.scores import confusion, per_label
-from studio.schema.report import ChatSettings, JudgedRow, Metric
+from studio.schema.report import ChatSettings, JudgedRow
 from studio.tasks import Example, Row
 
 SHOWN = 3
 """Number of best, worst and most changed rows."""
+CONFUSED, MOST_CONFUSED = 5, 200
+"""Maximum rows of each pair of confused labels, and of all pairs together."""
 MOST_PIECES = 400
 """Maximum number of pieces of long texts to evaluate. Each row has at least one."""
 REPLY = ChatSettings(max_new_tokens=128)
@@ -34,10 +38,12 @@ class Evaluation:
     numbers: list[int]
     base: Observations | None
     tuned: Observations
-    verdict: Callable[[Mapping[str, Metric], int], str]
-    """Describes the metrics of a number of rows."""
+    verdict: Callable[[Measured], Verdict]
+    """Describes the metrics."""
     note: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    baselines: Sequence[Guess] = ()
+    """What the fine-tuned model is compared with where the base model can't do the task."""
 
 
 def evaluate_replies(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
@@ -72,26 +78,51 @@ def evaluate_replies(pair: ModelPair, rows: Numbered, roles: dict[str, str], pro
 
 
 def evaluate_labels(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:
-    """Predict the label of each row. The base's prediction is that of its nearest neighbors."""
+    """Predict the label of each row, and compare with the baselines."""
     import numpy as np
 
     expected = np.array([pair.labels.index(pair.task.expected(row, roles)) for _, row in rows])
-    outputs, note = outputs_of_both(pair, rows, roles, progress, "Classifying the rows")
+    outputs = outputs_of_both(pair, rows, roles, progress, "Classifying the rows")
     observed = {who: {"expected": expected, "predicted": each.argmax(1)} for who, each in outputs.items()}
+    predicted = observed["tuned"]["predicted"]
     probability = outputs["tuned"][np.arange(len(rows)), expected]
+    guesses = [majority(pair, expected), *neighbor_guess(pair, observed)]
     observed["tuned"]["loss"] = -np.log(np.maximum(probability, LEAST))
-    gain = probability - (outputs["base"][np.arange(len(rows)), expected] if "base" in outputs else 0)
-    differs = observed["tuned"]["predicted"] != observed.get("base", observed["tuned"])["predicted"]
+    gain = probability - (outputs["neighbors"][np.arange(len(rows)), expected] if "neighbors" in outputs else 0)
+    differs = predicted != observed.get("neighbors", observed["tuned"])["predicted"]
     picks = pick_rows(probability, np.where(differs, gain, 0))
     picks.changed = [place for place in picks.changed if differs[place]]
+    picks.guessed = True
+    picks.confused = _confused(expected, predicted, probability)
+    counts = confusion(expected, predicted, pair.labels)
     details: dict[str, Any] = {
-        "per_label": per_label(expected, observed["tuned"]["predicted"], pair.labels),
-        "confusion": confusion(expected, observed["tuned"]["predicted"], pair.labels),
+        "per_label": per_label(expected, predicted, pair.labels),
+        "confusion": counts,
         **report_rows(pair, rows, roles, picks, predictions_at(picks, pair, outputs)),
     }
     numbers = [number for number, _ in rows]
-    describe = partial(of_labels, per_label=details["per_label"])
-    return Evaluation(numbers, observed.get("base"), observed["tuned"], describe, note, details)
+    describe = partial(of_labels, per_label=details["per_label"], confusion=counts)
+    note = "" if "neighbors" in outputs else NO_TRAINING_ROWS
+    return Evaluation(numbers, None, observed["tuned"], describe, note, details, guesses)
+
+
+def _confused(expected: Any, predicted: Any, probability: Any) -> list[int]:
+    """Return places of wrong rows: the most confident mistakes of each pair of labels."""
+    taken: Counter[tuple[int, int]] = Counter()
+    places = []
+    for place in probability.argsort(kind="stable"):
+        pair = int(expected[place]), int(predicted[place])
+        if pair[0] != pair[1] and taken[pair] < CONFUSED:
+            taken[pair] += 1
+            places.append(int(place))
+    return places[:MOST_CONFUSED]
+
+
+def neighbor_guess(pair: ModelPair, observed: Mapping[str, Observations]) -> list[Guess]:
+    """Return the baseline of the nearest neighbors, if there are training rows."""
+    if "neighbors" not in observed:
+        return []
+    return [Guess("neighbors", NEIGHBORS, neighbors(pair).detail, observed["neighbors"])]
 
 
 @dataclass
@@ -105,10 +136,14 @@ class PickedRows:
     """The scores of the best and the worst rows, by place."""
     gain: Any
     """The scores of the changed rows."""
+    confused: list[int] = field(default_factory=list)
+    """Rows with a wrong label."""
+    guessed: bool = False
+    """The base model can't do the task. The first of two answers is that of a baseline."""
 
     @property
     def all(self) -> list[int]:
-        return sorted({*self.best, *self.worst, *self.changed})
+        return sorted({*self.best, *self.worst, *self.changed, *self.confused})
 
 
 def pick_rows(quality: Any, gain: Any) -> PickedRows:
@@ -131,9 +166,10 @@ def report_rows(
                 row=rows[place][0],
                 text=pair.task.text_of(rows[place][1], roles),
                 expected=pair.task.expected(rows[place][1], roles),
-                base=answers[place][0],
+                base="" if picks.guessed else answers[place][0],
                 tuned=answers[place][1],
                 score=round(float(scores[place]), 4),
+                guess=answers[place][0] if picks.guessed else "",
             )
             for place in places
         )
@@ -142,6 +178,7 @@ def report_rows(
         "best_rows": judged(picks.best, picks.quality),
         "worst_rows": judged(picks.worst, picks.quality),
         "changed_rows": judged(picks.changed, picks.gain),
+        "confused_rows": judged(picks.confused, picks.quality),
     }
 
 
@@ -162,30 +199,28 @@ def losses_of_both(
 
 def outputs_of_both(
     pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress, message: str
-) -> tuple[dict[str, Any], str]:
-    """Return the outputs of a classifier and of the base's guess, rows × labels, and a note on the guess.
+) -> dict[str, Any]:
+    """Return the outputs of a classifier, and of the nearest neighbors as `neighbors`, rows × labels.
 
-    Without the training rows there is no guess.
+    Without the training rows there are no neighbors.
     """
     encoding = pair.encoding(roles)
     ids = [pair.task.prompt_ids(pair.task.text_of(row, roles), encoding) for _, row in rows]
     total = 2 * len(ids)
     outputs = {"tuned": probabilities(pair, ids, lambda done: progress(done, total, message))}
-    if pair.run.learned_from is None:
-        return outputs, "The training rows are no longer here, so the base model could not guess."
-    nearest = neighbors(pair)
-    outputs["base"] = nearest.probabilities(
-        pair, ids, lambda done: progress(len(ids) + done, total, "Evaluating the base model")
-    )
-    return outputs, nearest.how
+    if pair.run.learned_from is not None:
+        outputs["neighbors"] = neighbors(pair).probabilities(
+            pair, ids, lambda done: progress(len(ids) + done, total, "Comparing with nearest neighbors")
+        )
+    return outputs
 
 
 def predictions_at(picks: PickedRows, pair: ModelPair, outputs: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
-    """Return the predictions of both models for the picked rows, by place. Empty texts where the base has none."""
-    base = outputs.get("base")
+    """Return the predictions of nearest neighbors and fine-tuned model for the picked rows, by place."""
+    nearest = outputs.get("neighbors")
     return {
         place: (
-            "" if base is None else predicted_label(pair, base[place]),
+            "" if nearest is None else predicted_label(pair, nearest[place]),
             predicted_label(pair, outputs["tuned"][place]),
         )
         for place in picks.all

@@ -16,13 +16,8 @@ from studio.evaluation.verdict import of_share
 from studio.inference.base_and_tuned import ModelPair
 from studio.tasks import Example
 
-PAIRS = (
-    "{opening} of {rows} held-out preference pairs, the better reply is more likely in {tuned} (base model: {base})."
-)
-THUMBS = (
-    "{opening} of {rows} held-out replies, a liked reply is more likely than a disliked one in {tuned} "
-    "(base model: {base})."
-)
+PAIRS = "{opening} on {rows}, the better reply is more likely in {tuned} (base model: {base})."
+THUMBS = "{opening} on {rows}, a liked reply is more likely than a disliked one in {tuned} (base model: {base})."
 Encoded = list[tuple[int, Any, Example]]
 """Number, row and example of each row that can be evaluated."""
 

@@ -1,8 +1,17 @@
-"""The metrics in one or two sentences. A difference is reported only if chance is an unlikely cause."""
+"""The metrics in a few sentences. A difference is reported only if chance is an unlikely cause.
 
-from collections.abc import Mapping
+A model that the base model can't be compared with must beat the baselines: always the same answer, chance, and the
+nearest neighbors, in every main metric.
+"""
 
-from studio.schema.report import Metric
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from studio.metrics.intervals import FEWEST
+from studio.schema.numbers import plural
+from studio.schema.report import Baseline, Metric, confused_pairs, rows_of_split
 
 OPENING = {
     "better": "Clearly better:",
@@ -10,8 +19,75 @@ OPENING = {
     "same": "No clear difference:",
     "few": "Too few rows for a verdict:",
 }
+OUTCOMES = {"few": "unclear"}
+"""Judgment of the base model → outcome of the report, where the names differ."""
 WEAK = 0.9
 """A label with a lower recall than this is reported, if it is the lowest."""
+DIFFERENCE = 0.05
+"""The smallest difference between two shares that matters."""
+MOST_NEEDED = 20_000
+"""More rows than this are not proposed."""
+SAME_ANSWER = ("majority", "mean")
+"""Baselines that always give the same answer."""
+TITLES = {
+    ("worse", "majority"): "Clearly worse than always saying “{answer}”.",
+    ("worse", "mean"): "Clearly worse than always giving the mean score.",
+    ("worse", "neighbors"): "Clearly worse than nearest neighbors.",
+    ("worse", "sentence"): "Clearly worse than taking the most similar sentence.",
+    ("useless", "majority"): "Not better than always saying “{answer}”.",
+    ("useless", "mean"): "Not better than always giving the mean score.",
+    ("unclear", "majority"): "Too few rows to tell this model from always saying “{answer}”.",
+    ("unclear", "mean"): "Too few rows to tell this model from always giving the mean score.",
+    ("unclear", "sentence"): "Too few rows for a verdict.",
+    ("same", "sentence"): "No clear difference from taking the most similar sentence.",
+    ("useful", "majority"): "Better than always saying “{answer}” in one metric, but not in all.",
+    ("useful", "mean"): "Better than always giving the mean score in one metric, but not in all.",
+    ("useful", "neighbors"): "Better than always the same answer, but not clearly better than nearest neighbors.",
+    ("better", "majority"): "Clearly better than always saying “{answer}”.",
+    ("better", "mean"): "Clearly better than always giving the mean score.",
+    ("better", "neighbors"): "Clearly better than nearest neighbors and than always the same answer.",
+    ("better", "sentence"): "Clearly better than taking the most similar sentence.",
+}
+"""Outcome and the baseline that decides it → the first sentence."""
+
+
+class Gain(Protocol):
+    """What has an interval of a gain."""
+
+    @property
+    def gain_low(self) -> float | None: ...
+    @property
+    def gain_high(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a verdict is about."""
+
+    metrics: Mapping[str, Metric]
+    rows: int
+    """Number of rows."""
+    split: str = "test"
+    """The rows, as in a report."""
+    baselines: Sequence[Baseline] = ()
+
+    @property
+    def on(self) -> str:
+        """The rows in words."""
+        return rows_of_split(self.split, self.rows)
+
+    def baseline(self, *names: str) -> Baseline | None:
+        """The first baseline with one of the names."""
+        return next((each for each in self.baselines if each.name in names), None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result: a word for code, sentences for people, and how many more rows would settle it."""
+
+    outcome: str
+    text: str
+    rows_needed: int | None = None
 
 
 def judgment(metric: Metric) -> str:
@@ -19,27 +95,137 @@ def judgment(metric: Metric) -> str:
 
     `few`: too few rows for an interval. `alone`: there is no base result.
     """
-    if metric.base is None:
-        return "alone"
-    if metric.gain_low is None or metric.gain_high is None:
+    return "alone" if metric.base is None else judged(metric, metric.higher_is_better)
+
+
+def judged(gain: Gain, higher_is_better: bool) -> str:
+    """Return `better`, `worse`, `same` (the interval of the gain includes zero) or `few` (there is no interval)."""
+    if gain.gain_low is None or gain.gain_high is None:
         return "few"
-    if metric.gain_low <= 0 <= metric.gain_high:
+    if gain.gain_low <= 0 <= gain.gain_high:
         return "same"
-    return "better" if (metric.gain_low > 0) == metric.higher_is_better else "worse"
+    return "better" if (gain.gain_low > 0) == higher_is_better else "worse"
 
 
-def of_texts(metrics: Mapping[str, Metric], rows: int) -> str:
+def compared(measured: Measured, main: Sequence[str]) -> tuple[str, Baseline | None]:
+    """Return the outcome against all baselines in the main metrics, and the baseline that decides it."""
+    same, informed = measured.baseline(*SAME_ANSWER), measured.baseline("neighbors", "sentence")
+    result = same and _against_same_answer(measured, same, main)
+    against = set(_judgments(measured, informed, main).values()) if informed else set()
+    if result in ("worse", "useless") or (result == "unclear" and (not informed or not _is_worse(against))):
+        return str(result), same
+    if informed and _is_worse(against):
+        return "worse", informed
+    if result == "useful" or not informed:
+        return result or "alone", same
+    if against == {"better"}:
+        return "better", informed
+    if same:
+        return "useful", informed
+    return ("unclear" if "few" in against else "same"), informed
+
+
+def _against_same_answer(measured: Measured, same: Baseline, main: Sequence[str]) -> str:
+    """Return the outcome against always the same answer and chance: `better`, `useful` (in one metric), `worse`,
+    `useless` or `unclear`."""
+    results = set(_judgments(measured, same, main).values())
+    chance = measured.baseline("chance")
+    if not results or "few" in results:
+        return "unclear"
+    if _is_worse(results):
+        return "worse"
+    if "better" in results and (chance is None or set(_judgments(measured, chance, main).values()) == {"better"}):
+        return "better" if results == {"better"} else "useful"
+    return "unclear" if all(_leads(measured, each, main) for each in (same, chance) if each) else "useless"
+
+
+def _is_worse(results: set[str]) -> bool:
+    return "worse" in results and "better" not in results
+
+
+def _judgments(measured: Measured, baseline: Baseline, main: Sequence[str]) -> dict[str, str]:
+    """Return main metric → how the fine-tuned model compares with a baseline."""
+    return {
+        name: judged(baseline.metrics[name], measured.metrics[name].higher_is_better)
+        for name in main
+        if name in baseline.metrics and name in measured.metrics
+    }
+
+
+def _leads(measured: Measured, baseline: Baseline, main: Sequence[str]) -> bool:
+    """Return whether the model is ahead by a difference that matters in the first main metric, if a share."""
+    name = main[0]
+    gain = measured.metrics[name].tuned - baseline.metrics[name].value
+    return gain >= DIFFERENCE if measured.metrics[name].higher_is_better else gain < 0
+
+
+def rows_to_settle(gain: float, ends: Gain, rows: int, smallest: float | None) -> int | None:
+    """Return about how many more rows would show whether a gain is real. 0: the gain is too small to matter.
+
+    The half-width h of an interval shrinks with the root of the number of rows n. So for a half-width d, n (h / d)²
+    rows are needed: Cochran (1977), Sampling Techniques, 3rd edition, section 4.4. d is the gain that was measured, or
+    the `smallest` one that matters. h is the distance from the gain to the end of its interval beyond zero.
+    Six rows (`FEWEST`) on which both differ are needed too: fewer are on one side by chance. None: no interval, or more
+    rows than anybody would label.
+    """
+    if ends.gain_low is None or ends.gain_high is None:
+        return None
+    difference = max(abs(gain), smallest or 0)
+    if not difference:
+        return None
+    widths = (gain - ends.gain_low, ends.gain_high - gain)
+    width = max(widths) if abs(gain) < (smallest or 0) else widths[0] if gain > 0 else widths[1]
+    needed = rows * (width / difference) ** 2
+    if smallest:
+        needed = max(needed, FEWEST / difference)
+    more = needed - rows
+    if more <= 0:
+        return 0 if abs(gain) < (smallest or 0) else 10
+    return 10 * math.ceil(more / 10) if more <= MOST_NEEDED else None
+
+
+def _settle(gain: float, ends: Gain, rows: int, smallest: float | None = DIFFERENCE) -> tuple[str, int | None]:
+    """Return what would settle an open comparison, as a sentence and as a number of rows."""
+    more = rows_to_settle(gain, ends, rows, smallest)
+    if more is None:
+        return "", None
+    points = DIFFERENCE * 100
+    if not more:
+        return f"A difference of more than {points:.0f} percentage points is unlikely.", None
+    if smallest and abs(gain) < smallest:
+        return (
+            f"About {more:,} more labeled test rows would show a difference of {points:.0f} percentage points.",
+            more,
+        )
+    return f"About {more:,} more labeled test rows would settle it, if the difference stays the same.", more
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def of_texts(measured: Measured) -> Verdict:
     """Describe the loss of the correct replies."""
-    loss = metrics["loss"]
+    loss, on = measured.metrics["loss"], measured.on
     tuned = _loss(loss.tuned)
     if loss.base is None:
-        return f"on {rows:,} held-out rows, the loss of the correct replies is {tuned}."
-    opening, base = OPENING[judgment(loss)], _loss(loss.base)
-    text = f"{opening} on {rows:,} held-out rows, the loss of the correct replies is {tuned} (base model: {base})."
+        return Verdict("alone", f"On {on}, the loss of the correct replies is {tuned}.")
+    result = judgment(loss)
+    opening, base = OPENING[result], _loss(loss.base)
+    text = f"{opening} on {on}, the loss of the correct replies is {tuned} (base model: {base})."
+    range_ = ""
     if loss.gain_low is not None and loss.gain_high is not None:
         low, high = -loss.gain_high, -loss.gain_low
-        text += f" The 95% confidence interval of the gain is {low:.2f} to {high:.2f}."
-    return text
+        range_ = f"The 95% confidence interval of the gain is {low:.2f} to {high:.2f}."
+    return _against_base(result, loss, measured.rows, None, _joined(text, range_))
+
+
+def _against_base(result: str, metric: Metric, rows: int, smallest: float | None, text: str) -> Verdict:
+    """Return the verdict on a comparison with the base model, with what would settle an open one."""
+    settle, more = "", None
+    if result == "same" and metric.base is not None:
+        settle, more = _settle(metric.tuned - metric.base, metric, rows, smallest)
+    return Verdict(OUTCOMES.get(result, result), _joined(text, settle), more)
 
 
 def _loss(value: float) -> str:
@@ -47,67 +233,168 @@ def _loss(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
-def of_labels(metrics: Mapping[str, Metric], rows: int, per_label: Mapping[str, Mapping[str, float]]) -> str:
-    """Describe the accuracy, and name the label with the lowest recall."""
-    accuracy = metrics["accuracy"]
-    tuned = _count(accuracy.tuned, rows)
-    if accuracy.base is None:
-        text = f"{tuned} of {rows:,} held-out rows are labeled correctly."
-    else:
-        opening, base = OPENING[judgment(accuracy)], _count(accuracy.base, rows)
-        text = f"{opening} {tuned} of {rows:,} held-out rows are labeled correctly (base model's guess: {base})."
-    text += _gain_in_points(accuracy)
-    present = {label: values for label, values in per_label.items() if values["rows"]}
-    label = min(present, key=lambda label: present[label]["recall"], default="")
-    if len(present) > 1 and present[label]["recall"] < WEAK:
-        times = int(present[label]["rows"])
-        correct = _count(present[label]["recall"], times)
-        text += f" The label {label} has the lowest recall: {correct} of {times:,} rows."
-    return text
+def of_labels(
+    measured: Measured,
+    per_label: Mapping[str, Mapping[str, float]],
+    confusion: Mapping[str, Mapping[str, int]] | None = None,
+) -> Verdict:
+    """Describe the accuracy against the baselines; name what is confused most, and the label with the lowest recall."""
+    accuracy, rows = measured.metrics["accuracy"], measured.rows
+    outcome, decisive = compared(measured, ("accuracy", "macro_f1"))
+    correct, on = _count(accuracy.tuned, rows), measured.on
+    sentences = [_title(outcome, decisive, measured), f"{correct} of {on} are labeled correctly."]
+    for baseline in measured.baselines:
+        if "accuracy" in baseline.metrics:
+            sentences.append(_correct_by(baseline, rows))
+    settle, more = _open(outcome, decisive, measured, "accuracy")
+    sentences += [_gain_over(decisive), settle, _confused_most(confusion or {}), _weakest(per_label)]
+    return Verdict(outcome, _joined(*sentences), more)
 
 
-def of_score(metrics: Mapping[str, Metric], rows: int, name: str, title: str, as_share: bool) -> str:
-    """Describe a text metric."""
-    metric, times = metrics[name], 100 if as_share else 1
-    tuned = metric.tuned * times
-    if metric.base is None:
-        return f"on {rows:,} held-out rows, {title} is {tuned:.1f}."
-    opening, base = OPENING[judgment(metric)], metric.base * times
-    text = f"{opening} on {rows:,} held-out rows, {title} is {tuned:.1f} of 100 (base model: {base:.1f})."
-    if metric.gain_low is not None and metric.gain_high is not None:
-        low, high = metric.gain_low * times, metric.gain_high * times
-        text += f" The 95% confidence interval of the gain is {low:.1f} to {high:.1f}."
-    return text
+def _title(outcome: str, decisive: Baseline | None, measured: Measured) -> str:
+    if decisive is None:
+        return ""
+    if outcome == "unclear" and measured.rows < FEWEST:
+        return "Too few rows for a verdict."
+    if (outcome, decisive.name) == ("useful", "majority"):
+        results = _judgments(measured, decisive, ("accuracy", "macro_f1"))
+        if results.get("macro_f1") == "better":
+            return f"Better than always saying “{decisive.answer}” in macro F1, but not clearly in accuracy."
+        if results.get("accuracy") == "better":
+            return f"Better than always saying “{decisive.answer}” in accuracy, but not clearly in macro F1."
+    return TITLES[outcome, decisive.name].format(answer=decisive.answer)
 
 
-def of_correlation(metrics: Mapping[str, Metric], rows: int) -> str:
-    """Describe the correlation of scores."""
-    metric, error = metrics["pearson"], metrics["mse"].tuned ** 0.5
-    if metric.base is None:
-        return (
-            f"on {rows:,} held-out rows, the correlation with the correct scores is {metric.tuned:.2f} (1 is perfect) "
-            f"and the typical error {error:.2g}."
-        )
-    opening, base = OPENING[judgment(metric)], metric.base
+def _correct_by(baseline: Baseline, rows: int) -> str:
+    correct = _count(baseline.metrics["accuracy"].value, rows)
+    if baseline.name == "majority":
+        return f"Always saying “{baseline.answer}” labels {correct} correctly."
+    if baseline.name == "neighbors":
+        return f"Nearest neighbors label {correct} correctly."
+    return f"Chance labels {correct} correctly."
+
+
+def _gain_over(decisive: Baseline | None) -> str:
+    """Return the interval of the gain in accuracy, unless it is empty."""
+    metric = decisive and decisive.metrics.get("accuracy")
+    if not decisive or not metric or metric.gain_low is None or metric.gain_high is None:
+        return ""
+    low, high = f"{metric.gain_low * 100:.0f}", f"{metric.gain_high * 100:.0f}"
+    if low == high:
+        return ""
+    if decisive.name == "neighbors":
+        return f"The 95% confidence interval of the gain over nearest neighbors is {low} to {high} percentage points."
     return (
-        f"{opening} on {rows:,} held-out rows, the correlation with the correct scores is {metric.tuned:.2f} "
-        f"(1 is perfect) and the typical error {error:.2g} (correlation of the base model's guess: {base:.2f})."
+        f"The 95% confidence interval of the gain over always saying “{decisive.answer}” is {low} to {high} percentage "
+        "points."
     )
 
 
-def of_share(metrics: Mapping[str, Metric], rows: int, name: str, sentence: str) -> str:
+def _open(outcome: str, decisive: Baseline | None, measured: Measured, name: str) -> tuple[str, int | None]:
+    """Return what would settle an open outcome, or what to do about a useless model."""
+    if outcome == "useless":
+        return "Check your labels or train longer. More test rows would not help.", None
+    if outcome not in ("unclear", "useful", "same") or decisive is None or name not in decisive.metrics:
+        return "", None
+    baseline, metric = decisive.metrics[name], measured.metrics[name]
+    if judged(baseline, metric.higher_is_better) == "better":
+        return "", None
+    smallest = DIFFERENCE if metric.as_share else None
+    return _settle(metric.tuned - baseline.value, baseline, measured.rows, smallest)
+
+
+def _confused_most(confusion: Mapping[str, Mapping[str, int]]) -> str:
+    pairs: dict[tuple[str, str], int] = {}
+    for label, other, times in confused_pairs(confusion):
+        pair = (label, other) if (other, label) not in pairs else (other, label)
+        pairs[pair] = pairs.get(pair, 0) + times
+    if not pairs:
+        return ""
+    (first, second), number = max(pairs.items(), key=lambda each: each[1])
+    return plural(
+        number,
+        "“{first}” and “{second}” are confused most ({n} time).",
+        "“{first}” and “{second}” are confused most ({n} times).",
+        first=first,
+        second=second,
+    )
+
+
+def _weakest(per_label: Mapping[str, Mapping[str, float]]) -> str:
+    present = {label: values for label, values in per_label.items() if values["rows"]}
+    label = min(present, key=lambda label: present[label]["recall"], default="")
+    if len(present) < 2 or present[label]["recall"] >= WEAK:
+        return ""
+    times = int(present[label]["rows"])
+    correct = _count(present[label]["recall"], times)
+    return f"The label “{label}” has the lowest recall: {correct} of {times:,} rows."
+
+
+def of_score(measured: Measured, name: str, title: str, as_share: bool, main: Sequence[str] = ()) -> Verdict:
+    """Describe a text metric, or F1 of several labels. `main` are the metrics that are compared with baselines."""
+    metric, times, on = measured.metrics[name], 100 if as_share else 1, measured.on
+    tuned, smallest = metric.tuned * times, DIFFERENCE if as_share else None
+    if metric.base is None:
+        outcome, decisive = compared(measured, main or (name,))
+        text = f"On {on}, {title} is {tuned:.1f} of 100."
+        others = [_score_of(each, name, times) for each in measured.baselines if name in each.metrics]
+        settle, more = _open(outcome, decisive, measured, name)
+        return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, settle), more)
+    result = judgment(metric)
+    opening, base, range_ = OPENING[result], metric.base * times, ""
+    text = f"{opening} on {on}, {title} is {tuned:.1f} of 100 (base model: {base:.1f})."
+    if metric.gain_low is not None and metric.gain_high is not None:
+        low, high = metric.gain_low * times, metric.gain_high * times
+        range_ = f"The 95% confidence interval of the gain is {low:.1f} to {high:.1f}."
+    return _against_base(result, metric, measured.rows, smallest, _joined(text, range_))
+
+
+def _score_of(baseline: Baseline, name: str, times: float) -> str:
+    score = baseline.metrics[name].value * times
+    if baseline.name == "majority":
+        return f"Always saying “{baseline.answer}” reaches {score:.1f}."
+    if baseline.name == "neighbors":
+        return f"Nearest neighbors reach {score:.1f}."
+    if baseline.name == "sentence":
+        return f"Taking the most similar sentence reaches {score:.1f}."
+    return f"Chance reaches {score:.1f}."
+
+
+def of_correlation(measured: Measured) -> Verdict:
+    """Describe the correlation of scores, and the error against the baselines."""
+    metric, error, on = measured.metrics["pearson"], measured.metrics["mse"].tuned ** 0.5, measured.on
+    outcome, decisive = compared(measured, ("pearson", "mse"))
+    text = (
+        f"On {on}, the correlation with the correct scores is {metric.tuned:.2f} (1 is perfect) and the typical error "
+        f"{error:.2g}."
+    )
+    neighbors, mean = measured.baseline("neighbors"), measured.baseline("mean")
+    others = []
+    if mean is not None:
+        mean_error = mean.metrics["mse"].value ** 0.5
+        others.append(f"Always giving the mean score has a typical error of {mean_error:.2g}.")
+    if neighbors is not None:
+        correlation = neighbors.metrics["pearson"].value
+        others.append(f"Nearest neighbors reach a correlation of {correlation:.2f}.")
+    settle, more = _open(outcome, decisive, measured, "pearson")
+    return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, settle), more)
+
+
+def of_share(measured: Measured, name: str, sentence: str) -> Verdict:
     """Describe in what share of the rows each model is right. `sentence` has `opening`, `rows`, `tuned` and `base`."""
-    metric = metrics[name]
+    metric = measured.metrics[name]
     assert metric.base is not None  # the likelihood of a reply is known for both models
-    opening, tuned, base = OPENING[judgment(metric)], f"{metric.tuned:.0%}", f"{metric.base:.0%}"
-    return sentence.format(opening=opening, rows=f"{rows:,}", tuned=tuned, base=base) + _gain_in_points(metric)
+    result = judgment(metric)
+    opening, tuned, base = OPENING[result], f"{metric.tuned:.0%}", f"{metric.base:.0%}"
+    text = sentence.format(opening=opening, rows=measured.on, tuned=tuned, base=base)
+    return _against_base(result, metric, measured.rows, DIFFERENCE, _joined(text, _gain_in_points(metric)))
 
 
 def _gain_in_points(metric: Metric) -> str:
     if metric.gain_low is None or metric.gain_high is None:
         return ""
     low, high = metric.gain_low * 100, metric.gain_high * 100
-    return f" The 95% confidence interval of the gain is {low:.0f} to {high:.0f} percentage points."
+    return f"The 95% confidence interval of the gain is {low:.0f} to {high:.0f} percentage points."
 
 
 def _count(share: float, rows: int) -> str:

@@ -8,6 +8,7 @@ from studio.inference.base_and_tuned import precision_of
 from studio.schema.config import TrainingConfig
 from studio.schema.fields import about
 from studio.schema.host import CardFacts, RunRef
+from studio.schema.numbers import rows as rows_words
 from studio.schema.report import Metric, Report
 from studio.tasks import task_named
 
@@ -82,7 +83,7 @@ def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
         "results": [
             {
                 "task": {"type": task_named(task).pipeline_tag or task},
-                "dataset": {"type": "private", "name": facts.dataset or "held-out rows", "split": facts.report.split},
+                "dataset": {"type": "private", "name": facts.dataset or "own rows", "split": facts.report.split},
                 "metrics": [
                     {"type": METRIC_NAMES[name], "value": round(metric.tuned, 4), "name": metric.title or name}
                     for name, metric in facts.report.metrics.items()
@@ -146,8 +147,9 @@ def _metrics_section(facts: CardFacts) -> str:
     if not facts.metrics:
         return ""
     rows = [f"| {escape(name)} | {value:.4g} |" for name, value in facts.metrics.items()]
+    where = f"validation, {rows_words(facts.splits.validation)}" if facts.splits else "the validation rows"
     return "\n".join(
-        ["## Metrics", "", "At the end of training, measured on the validation rows.", "", "| | |", "|---|---|", *rows]
+        ["## Metrics", "", f"At the end of training, measured on: {where}.", "", "| | |", "|---|---|", *rows]
     )
 
 
@@ -155,14 +157,17 @@ def _report_section(report: Report) -> str:
     lines = [
         "## Metrics",
         "",
-        f"On {report.rows:,} held-out rows ({escape(report.split)}). {escape(report.verdict)}",
+        f"Measured on: {report.measured_on}. {escape(report.verdict)}",
         "",
     ]
-    lines += ["| | base model | fine-tuned model | 95% interval |", "|---|---|---|---|"]
+    others = [each.title.lower() for each in report.baselines] or ["base model"]
+    lines += [f"| | {' | '.join(others)} | fine-tuned model | 95% interval |", "|---" * (len(others) + 3) + "|"]
     for name, metric in report.metrics.items():
-        lines.append(
-            f"| {metric.title or name} | {_number(metric.base)} | {_number(metric.tuned)} | {_interval(metric)} |"
-        )
+        values = [each.metrics[name].value if name in each.metrics else None for each in report.baselines]
+        compared = " | ".join(_number(value) for value in values or [metric.base])
+        lines.append(f"| {metric.title or name} | {compared} | {_number(metric.tuned)} | {_interval(metric)} |")
+    lines += [""] if report.baselines else []
+    lines += [f"- {each.title}: {escape(each.detail)}" for each in report.baselines]
     if report.note:
         lines += ["", escape(report.note)]
     return "\n".join(lines)

@@ -1,7 +1,8 @@
-"""Labels with probabilities: from the fine-tuned classifier, and a guess of the base by its nearest neighbors.
+"""Labels with probabilities: from the fine-tuned classifier, and from the nearest neighbors of a text.
 
-A base model has no head for the run's labels, but its embeddings carry information. Its guess is the label of the most
-similar training rows. The answer says that it is a guess.
+A base model has no head for the run's labels, so it can't classify. What its embeddings are worth is shown by a
+baseline under its own name: the labels of the training rows that are most similar to the text. The text itself, where
+it is one of these rows, is left out.
 """
 
 import time
@@ -13,13 +14,16 @@ from studio.inference.batches import Progress, embeddings, no_progress, over_row
 from studio.inference.rows import read_rows, sample_of
 from studio.inference.spans import answer_question
 from studio.schema.errors import StudioError
-from studio.schema.host import RowsRef
 from studio.schema.report import Answer, LabelScore
 from studio.tasks.classification import label_role
 
 SAMPLE = 500
-"""Maximum number of training rows for the base's guess."""
+"""Maximum number of training rows among which neighbors are searched."""
 NUM_NEIGHBORS = 10
+NEIGHBORS = "Nearest neighbors"
+"""Name of the baseline."""
+NO_CLASSIFIER = "The base model can't classify."
+NO_TRAINING_ROWS = "The training rows are no longer here, so there are no nearest neighbors to compare with."
 
 
 def neighbor_means(vectors: Any, targets: Any) -> Any:
@@ -31,28 +35,55 @@ def neighbor_means(vectors: Any, targets: Any) -> Any:
 
 
 class NearestNeighbors:
-    """Some training rows with their labels, by the base's embeddings."""
+    """Some training rows with their labels, and their embeddings by the base model."""
 
     def __init__(self, pair: ModelPair) -> None:
-        ids, targets = _learned_rows(pair)
+        rows, roles, encoding = training_rows(pair), pair.run.spec.data.roles, pair.encoding()
+        rows = [rows[place] for place in sample_of(range(len(rows)), SAMPLE, pair.config.seed)]
+        ids = [pair.task.prompt_ids(pair.task.text_of(row, roles), encoding) for row in rows]
         self.rows, self.num_neighbors = len(ids), min(NUM_NEIGHBORS, len(ids))
-        self._means = neighbor_means(embeddings(pair, ids), targets)
+        self._ids = [tuple(each) for each in ids]
+        self._vectors, self._targets = embeddings(pair, ids), targets_of(pair, rows, roles)
+        self._means = neighbor_means(self._vectors, self._targets)
 
     @property
     def how(self) -> str:
-        """A note on how the guess is made."""
+        """A note on how the answer is made."""
         return (
-            f"The base model has no labels of its own. This is a guess from the {self.num_neighbors} most similar rows "
-            f"among {self.rows} training rows."
+            f"Nearest neighbors from your labels, this text left out: the {self.num_neighbors} most similar of "
+            f"{self.rows} training rows, by the embeddings of the base model. The base model itself can't classify."
+        )
+
+    @property
+    def detail(self) -> str:
+        """What the baseline is."""
+        return (
+            f"The base model's embeddings and your training labels: the {self.num_neighbors} most similar of "
+            f"{self.rows} training rows. A row is never its own neighbor."
         )
 
     def probabilities(self, pair: ModelPair, ids: Sequence[Sequence[int]], progress: Progress = no_progress) -> Any:
-        """Return the share of each label among the neighbors of each row, or their mean score."""
-        return self._means.predict(embeddings(pair, ids, progress))
+        """Return the share of each label among the neighbors of each row, or their mean score.
+
+        Training rows with the same input as the row are left out.
+        """
+        vectors = embeddings(pair, ids, progress)
+        means = self._means.predict(vectors)
+        known = set(self._ids)
+        for place, row in enumerate(map(tuple, ids)):
+            if row in known:
+                means[place] = self._without(row, vectors[place : place + 1])
+        return means
+
+    def _without(self, ids: tuple[int, ...], vector: Any) -> Any:
+        others = [place for place, row in enumerate(self._ids) if row != ids]
+        if not others:
+            return self._targets.mean(0)
+        return neighbor_means(self._vectors[others], self._targets[others]).predict(vector)[0]
 
 
 def neighbors(pair: ModelPair) -> NearestNeighbors:
-    """Return the base's nearest-neighbor classifier, created once for a pair."""
+    """Return the nearest-neighbor classifier of a run, created once for a pair."""
     if pair.neighbors is None:
         pair.neighbors = NearestNeighbors(pair)
     classifier: NearestNeighbors = pair.neighbors
@@ -60,19 +91,24 @@ def neighbors(pair: ModelPair) -> NearestNeighbors:
 
 
 def classify(pair: ModelPair, text: str) -> tuple[Answer, Answer]:
-    """Return the answers of base and fine-tuned model to a text, with the likeliest label (or answer span) first."""
+    """Return the answers to a text, with the likeliest label (or answer span) first.
+
+    The first answer is that of the nearest neighbors, or of a base model that extracts answers; the second that of the
+    fine-tuned model.
+    """
     if pair.head.name == "spans":
         return answer_question(pair, text)
     ids = [pair.task.prompt_ids(text, pair.encoding())]
     began = time.perf_counter()
     tuned = probabilities(pair, ids)[0]
     between = time.perf_counter()
+    tuned_answer = _answer(pair, tuned, ids, between - began, pair.how)
+    if pair.run.learned_from is None:
+        return Answer(text=NO_CLASSIFIER, how=NO_TRAINING_ROWS, title="Base model"), tuned_answer
     nearest = neighbors(pair)
-    base_output = nearest.probabilities(pair, ids)[0]
-    after = time.perf_counter()
-    return _answer(pair, base_output, ids, after - between, nearest.how), _answer(
-        pair, tuned, ids, between - began, pair.how
-    )
+    output = nearest.probabilities(pair, ids)[0]
+    answer = _answer(pair, output, ids, time.perf_counter() - between, nearest.how)
+    return answer.model_copy(update={"title": NEIGHBORS}), tuned_answer
 
 
 def probabilities(pair: ModelPair, ids: Sequence[Sequence[int]], progress: Progress = no_progress) -> Any:
@@ -124,24 +160,17 @@ def format_score(score: float) -> str:
     return f"{score:.4f}".rstrip("0").rstrip(".") if abs(score) >= 1 else f"{score:.4g}"
 
 
-def _learned_rows(pair: ModelPair) -> tuple[list[list[int]], Any]:
-    """Return token ids and targets of some training rows. Raise `StudioError` if the rows are missing."""
-    learned = pair.run.learned_from
+def training_rows(pair: ModelPair) -> list[Any]:
+    """Return the usable training rows of a classifier. Raise `StudioError` if they are missing."""
+    learned, roles = pair.run.learned_from, pair.run.spec.data.roles
     if learned is None:
         raise StudioError(
             "damaged-run",
-            "The training rows of this run are no longer here, so the base model can't guess.",
+            NO_TRAINING_ROWS,
             hint="Import the dataset again, or use the fine-tuned model alone.",
         )
-    if learned.numbers is not None:
-        learned = RowsRef(path=learned.path, numbers=tuple(sample_of(learned.numbers, SAMPLE, pair.config.seed)))
-    encoding, roles = pair.encoding(), pair.run.spec.data.roles
-    rows = [
-        row for _, row in read_rows(learned) if not pair.task.missing(row, roles) and has_known_labels(pair, row, roles)
-    ]
-    rows = [rows[place] for place in sample_of(range(len(rows)), SAMPLE, pair.config.seed)]
-    ids = [pair.task.prompt_ids(pair.task.text_of(row, roles), encoding) for row in rows]
-    return ids, targets_of(pair, rows, roles)
+    rows = [row for _, row in read_rows(learned)]
+    return [row for row in rows if not pair.task.missing(row, roles) and has_known_labels(pair, row, roles)]
 
 
 def _answer(pair: ModelPair, output: Any, ids: Sequence[Sequence[int]], seconds: float, how: str) -> Answer:

@@ -1,7 +1,7 @@
-"""Extractive question answering: search for the likeliest answer spans, and the base's guess.
+"""Extractive question answering: search for the likeliest answer spans, and a baseline.
 
 The model scores each token as the start and as the end of the answer; the first token means no answer. A base without
-a question-answering head guesses by meaning: the sentence in the passage most similar to the question.
+a question-answering head can't answer. It is replaced by a baseline: the sentence most similar to the question.
 """
 
 import re
@@ -21,8 +21,12 @@ MAX_POSITIONS = 20
 MAX_ANSWER_TOKENS = 30
 """Maximum tokens of an answer, as in the official script."""
 SHOWN = 4
+SENTENCE_TITLE = "Most similar sentence"
+"""Name of the baseline."""
+SENTENCE_DETAIL = "The sentence that is most similar to the question, by the embeddings of the base model."
 GUESS_NOTE = (
-    "The base model is not trained to extract answers. This is a guess: the sentence most similar to the question."
+    "The sentence most similar to the question, by the embeddings of the base model. "
+    "The base model itself is not trained to extract answers."
 )
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 Question = tuple[str, str]
@@ -119,8 +123,10 @@ def answer_question(pair: ModelPair, text: str) -> tuple[Answer, Answer]:
     between = time.perf_counter()
     base = extract_answers(pair, questions, "base")[0]
     after = time.perf_counter()
-    how = "" if pair.base_has_qa_head else GUESS_NOTE
-    return _answer(base, after - between, how), _answer(tuned, between - began, pair.how)
+    base_answer, tuned_answer = _answer(base, after - between, ""), _answer(tuned, between - began, pair.how)
+    if not pair.base_has_qa_head:
+        base_answer = base_answer.model_copy(update={"how": GUESS_NOTE, "title": SENTENCE_TITLE})
+    return base_answer, tuned_answer
 
 
 def chances(pair: ModelPair, questions: Sequence[Question]) -> list[list[float]]:

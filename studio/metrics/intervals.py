@@ -28,9 +28,22 @@ class Interval:
     high: float
 
 
+def resampled(compute: Compute, observed: Observations, seed: int = 0, resamples: int = RESAMPLES) -> list[float]:
+    """Return a metric of each sample. The samples depend on the number of rows and the seed alone.
+
+    Empty for too few rows.
+    """
+    return [compute(_take(observed, rows)) for rows in _draws(observed, seed, resamples)]
+
+
 def interval(compute: Compute, observed: Observations, seed: int = 0, resamples: int = RESAMPLES) -> Interval | None:
     """Return the interval of a metric over rows, or None for too few rows."""
-    return _percentiles([compute(_take(observed, rows)) for rows in _draws(observed, seed, resamples)], _rows(observed))
+    return interval_of(resampled(compute, observed, seed, resamples), observed)
+
+
+def interval_of(values: list[float], observed: Observations) -> Interval | None:
+    """Return the interval of a metric that was resampled, or None for too few rows."""
+    return _percentiles(values, rows_in(observed))
 
 
 def paired_difference(
@@ -41,11 +54,18 @@ def paired_difference(
     None for too few rows. If both differ on fewer rows than an interval needs, it contains zero, because chance can put
     those on one side. Raise `ValueError` for different numbers of rows.
     """
-    if _rows(base) != _rows(tuned):
+    if rows_in(base) != rows_in(tuned):
         raise ValueError("both models must have the same rows")
-    samples = _draws(base, seed, resamples)
-    differences = [compute(_take(tuned, rows)) - compute(_take(base, rows)) for rows in samples]
-    difference = _percentiles(differences, _rows(base))
+    values = [resampled(compute, each, seed, resamples) for each in (base, tuned)]
+    return difference_of(values[0], values[1], base, tuned)
+
+
+def difference_of(
+    base_values: list[float], tuned_values: list[float], base: Observations, tuned: Observations
+) -> Interval | None:
+    """Return the interval of the difference of a metric that was resampled for both models, on the same samples."""
+    differences = [after - before for before, after in zip(base_values, tuned_values, strict=True)]
+    difference = _percentiles(differences, rows_in(base))
     if difference is None or _differing_rows(base, tuned) >= FEWEST:
         return difference
     return Interval(min(difference.low, 0.0), max(difference.high, 0.0))
@@ -55,7 +75,7 @@ def _differing_rows(base: Observations, tuned: Observations) -> int:
     """Return the number of rows with different observations."""
     import numpy as np
 
-    differs = np.zeros(_rows(base), dtype=bool)
+    differs = np.zeros(rows_in(base), dtype=bool)
     for name in base.keys() & tuned.keys():
         differs |= (np.asarray(base[name]) != np.asarray(tuned[name])).reshape(len(differs), -1).any(1)
     return int(differs.sum())
@@ -64,7 +84,7 @@ def _differing_rows(base: Observations, tuned: Observations) -> int:
 def _draws(observed: Observations, seed: int, resamples: int) -> list[Any]:
     import numpy as np
 
-    rows = _rows(observed)
+    rows = rows_in(observed)
     if rows < FEWEST:
         return []
     random = np.random.default_rng(seed)
@@ -93,5 +113,6 @@ def _take(observed: Observations, rows: Any) -> Observations:
     return {name: values[rows] for name, values in observed.items()}
 
 
-def _rows(observed: Observations) -> int:
+def rows_in(observed: Observations) -> int:
+    """Return the number of rows."""
     return len(next(iter(observed.values())))

@@ -23,21 +23,27 @@ def token_accuracy(observed: Mapping[str, Any]) -> float:
 
 
 def accuracy(observed: Mapping[str, Any]) -> float:
-    """Return the fraction of rows with the right label."""
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(observed["expected"], observed["predicted"]))
+    """Return the fraction of rows with the right label, or with exactly the right labels."""
+    right = observed["expected"] == observed["predicted"]
+    return float((right.all(1) if right.ndim > 1 else right).mean())
 
 
 def macro_f1(observed: Mapping[str, Any]) -> float:
-    """Return the mean F1 of the labels that occur in the expected or predicted values."""
-    from sklearn.metrics import f1_score
+    """Return the mean F1 of the labels that occur in the expected or predicted values.
+
+    scikit-learn's `f1_score` gives the same, but takes a millisecond, and intervals compute it thousands of times.
+    """
+    import numpy as np
 
     expected, predicted = observed["expected"], observed["predicted"]
-    each = f1_score(expected, predicted, average=None, zero_division=0)
-    if getattr(expected, "ndim", 1) > 1:  # one column per label; leave out labels that occur nowhere
-        each = each[(expected + predicted).any(0)]
-    return float(each.mean()) if len(each) else 0.0
+    if getattr(expected, "ndim", 1) > 1:  # one column per label
+        right, total = (expected & predicted).sum(0), (expected + predicted).sum(0)
+    else:
+        labels = 1 + max(expected.max(initial=0), predicted.max(initial=0))
+        right = np.bincount(expected[expected == predicted], minlength=labels)
+        total = np.bincount(expected, minlength=labels) + np.bincount(predicted, minlength=labels)
+    occurs = total > 0
+    return float((2 * right[occurs] / total[occurs]).mean()) if occurs.any() else 0.0
 
 
 def micro_f1(observed: Mapping[str, Any]) -> float:

@@ -290,6 +290,11 @@ class TrainingConfig(FrozenModel):
         """Rows of one optimizer step: the effective batch size."""
         return self.together * self.gradient_accumulation
 
+    @property
+    def validation_chooses(self) -> bool:
+        """Whether the validation rows decide which step is the result. Then they are no test of it."""
+        return self.keep_best or self.early_stopping_patience > 0
+
     @model_validator(mode="after")
     def _across_fields(self) -> Self:
         shares = (self.validation_share or 0) + (self.test_share or 0)

@@ -198,7 +198,7 @@ class Evaluate(ForRun):
     rows: RowsRef
     """The rows."""
     split: str = "test"
-    """`test`, `validation` or `file`."""
+    """`test`, `validation`, `test+validation` or `file`."""
     roles: dict[str, str] | None = None
     """Column → role; None: as the run read its rows."""
 

@@ -1,8 +1,39 @@
 """Results of evaluation, and replies of models."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from studio.schema.base import FrozenModel
+from studio.schema.numbers import plural, rows
+
+SPLITS = {"test": "test", "validation": "validation", "test+validation": "test and validation", "file": "file"}
+"""Split of a report → its name for people."""
+
+FEW_TEST_ROWS = 100
+"""With fewer test rows, the intervals are wide."""
+
+
+def rows_of_split(split: str, number: int) -> str:
+    """Return the rows of a split in words: `23 test rows`, `51 validation rows`, `12 rows of the file`."""
+    if split == "test":
+        return plural(number, "{n} test row", "{n} test rows")
+    if split == "validation":
+        return plural(number, "{n} validation row", "{n} validation rows")
+    if split == "test+validation":
+        return plural(number, "{n} test and validation row", "{n} test and validation rows")
+    return plural(number, "{n} row of the file", "{n} rows of the file")
+
+
+def confused_pairs(confusion: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
+    """Return (true label, predicted label, rows) of all mistakes, the most frequent first."""
+    pairs = [
+        (label, other, number)
+        for label, row in confusion.items()
+        for other, number in row.items()
+        if label != other and number
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])
 
 
 class Metric(FrozenModel):
@@ -10,7 +41,7 @@ class Metric(FrozenModel):
     model."""
 
     base: float | None
-    """Value of the base model. None: it has none."""
+    """Value of the base model. None: it can't do the task, as a model without a head for labels."""
     tuned: float
     """Value of the fine-tuned model."""
     low: float | None = None
@@ -33,11 +64,41 @@ class Metric(FrozenModel):
     """Shown as a percentage. None in reports of older versions."""
 
 
+class BaselineMetric(FrozenModel):
+    """One metric of a baseline, with 95% intervals. The gain is the fine-tuned value minus this one."""
+
+    value: float
+    """Value of the baseline."""
+    low: float | None = None
+    """Lower end of the interval. For chance: the lowest of 99% of the random results."""
+    high: float | None = None
+    """Upper end. For chance: the highest of 99% of the random results."""
+    gain_low: float | None = None
+    """Lower end of the interval of the gain."""
+    gain_high: float | None = None
+    """Upper end."""
+
+
+class Baseline(FrozenModel):
+    """A way to answer without the fine-tuned model, on the same rows. A useful model is better than each."""
+
+    name: str
+    """`majority`, `mean`, `neighbors`, `sentence` or `chance`."""
+    title: str
+    """Name for people."""
+    detail: str
+    """How it answers."""
+    answer: str = ""
+    """What it always answers, for `majority` and `mean`."""
+    metrics: dict[str, BaselineMetric]
+    """Name → metric."""
+
+
 class JudgedRow(FrozenModel):
     """A row with the correct output and the output of both models.
 
     `score` ranks the rows. For texts it is the fine-tuned model's loss, for labels its probability of the correct
-    label. For changed rows it is the lead of the fine-tuned model over the base model.
+    label. For changed rows it is the lead of the fine-tuned model over the base model, or over the guess.
     """
 
     row: int
@@ -47,20 +108,22 @@ class JudgedRow(FrozenModel):
     expected: str
     """The correct output."""
     base: str
-    """The base model's output."""
+    """The base model's output. Empty: it can't do the task."""
     tuned: str
     """The fine-tuned model's output."""
     score: float
     """The rank, as above."""
+    guess: str = ""
+    """What the nearest neighbors, or the most similar sentence, say where the base model can't do the task."""
 
 
 class Report(FrozenModel):
-    """Results of the base model and the fine-tuned model on held-out rows."""
+    """Results of the base model, of baselines and of the fine-tuned model on the same rows."""
 
     rows: int
     """Number of evaluated rows."""
     split: str
-    """`test`, `validation` or `file`."""
+    """`test`, `validation`, `test+validation` or `file`."""
     metrics: dict[str, Metric]
     """Name → metric."""
     verdict: str
@@ -74,13 +137,29 @@ class Report(FrozenModel):
     worst_rows: tuple[JudgedRow, ...] = ()
     """Rows with the worst scores."""
     changed_rows: tuple[JudgedRow, ...] = ()
-    """Rows on which the models differ most."""
+    """Rows on which the models differ most, or the fine-tuned model and the guess."""
+    confused_rows: tuple[JudgedRow, ...] = ()
+    """Rows with a wrong label, a few of each pair of labels."""
     forgetting: dict[str, float] | None = None
     """Name → value, measured on general text."""
     robustness: dict[str, float] | None = None
     """Name → value, measured on changed inputs."""
     note: str = ""
     """What to know about the numbers."""
+    baselines: tuple[Baseline, ...] = ()
+    """What the fine-tuned model is compared with where the base model can't do the task."""
+    outcome: str = ""
+    """`better`, `worse`, `useful` (better than always the same answer, but not than all baselines), `same` (no clear
+    difference), `useless` (not better than always the same answer), `unclear` (too few rows to tell) or `alone`."""
+    rows_needed: int | None = None
+    """About so many more rows would settle an open comparison. None: it is settled, or unknown."""
+    chose_checkpoint: bool = False
+    """Some of these rows also chose the checkpoint, so the scores are slightly too good."""
+
+    @property
+    def measured_on(self) -> str:
+        """The rows behind each score: `test, 23 rows`."""
+        return f"{SPLITS.get(self.split, self.split)}, {rows(self.rows)}"
 
 
 class LabelScore(FrozenModel):
@@ -105,6 +184,8 @@ class Answer(FrozenModel):
     """Labels, likeliest first. Empty for replies."""
     how: str = ""
     """A note on how the answer was made, if needed."""
+    title: str = ""
+    """What answered, where it is not the model itself: the nearest neighbors, for example."""
 
 
 class ChatSettings(FrozenModel):

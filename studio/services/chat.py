@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from studio.inference.base_and_tuned import how
+from studio.inference.base_and_tuned import has_qa_head, how
+from studio.inference.classify import NEIGHBORS
 from studio.inference.heads import head_of
+from studio.inference.spans import SENTENCE_TITLE
 from studio.schema.errors import StudioError
 from studio.schema.report import Answer, ChatSettings
 from studio.schema.views import ChatChunk
@@ -76,7 +78,10 @@ class Chat:
         return self.ask(run, messages, settings)
 
     def classify(self, run: str, text: str) -> tuple[Answer, Answer]:
-        """Labels with probabilities: of the base model (estimated from neighbors) and of the fine-tuned model."""
+        """Labels with probabilities: of the nearest neighbors among the training rows, and of the fine-tuned model.
+
+        A question-answering base model answers itself if it has such a head.
+        """
         self._check_messages([{"role": "user", "content": text}])
         result = self.host.result("classify", run=self.finished.ref(run), text=text)
         return Answer.model_validate(result["base"]), Answer.model_validate(result["tuned"])
@@ -85,6 +90,18 @@ class Chat:
         """A note about how the fine-tuned model answers, or empty. Loads nothing."""
         config = self.finished.store.spec(self.finished.store.get(run).id).config
         return how(config, quantizes_base(config.method))
+
+    def guess(self, run: str) -> str:
+        """What answers beside the fine-tuned model where the base model can't do the task. Empty: the base model."""
+        spec = self.finished.store.spec(run)
+        try:
+            info = self.finished.models.find(spec.config.model)
+            head = head_of(info, spec.data).name
+        except StudioError:  # the base model is gone
+            return NEIGHBORS if task_named(spec.config.task).has_labels else ""
+        if head == "labels":
+            return NEIGHBORS
+        return SENTENCE_TITLE if head == "spans" and not has_qa_head(info) else ""
 
     def is_classifier(self, run: str) -> bool:
         """Whether the model answers with labels and probabilities."""

@@ -1,4 +1,4 @@
-"""Evaluation of runs on held-out rows or on a file, and predictions for a file. The model host does the work."""
+"""Evaluation of runs on their test or validation rows or on a file, and predictions for a file. The model host does the work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from studio.inference.predict import writer_for
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef
-from studio.schema.report import Report
+from studio.schema.report import FEW_TEST_ROWS, Report
 from studio.schema.runs import RunRecord
 from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
@@ -26,11 +26,14 @@ class Evaluation:
         self.host = host.of(self.context.workspace)
 
     def evaluate(self, run: str, data: str | None = None, progress: Progress = None) -> Report:
-        """Evaluate base and fine-tuned model on held-out rows, or on `data`. The report is saved with the run."""
+        """Evaluate base and fine-tuned model on test rows, else validation rows, or on `data`.
+
+        Without `data`, the report is saved with the run.
+        """
         record, folder = self.finished.get(run)
         ref = self.finished.ref(record.id)
         if data is None:
-            split, rows = self._held_out(record, folder)
+            split, rows = self._own_rows(record, folder)
             roles = None
         else:
             other = self.datasets.open(data)
@@ -78,16 +81,24 @@ class Evaluation:
         roles = None if kept is not None and kept.task == learned.task else own or None
         return dict(self.datasets.resolve_spec(data, learned.task, roles)[0].roles)
 
-    def _held_out(self, record: RunRecord, folder: RunFolder) -> tuple[str, RowsRef]:
-        for split in ("test", "validation"):
-            if rows := self.finished.rows(record, folder, split):
-                return split, rows
+    def _own_rows(self, record: RunRecord, folder: RunFolder) -> tuple[str, RowsRef]:
+        """The test rows of a run, else its validation rows. Few test rows and validation rows together, if the
+        validation rows did not choose the checkpoint."""
+        test, validation = (self.finished.rows(record, folder, split) for split in ("test", "validation"))
         spec = self.finished.store.spec(record.id)
+        if test and test.numbers and validation and validation.numbers and len(test.numbers) < FEW_TEST_ROWS:
+            if not spec.config.validation_chooses:
+                numbers = tuple(sorted({*test.numbers, *validation.numbers}))
+                return "test+validation", test.model_copy(update={"numbers": numbers})
+        if test:
+            return "test", test
+        if validation:
+            return "validation", validation
         if spec.validation_dataset:
             path = self.datasets.store.rows_path(spec.validation_dataset, spec.validation_version)
             return "validation", RowsRef(path=str(path), numbers=None)
         raise StudioError(
             "too-few-rows",
-            "There are no held-out rows for this evaluation: the run has none, or they were deleted.",
+            "There are no test or validation rows for this evaluation: the run has none, or they were deleted.",
             hint="Evaluate on other rows, for example: studio evaluate RUN --data FILE",
         )

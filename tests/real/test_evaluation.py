@@ -1,5 +1,6 @@
 """Evaluation: losses are the libraries' own, intervals and rows follow from them, and notes say what was left out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_a_report_on_texts_has_metrics_of_both_and_rows_with_replies(talker: Mod
     rows = [(number * 10, row) for number, row in enumerate(CHAT_ROWS * 2, start=1)]
     moves: list[tuple[int, int, str]] = []
     report = evaluate(talker, rows, "test", lambda *move: moves.append(move))
-    assert (report.rows, report.split, report.note) == (12, "test", "")
+    assert (report.rows, report.split) == (12, "test") and "few test rows" in report.note
     for name in ("loss", "perplexity"):
         metric = report.metrics[name]
         assert metric.base is not None and metric.low is not None and metric.high is not None
@@ -98,19 +99,54 @@ def test_rows_that_can_not_be_used_are_left_out_and_counted(talker: ModelPair) -
 def test_a_report_on_labels_counts_right_answers_and_mistakes(sorter: ModelPair) -> None:
     report = evaluate(sorter, texts_with(("spam", "Buy now")), "test", silent)
     assert report.rows == len(TEXTS)
-    assert "1 rows have a label that the run was not trained on" in report.note and "This is a guess" in report.note
+    assert "1 rows have a label that the run was not trained on" in report.note
     assert set(report.metrics) == {"accuracy", "macro_f1", "loss"}
-    assert report.metrics["accuracy"].base == 1.0, "each row is its own nearest neighbour"
-    assert report.metrics["loss"].base is None
+    assert all(metric.base is None for metric in report.metrics.values()), "the base model has no head for labels"
+    assert [each.name for each in report.baselines] == ["majority", "neighbors", "chance"]
+    of_majority, of_neighbors = (each.metrics["accuracy"] for each in report.baselines[:2])
+    assert of_majority.value == pytest.approx(1 / 3) and report.baselines[0].answer == "bug"
+    assert of_neighbors.value < 1.0, "no row is its own nearest neighbor"
+    assert of_neighbors.low is not None and of_neighbors.gain_low is not None
     assert report.confusion is not None and report.per_label is not None
     right = sum(report.confusion[label][label] for label in LABELS)
     assert report.metrics["accuracy"].tuned == pytest.approx(right / len(TEXTS))
     assert sum(count for row in report.confusion.values() for count in row.values()) == len(TEXTS)
-    assert all(row.base != row.tuned for row in report.changed_rows)
-    assert report.verdict.startswith("Clearly worse"), "an untrained head can't beat the neighbours"
+    assert all(row.guess != row.tuned and not row.base for row in report.changed_rows)
+    wrong = {(row.expected, row.tuned) for row in report.confused_rows}
+    counts = report.confusion
+    assert wrong == {(one, other) for one in LABELS for other in LABELS if one != other and counts[one][other]}
+    assert report.outcome in ("useless", "worse", "unclear"), "an untrained head beats nothing"
+    assert "on 12 test rows" in report.verdict or "of 12 test rows" in report.verdict
+
+
+def test_a_baseline_named_by_a_run_is_the_most_frequent_label_of_its_training_rows(sorter: ModelPair) -> None:
+    rows = [(number, row) for number, row in texts_with() if row["label"] != "bug"]
+    report = evaluate(sorter, rows, "test", silent)
+    assert report.baselines[0].answer == "bug" and report.baselines[0].metrics["accuracy"].value == 0
 
 
 def test_without_the_rows_it_learned_from_only_the_tuned_is_judged(sorter: ModelPair, tmp_path: Path) -> None:
     alone = load_pair(sorter.run.model_copy(update={"learned_from": None}))
     report = evaluate(alone, texts_with(), "file", silent)
-    assert report.metrics["accuracy"].base is None and "could not guess" in report.note
+    assert report.metrics["accuracy"].base is None and "no longer here" in report.note
+    assert [each.name for each in report.baselines] == ["majority", "chance"]
+    assert "of these rows" in report.baselines[0].detail
+
+
+@pytest.mark.parametrize(
+    ("split", "changes", "said", "chose"),
+    [
+        ("validation", {}, "also selected the checkpoint", True),
+        ("validation", {"keep_best": False, "early_stopping_patience": 0}, "", False),
+        ("test", {}, "can't be added to these few test rows", False),
+        ("test", {"keep_best": False, "early_stopping_patience": 0}, "", False),
+        ("test+validation", {"keep_best": False, "early_stopping_patience": 0}, "did not select", False),
+    ],
+)
+def test_a_report_says_whether_its_rows_chose_the_checkpoint(
+    sorter: ModelPair, split: str, changes: dict[str, Any], said: str, chose: bool
+) -> None:
+    spec = sorter.run.spec.model_copy(update={"config": sorter.config.model_copy(update=changes)})
+    pair = replace(sorter, run=sorter.run.model_copy(update={"spec": spec}))
+    report = evaluate(pair, texts_with(), split, silent)
+    assert (said in report.note if said else not report.note) and report.chose_checkpoint is chose

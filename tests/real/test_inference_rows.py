@@ -10,7 +10,7 @@ from made_runs import CHAT_ROWS, LABELS, TEXTS, chat_run, label_run, starter, ti
 
 from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.batches import by_length
-from studio.inference.classify import NUM_NEIGHBORS, classify, probabilities
+from studio.inference.classify import NUM_NEIGHBORS, classify, neighbors, probabilities
 from studio.inference.generate import BatchOptions
 from studio.inference.load import load_tokenizer, training_template
 from studio.inference.predict import WRITERS, predict, write_predictions, writer_for
@@ -66,11 +66,12 @@ def test_merged_and_beside_the_base_the_adapter_gives_the_same_probabilities(sor
     assert base.labels == classify(sorter, TEXTS[0][1])[0].labels, "the base must not feel the adapter"
 
 
-def test_the_base_guesses_by_its_neighbours_and_says_so(sorter: ModelPair) -> None:
-    for label, text in TEXTS[::4]:
+def test_beside_the_tuned_are_nearest_neighbors_without_the_text_itself_and_it_is_said(sorter: ModelPair) -> None:
+    for _, text in TEXTS[::4]:
         base, tuned = classify(sorter, text)
-        assert base.text == label, "a row is most like itself"
-        assert f"{NUM_NEIGHBORS} most similar rows among {len(TEXTS)} training rows" in base.how
+        assert base.title == "Nearest neighbors" and "this text left out" in base.how
+        assert f"{NUM_NEIGHBORS} most similar of {len(TEXTS)} training rows" in base.how
+        assert max(each.probability for each in base.labels) < 1, "the text does not find itself"
         assert not tuned.how
         for answer in (base, tuned):
             assert sorted(each.label for each in answer.labels) == sorted(LABELS)
@@ -78,11 +79,25 @@ def test_the_base_guesses_by_its_neighbours_and_says_so(sorter: ModelPair) -> No
             assert list(answer.labels) == sorted(answer.labels, key=lambda each: -each.probability)
 
 
-def test_without_the_rows_it_learned_from_the_base_does_not_guess(sorter: ModelPair) -> None:
+def test_without_the_rows_it_learned_from_there_are_no_neighbors_and_the_tuned_still_answers(
+    sorter: ModelPair,
+) -> None:
     alone = load_pair(sorter.run.model_copy(update={"learned_from": None}))
+    base, tuned = classify(alone, "Hello")
+    assert base.text == "The base model can't classify." and not base.labels and "no longer here" in base.how
+    assert tuned.labels
     with pytest.raises(StudioError) as refused:
-        classify(alone, "Hello")
+        predict(alone, [{"text": "Hello"}], {"text": "text"}, True, BatchOptions(ChatSettings(), silent))
     assert refused.value.code == "damaged-run"
+
+
+def test_a_text_that_is_a_training_row_is_looked_up_among_the_others_only(sorter: ModelPair) -> None:
+    nearest, ids = neighbors(sorter), ids_of(sorter, [TEXTS[0][1], "Something that no row says."])
+    twice = nearest.probabilities(sorter, ids)
+    assert twice[0] != pytest.approx([1, 0, 0], abs=1e-3), "with itself, it would be its own answer"
+    assert twice[0].sum() == pytest.approx(1)
+    alone = nearest.probabilities(sorter, ids[1:])
+    assert twice[1] == pytest.approx(alone[0], abs=1e-3)
 
 
 def test_every_row_gets_a_label_with_confidence_and_an_empty_one_none(sorter: ModelPair) -> None:

@@ -75,12 +75,13 @@ def test_a_run_with_several_labels_a_row_learns_them_and_its_result_tells_them_a
     ours = probabilities(pair, [pair.task.prompt_ids(text, pair.encoding())])[0]
     np.testing.assert_allclose(ours, plain, atol=1e-4)
     base, tuned = classify(pair, text)
-    assert set(tuned.text.split(", ")) == {"broken", "late"} and "guess" in base.how
+    assert set(tuned.text.split(", ")) == {"broken", "late"} and "left out" in base.how
     said = predict(pair, [{"text": text}], {"text": "text"}, False, BatchOptions(ChatSettings(), lambda *_: None))
     assert said[0][0] == tuned.text
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:20], "file", lambda *_: None)
-    assert report.metrics["micro_f1"].tuned > 0.8 and report.metrics["micro_f1"].base is not None
+    assert report.metrics["micro_f1"].tuned > 0.8 and report.metrics["micro_f1"].base is None
+    assert [each.name for each in report.baselines] == ["majority", "neighbors", "chance"]
     assert report.per_label is not None and set(report.per_label) == {"broken", "kind", "late"}
 
 
@@ -108,7 +109,11 @@ def test_a_run_on_scores_learns_them_and_its_result_scores_alike(tmp_path: Path,
     assert float(tuned.text) == pytest.approx(plain[0], abs=1e-2) and not tuned.labels
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:20], "file", lambda *_: None)
-    assert report.metrics["pearson"].tuned > 0.8 and report.metrics["mse"].base is not None
+    assert report.metrics["pearson"].tuned > 0.8 and [each.name for each in report.baselines] == [
+        "mean",
+        "neighbors",
+        "chance",
+    ]
     assert base.text and report.verdict
 
 
@@ -143,7 +148,7 @@ def test_a_run_on_two_texts_beside_each_other_learns_and_its_result_says_alike(t
     assert said[0][0] == classify(pair, f"{first}\n\n{second}")[1].text
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:12], "file", lambda *_: None)
-    assert report.metrics["accuracy"].base is not None
+    assert report.metrics["accuracy"].base is None and report.baselines[1].name == "neighbors"
     job = ExportJob(run.ref, CardFacts(run="r", name="pairs", dataset="p", rows=9), ModelCache(), zip=False)
     made = export_named("adapter").export(job, tmp_path / "out", lambda *_: None)
     assert made.tested.startswith("Tested without the studio: ") and "get the same labels" in made.tested

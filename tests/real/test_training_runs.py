@@ -56,7 +56,7 @@ def test_a_classifier_s_prompts_are_answered_with_labels(tmp_path: Path, bert: M
     asked = ("Where is my parcel?", "You are great!")
     _, said = run(label_job(tmp_path, bert, epochs=1, test_prompts=asked, watch_share=0.0))
     base, _, tuned, _ = of(ReplyEvent, said)
-    assert base.who == "base" and "a guess from similar rows" in base.text
+    assert base.who == "base" and "nearest neighbors from your labels" in base.text
     assert tuned.who == "tuned" and tuned.text.split(" (")[0] in LABELS and tuned.text.endswith("%)")
 
 

@@ -14,7 +14,7 @@ from studio.schema.errors import StudioError
 from studio.schema.fields import about
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.models import ModelInfo
-from studio.schema.report import Metric, Report
+from studio.schema.report import Baseline, BaselineMetric, Metric, Report
 from studio.schema.runs import RunSpec
 from studio.training.methods import quantizes_base
 from studio.training.planning.setting_scope import applicable_settings, applies
@@ -197,3 +197,27 @@ def test_the_snippet_of_an_adapter_that_says_scores_makes_one_score() -> None:
     data = run.spec.data.model_copy(update={"roles": {"text": "text", "stars": "score"}, "label_names": ()})
     run = run.model_copy(update={"spec": run.spec.model_copy(update={"data": data})})
     assert "num_labels=1, id2label=dict(enumerate(['score']))" in export_named("adapter").snippet(run, "here")
+
+
+def test_a_card_names_the_rows_of_its_scores_and_the_baselines_of_a_classifier() -> None:
+    report = REPORT.model_copy(
+        update={
+            "metrics": {"accuracy": Metric(base=None, tuned=0.9, low=0.8, high=1.0, title="Accuracy")},
+            "baselines": (
+                Baseline(
+                    name="majority",
+                    title="Majority class",
+                    detail="Always the most frequent training label.",
+                    answer="bug",
+                    metrics={"accuracy": BaselineMetric(value=0.5)},
+                ),
+            ),
+        }
+    )
+    card = model_card(export_named("adapter"), run_of("classification"), FACTS.model_copy(update={"report": report}))
+    assert "Measured on: test, 40 rows." in card and "held-out" not in card
+    assert "| | majority class | fine-tuned model | 95% interval |" in card
+    assert "| Accuracy | 0.500 | 0.900 | 0.800 to 1.000 |" in card
+    assert "- Majority class: Always the most frequent training label." in card
+    trained = FACTS.model_copy(update={"report": None, "metrics": {"macro_f1": 0.8}})
+    assert "measured on: validation, 10 rows." in model_card(export_named("adapter"), run_of(), trained)

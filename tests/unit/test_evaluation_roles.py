@@ -1,10 +1,18 @@
-"""Other rows are read for a run as the run read its own."""
+"""Which rows are evaluated, and how other rows are read for a run."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from studio.api import Studio
 from studio.inference.classify import format_score
-from studio.schema.dataset import DatasetSpec
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.errors import StudioError
+from studio.schema.host import RowsRef
+from studio.schema.runs import RunSpec
 
 ROWS = "title,text,label,kinds\n" + "".join(f"short {n},A longer text {n}.,one,red\n" for n in range(8))
 
@@ -39,3 +47,52 @@ def test_a_score_is_written_with_its_digits() -> None:
         "0.0001234",
         "0",
     ]
+
+
+class Splits:
+    """A run's saved splits, as `FinishedRuns` gives them."""
+
+    def __init__(self, config: TrainingConfig, **rows: int) -> None:
+        self.config, self.numbers, start = config, {}, 1
+        for name, count in rows.items():
+            self.numbers[name], start = tuple(range(start, start + count)), start + count
+
+    @property
+    def store(self) -> Any:
+        data = DatasetSpec(task="classification", roles={})
+        spec = RunSpec(config=self.config, dataset="d", dataset_version=1, data=data, splits=SplitSpec())
+        return SimpleNamespace(spec=lambda _: spec)
+
+    def rows(self, record: object, folder: object, split: str) -> RowsRef | None:
+        return RowsRef(path="rows", numbers=self.numbers[split]) if self.numbers.get(split) else None
+
+
+CHOSEN = {"task": "classification", "model": "m"}
+LAST = {**CHOSEN, "keep_best": False, "early_stopping_patience": 0}
+
+
+@pytest.mark.parametrize(
+    ("config", "rows", "split", "count"),
+    [
+        (CHOSEN, {"test": 23, "validation": 51}, "test", 23),
+        (CHOSEN, {"validation": 51}, "validation", 51),
+        (LAST, {"test": 23, "validation": 51}, "test+validation", 74),
+        (LAST, {"test": 120, "validation": 51}, "test", 120),
+        (LAST, {"test": 23}, "test", 23),
+        ({**LAST, "early_stopping_patience": 3}, {"test": 23, "validation": 51}, "test", 23),
+    ],
+)
+def test_validation_rows_are_added_to_few_test_rows_only_if_they_did_not_choose_the_checkpoint(
+    studio: Studio, config: dict[str, Any], rows: dict[str, int], split: str, count: int
+) -> None:
+    evaluation = studio.evaluation
+    evaluation.finished = Splits(TrainingConfig(**config), **rows)  # type: ignore[assignment]
+    found = evaluation._own_rows(SimpleNamespace(id="run"), None)  # type: ignore[arg-type]
+    assert (found[0], len(found[1].numbers or ())) == (split, count)
+
+
+def test_without_test_and_validation_rows_it_is_said_how_to_evaluate(studio: Studio) -> None:
+    evaluation = studio.evaluation
+    evaluation.finished = Splits(TrainingConfig(**CHOSEN))  # type: ignore[assignment]
+    with pytest.raises(StudioError, match="no test or validation rows"):
+        evaluation._own_rows(SimpleNamespace(id="run"), None)  # type: ignore[arg-type]

@@ -121,3 +121,14 @@ def test_rouge_reads_vowel_signs_accents_and_scripts_without_spaces() -> None:
     assert WordTokenizer().tokenize("今天 GPT-4 好") == ["今", "天", "gpt", "4", "好"]
     scores = observe(["राम का काम", "今天天气很好"], ["राम की कमी", "今天天气不好"])["rouge1"]
     assert list(scores) == [pytest.approx(1 / 3), pytest.approx(5 / 6)]
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 3)])
+def test_scores_of_labels_are_those_of_scikit_learn(shape: tuple[int, ...]) -> None:
+    from sklearn.metrics import accuracy_score, f1_score
+
+    random = np.random.default_rng(1)
+    expected, predicted = (random.integers(0, 2 if len(shape) > 1 else 6, shape) for _ in range(2))
+    observed = {"expected": expected, "predicted": predicted}
+    assert METRICS["accuracy"].compute(observed) == pytest.approx(accuracy_score(expected, predicted))
+    assert METRICS["macro_f1"].compute(observed) == pytest.approx(f1_score(expected, predicted, average="macro"))

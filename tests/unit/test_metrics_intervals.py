@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from studio.evaluation.verdict import judgment, of_labels, of_texts
+from studio.evaluation.verdict import Measured, judgment, of_labels, of_texts
 from studio.metrics.intervals import FEWEST, interval, paired_difference
-from studio.schema.report import Metric
+from studio.schema.report import Baseline, BaselineMetric, Metric
 
 
 def mean(observed: object) -> float:
@@ -100,8 +100,8 @@ def test_better_is_said_only_when_the_interval_leaves_out_zero(metric: Metric, e
 
 
 def test_the_verdict_on_texts_tells_the_gain() -> None:
-    said = of_texts({"loss": loss(3, 2, -1.5, -0.5)}, 40)
-    assert said.startswith("Clearly better: on 40 held-out rows")
+    said = of_texts(Measured({"loss": loss(3, 2, -1.5, -0.5)}, 40)).text
+    assert said.startswith("Clearly better: on 40 test rows")
     assert "The 95% confidence interval of the gain is 0.50 to 1.50" in said
 
 
@@ -111,8 +111,15 @@ def test_the_verdict_on_labels_counts_rows_and_names_the_weak_spot() -> None:
         "bad": {"recall": 0.5, "rows": 40},
         "never": {"recall": 0.0, "rows": 0},
     }
-    accuracy = Metric(base=0.5, tuned=0.77, gain_low=0.1, gain_high=0.4)
-    said = of_labels({"accuracy": accuracy}, 100, per_label)
-    assert said.startswith("Clearly better: 77 of 100 held-out rows are labeled correctly")
-    assert "(base model's guess: 50)" in said and "10 to 40 percentage points" in said
-    assert said.endswith("The label bad has the lowest recall: 20 of 40 rows.")
+    majority = Baseline(
+        name="majority",
+        title="",
+        detail="",
+        answer="good",
+        metrics={"accuracy": BaselineMetric(value=0.5, gain_low=0.1, gain_high=0.4)},
+    )
+    measured = Measured({"accuracy": Metric(base=None, tuned=0.77, as_share=True)}, 100, "test", [majority])
+    said = of_labels(measured, per_label).text
+    assert said.startswith("Clearly better than always saying “good”. 77 of 100 test rows are labeled correctly.")
+    assert "Always saying “good” labels 50 correctly." in said and "10 to 40 percentage points" in said
+    assert said.endswith("The label “bad” has the lowest recall: 20 of 40 rows.")

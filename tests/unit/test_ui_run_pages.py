@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio.schema.config import TrainingConfig
-from studio.schema.report import ExportResult, JudgedRow, Metric, Preview, Report
+from studio.schema.report import Baseline, BaselineMetric, ExportResult, JudgedRow, Metric, Preview, Report
 from studio.schema.runs import RunRecord
 from studio.schema.views import ExportView, Progress
 from studio.ui.components.scorecard import matrix, per_label, row_table, scorecard, signed, value
@@ -107,6 +107,8 @@ def test_a_report_is_escaped_and_says_which_rows_it_stands_on() -> None:
     drawn = evaluate.report_body(a_run(best_step=120), REPORT, "worst")
     assert "<img" not in drawn and "onerror=&#34;" in drawn
     assert "400 validation rows" in drawn and "step 120" in drawn
+    assert "validation, 400 rows" in drawn and "held-out" not in drawn and "unseen" not in drawn
+    assert "they chose the checkpoint" in drawn
 
 
 def test_a_gain_is_marked_only_where_it_is_one() -> None:
@@ -118,29 +120,91 @@ def test_a_gain_is_marked_only_where_it_is_one() -> None:
     assert '<b class="">+0.3</b>' in drawn, "a higher loss is no gain"
 
 
-def test_a_metric_that_the_base_can_not_have_says_so() -> None:
-    drawn = scorecard(Report(rows=9, split="test", verdict="", metrics={"f1": Metric(base=None, tuned=0.5)}), "x")
-    assert "no classifier" in drawn
+BASELINES = (
+    Baseline(
+        name="majority",
+        title="Majority class",
+        detail="Always the most frequent training label.",
+        answer=EVIL,
+        metrics={"accuracy": BaselineMetric(value=0.31, gain_low=0.4, gain_high=0.6)},
+    ),
+    Baseline(
+        name="neighbors",
+        title="Nearest neighbors",
+        detail="The base model's embeddings and your training labels.",
+        metrics={"accuracy": BaselineMetric(value=0.63, low=0.55, high=0.7, gain_low=0.1, gain_high=0.4)},
+    ),
+)
+LABELED = REPORT.model_copy(
+    update={
+        "metrics": {"accuracy": REPORT.metrics["accuracy"].model_copy(update={"base": None})},
+        "baselines": BASELINES,
+        "outcome": "useful",
+        "rows_needed": 60,
+        "confused_rows": (JudgedRow(row=9, text="A", expected=EVIL, base="", tuned="good", score=0.1, guess="good"),),
+    }
+)
 
 
-def test_the_matrix_counts_the_mistakes_and_has_a_share_in_every_cell() -> None:
-    assert REPORT.confusion is not None
-    drawn = matrix(REPORT.confusion)
-    assert "5 of 20 predictions are wrong" in drawn
-    assert "<b>9</b><small>90%</small>" in drawn
+def test_a_classifier_is_beside_baselines_under_their_own_names_and_never_beside_the_base_model() -> None:
+    drawn = evaluate.report_body(a_run(), LABELED, "worst")
+    assert "Majority class" in drawn and "Nearest neighbors" in drawn and "31.0" in drawn and "63.0" in drawn
+    assert '<b class="accent">+25.0</b>' in drawn and "<img" not in drawn
+    assert "Base model<" not in drawn and "base model</span>" not in drawn
+    assert "Open Data to label more" in drawn and 'data-goto="data"' in drawn
+    settled = LABELED.model_copy(update={"rows_needed": None})
+    assert "Open Data" not in evaluate.report_body(a_run(), settled, "worst")
 
 
-def test_many_labels_become_a_list_of_what_is_taken_for_what() -> None:
-    labels = [f"label {number}" for number in range(20)]
+def test_an_older_report_of_a_classifier_does_not_call_its_guess_the_base_model() -> None:
+    drawn = evaluate.report_body(a_run(), REPORT, "worst")
+    assert "Nearest neighbors" in drawn and "Base model<" not in drawn and "Evaluate again" in drawn
+
+
+def test_a_mistake_leads_to_its_rows_on_the_page_and_not_in_a_saved_report() -> None:
+    drawn = evaluate.report_body(a_run(), LABELED, "worst")
+    assert 'data-act="which" data-value="mix-1-0"' in drawn and 'data-value="mix-0-1"' not in drawn
+    shown = evaluate.report_body(a_run(), LABELED, "mix-1-0")
+    assert "taken for “good”" in shown and "<td class=num>9</td>" in shown
+    for wrong in ("mix-9-0", "mix-1", "mix-a-b", "mix-0-1", "mix--1-0"):
+        assert "<td class=num>7</td>" in evaluate.report_body(a_run(), LABELED, wrong)
+    assert "data-act" not in evaluate.report_page(a_run(), LABELED)
+
+
+def test_the_matrix_counts_the_mistakes_and_tells_them_from_what_is_right() -> None:
+    drawn = matrix(REPORT)
+    assert "5 of 20 predictions are wrong" in drawn and "validation, 400 rows" in drawn
+    assert '<td class="hit"><b>9</b><small>90%</small>' in drawn
+    assert '<td class="miss much"><b>4</b><small>40%</small>' in drawn
+    assert "is taken for “good” 4 times." in drawn and "Show mistakes only" in drawn
+    assert drawn.index("40%") > drawn.index("90%")
+
+
+def many(count: int) -> Report:
+    labels = [f"label {number}" for number in range(count)]
     confusion = {label: {other: int(label == other) for other in labels} for label in labels}
     confusion["label 3"]["label 5"] = 7
-    drawn = matrix(confusion)
-    assert "label 3 predicted as label 5" in drawn and "<table" not in drawn
+    return REPORT.model_copy(update={"confusion": confusion})
+
+
+def test_many_labels_have_a_matrix_too_with_the_most_mistakes_first() -> None:
+    drawn = matrix(many(77))
+    assert drawn.count("<tr") == 78 and "“label 3” is taken for “label 5” 7 times." in drawn
+    assert drawn.index(">label 3<") < drawn.index(">label 0<")
+    assert '<tr class="clean"><th scope="row"><bdi translate="no">label 0' in drawn
+    assert "the 100 labels with the most mistakes of 120" in matrix(many(120)) and len(drawn) < 400_000
+
+
+def test_without_mistakes_there_is_nothing_to_filter() -> None:
+    drawn = matrix(REPORT.model_copy(update={"confusion": {"a": {"a": 3}, "b": {"b": 2}}}))
+    assert "No label was mixed up." in drawn and "Show mistakes only" not in drawn
 
 
 def test_the_verdict_is_the_heading_and_what_it_rests_on_stands_under_it() -> None:
     drawn = evaluate.verdict(
-        REPORT.model_copy(update={"verdict": "Better: 2.34 of 3.1. The gain is sure.", "note": "A note."})
+        REPORT.model_copy(
+            update={"verdict": "Better: 2.34 of 3.1. The gain is sure.", "note": "A note.", "per_label": None}
+        )
     )
     assert "<h1>Better: 2.34 of 3.1.</h1><p>The gain is sure. A note.</p>" in drawn
 
@@ -210,6 +274,12 @@ def test_a_share_is_shown_in_per_cent_and_a_correlation_as_it_is(metrics: dict[s
     line = a_line("one")
     drawn = runs_tab.table([replace(line, record=line.record.model_copy(update={"metrics": metrics}))], "", "")
     assert shown in drawn
+
+
+def test_a_score_in_the_table_names_its_rows() -> None:
+    line = a_line("one")
+    scored = replace(line, record=line.record.model_copy(update={"metrics": {"eval_macro_f1": 1.0}}), held=51)
+    assert "validation, 51 rows" in runs_tab.table([scored], "", "")
 
 
 def test_settings_that_differ_are_in_bold_and_the_usual_ones_are_not() -> None:

@@ -1,6 +1,7 @@
 """The summary at the end of a run: the result, whether it was still improving, and one thing to try next."""
 
 from studio.schema.events import Action, AdviceEvent, EvaluationEvent
+from studio.schema.report import rows_of_split
 from studio.training.coach.base import (
     Rule,
     RunHistory,
@@ -65,7 +66,8 @@ def _result(history: RunHistory) -> str:
     if metric is not None and metric.name in best.metrics:
         value = best.metrics[metric.name]
         score = percent(value) if metric.as_share else format_number(value)
-        sentences.append(f"{metric.title} on the validation rows is {score}.")
+        on = rows_of_split("validation", history.read.held) if history.read else "the validation rows"
+        sentences.append(f"{metric.title} on {on} is {score}.")
     return " ".join(sentences)
 
 

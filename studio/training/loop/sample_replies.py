@@ -27,7 +27,7 @@ TELL_SECONDS = 1.0
 _BASE_REPLIES: dict[Hashable, tuple[list[str], float]] = {}
 """Replies of base models in this process, and the seconds they took. If a run is prepared again after a change of
 settings, they are reused. Training draws no random numbers from it."""
-NEIGHBOR_NOTE = "a guess from similar rows"
+NEIGHBOR_NOTE = "nearest neighbors from your labels"
 SAMPLE = 200
 """Number of rows that are searched for similar ones."""
 
@@ -158,9 +158,11 @@ def _as_text(head: Head, shares: Sequence[float]) -> str:
 def _nearest_labels(
     model: Any, encoding: Encoding, head: Head, prompts: list[list[int]], examples: Sequence[Example]
 ) -> list[str]:
-    """The base model of a classifier has no trained head, so it gets the labels of the most similar rows."""
+    """The base model of a classifier has no trained head. So the labels of the most similar other rows stand there."""
     import numpy as np
 
+    asked = set(map(tuple, prompts))
+    examples = [example for example in examples if tuple(example.input_ids) not in asked] or examples
     embeddings = _embeddings(model, encoding, [example.input_ids for example in examples])
     labels = np.array([example.labels for example in examples], dtype=float)
     if not head.problem:

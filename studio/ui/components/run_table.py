@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.fields import about
 from studio.schema.numbers import ago, duration, plain_value, runs, size
+from studio.schema.numbers import rows as rows_words
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.training.planning.setting_scope import applies
 from studio.ui.components.basic import button, check_input, heading, state, tag
@@ -46,6 +47,8 @@ class Line:
     dataset: str
     checks: tuple[tuple[int, float], ...]
     bytes: int
+    held: int = 0
+    """Validation rows behind its scores. 0: unknown."""
     waits: str = ""
     """What a queued run waits for, in a sentence."""
     ends: tuple[bool, bool] = (True, True)
@@ -105,7 +108,7 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
         and html('<tr class="more" data-key="more-{k}"><td colspan="9">{m}</td></tr>', k=record.id, m=each.more),
         curve=spark(each.checks, best[0] if best else None, selected),
         loss=loss,
-        scores=_scores(record),
+        scores=_scores(record, each.held),
         method=each.method,
         settings=_settings(each.config, usual),
         time=duration(record.seconds) if record.seconds else "",
@@ -150,8 +153,8 @@ def _hidden(words: str) -> Html:
     return html('<span class="sr">{w}</span>', w=words)
 
 
-def _scores(record: RunRecord) -> Html:
-    """The first metric that is a percentage or a correlation. A task may have none."""
+def _scores(record: RunRecord, held: int) -> Html:
+    """The first metric that is a percentage or a correlation, and its rows. A task may have none."""
     shares = [
         (name, number)
         for name, number in record.metrics.items()
@@ -161,7 +164,8 @@ def _scores(record: RunRecord) -> Html:
         return html('<span class="muted">{w}</span>', w="none" if record.status == "finished" else "not yet")
     name, number = shares[0]
     value = f"{number:.2f}" if name.endswith(CORRELATIONS) else f"{100 * number:.0f}%"
-    return html('{v}<small class="d">{n}</small>', v=value, n=name.removeprefix("eval_").replace("_", " "))
+    on = html('<small class="d">validation, {rows}</small>', rows=rows_words(held)) if held else ""
+    return html('{v}<small class="d">{n}</small>{on}', v=value, n=name.removeprefix("eval_").replace("_", " "), on=on)
 
 
 def _acts(each: Line) -> Html:

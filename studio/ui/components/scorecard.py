@@ -1,47 +1,128 @@
 """A report as HTML: scorecard, confusion matrix, scores by label, and selected rows. Pure functions."""
 
 from collections.abc import Callable
+from typing import Any
 
-from studio.schema.report import JudgedRow, Metric, Report
-from studio.ui.components.basic import tag
+from studio.schema.numbers import plural
+from studio.schema.report import Baseline, JudgedRow, Metric, Report, confused_pairs
+from studio.ui.components.basic import check_input, tag
 from studio.ui.components.layout import panel, scroll_table
-from studio.ui.markup import Html, Verbatim, html
+from studio.ui.markup import Html, Verbatim, attrs, html
 
 SENTENCES = {
-    "test": "held-out test rows, not used in training or to choose the checkpoint",
-    "validation": "validation rows, not used in training, but used to choose the checkpoint",
-    "file": "rows of the file",
+    "test": "Test rows were not used in training or to choose the checkpoint.",
+    "test+validation": "These rows were not used in training or to choose the checkpoint.",
+    "file": "Rows of the file: they should not be among the training rows.",
 }
+CHOSE = "Validation rows were not used in training, but they chose the checkpoint."
+DID_NOT_CHOOSE = "Validation rows were not used in training or to choose the checkpoint."
+GUESSES = ("neighbors", "sentence")
+"""Baselines that answer each row by its content."""
+MOST_LABELS = 100
+"""Labels of the largest matrix. Of more, those with the most mistakes are shown."""
+MOST_PAIRS = 5
+"""Confusions that are listed in words."""
+MUCH = 0.1
+"""A larger share of a label's rows is marked."""
 
-AGAINST_BASE = ("reward_accuracy", "reward_margin", "reward_gap")
-"""Metrics that are relative to the base model, which has no value."""
+
+def about_rows(report: Report) -> str:
+    """What the rows were used for."""
+    if report.split == "validation":
+        return CHOSE if report.chose_checkpoint or not report.outcome else DID_NOT_CHOOSE
+    return SENTENCES.get(report.split, "")
+
+
+def without_base(report: Report) -> bool:
+    """Whether the base model can't do the task. Reports of older versions name the neighbors' scores as its own."""
+    return bool(report.baselines) or report.per_label is not None or "pearson" in report.metrics
+
+
+def guess_of(report: Report) -> Baseline | None:
+    """The baseline that the fine-tuned model is charted with: one that reads the rows, if there is one."""
+    named = [each for each in report.baselines if each.name in GUESSES]
+    return next(iter([*named, *report.baselines]), None)
+
+
+def other_title(report: Report) -> str:
+    """What stands beside the fine-tuned model: the base model, or a baseline under its own name."""
+    guess = guess_of(report)
+    return guess.title if guess else "Nearest neighbors" if without_base(report) else "Base model"
 
 
 def scorecard(report: Report, name: str) -> Html:
-    """All metrics of base and fine-tuned model, with the interval and the gain."""
+    """All metrics of the fine-tuned model and of what it is compared with, with intervals and the gain."""
+    other = other_title(report)
     legend = html(
-        '<div class="legend right small"><span><i class="sq b"></i>base model</span><span><i class="sq"></i>fine-tuned '
-        "model · {name}</span><span>95% confidence interval</span></div>",
+        '<div class="legend right small"><span>{rows}</span><span><i class="sq b"></i>{other}</span><span><i '
+        'class="sq"></i>fine-tuned model · {name}</span><span>95% confidence interval</span></div>',
+        rows=report.measured_on,
+        other=other,
         name=Verbatim(name),
     )
-    heads = Html(
-        '<th>Metric</th><th class="num">Base model</th><th class="num">Fine-tuned model</th><th class="hide-s"><span '
-        'class="sr">Chart</span></th><th class="num">Gain</th>'
+    guess = guess_of(report)
+    more = [each for each in report.baselines if each is not guess]
+    heads = html(
+        '<th>Metric</th>{more}<th class="num">{other}</th><th class="num">Fine-tuned model</th><th class="hide-s">'
+        '<span class="sr">Chart</span></th><th class="num">Gain</th>',
+        more=[html('<th class="num">{title}</th>', title=each.title) for each in more],
+        other=other,
     )
-    rows = [_metric(key, metric) for key, metric in report.metrics.items()]
-    return panel("Scorecard", "score", scroll_table("Scorecard", heads, rows, "score"), legend)
+    rows = [_metric(key, _against(metric, guess, key), more) for key, metric in report.metrics.items()]
+    body = html(
+        "{table}{baselines}",
+        table=scroll_table("Scorecard", heads, rows, "score"),
+        baselines=_baselines(report.baselines),
+    )
+    return panel("Scorecard", "score", body, legend)
 
 
-def _metric(key: str, metric: Metric) -> Html:
+def _against(metric: Metric, guess: Baseline | None, key: str) -> Metric:
+    """The metric with a baseline in the place of the base model."""
+    values = guess and guess.metrics.get(key)
+    if not values:
+        return metric
+    fields = {"base": values.value, "base_low": values.low, "base_high": values.high}
+    return metric.model_copy(update={**fields, "gain_low": values.gain_low, "gain_high": values.gain_high})
+
+
+def _baselines(baselines: tuple[Baseline, ...]) -> Html | str:
+    """How each baseline answers."""
+    if not baselines:
+        return ""
+    lines = [
+        html(
+            "<li><b>{title}</b>{answer} <span>{detail}</span></li>",
+            title=each.title,
+            answer=each.answer and html(" {answer}", answer=Verbatim(each.answer)),
+            detail=each.detail,
+        )
+        for each in baselines
+    ]
+    words = "The base model itself can't do this task. These are what a useful model must beat:"
+    return html(
+        '<div class="body small muted baselines"><p>{words}</p><ul>{lines}</ul></div>', words=words, lines=lines
+    )
+
+
+def _metric(key: str, metric: Metric, more: list[Baseline]) -> Html:
     share = _as_share(metric)
     gain = "" if metric.base is None else signed(metric.tuned - metric.base, share)
+    others = [
+        html(
+            '<td class="num"><span class="muted">{value}</span></td>',
+            value=value(each.metrics[key].value, share) if key in each.metrics else "–",
+        )
+        for each in more
+    ]
     return html(
-        '<tr><th scope="row"><span class="t">{title}</span><small>{unit}</small></th><td class="num"><span '
+        '<tr><th scope="row"><span class="t">{title}</span><small>{unit}</small></th>{others}<td class="num"><span '
         'class="muted">{base}</span>{base_range}</td><td class="num"><b>{tuned}</b>{range}</td><td class="plot hide-s">'
         '{plot}</td><td class="num"><b class="{kind}">{gain}</b>{gain_range}</td></tr>',
         title=metric.title or key.replace("_", " "),
         unit=("percent" if share else "lower is better" if not metric.higher_is_better else ""),
-        base=value(metric.base, share) if metric.base is not None else "–" if key in AGAINST_BASE else "no classifier",
+        others=others,
+        base=value(metric.base, share) if metric.base is not None else "–",
         base_range=_range(metric.base_low, metric.base_high, lambda number: value(number, share)),
         tuned=value(metric.tuned, share),
         range=_range(metric.low, metric.high, lambda number: value(number, share)),
@@ -104,51 +185,101 @@ def _x(share: float) -> float:
     return 4 + 312 * min(1.0, max(0.0, share))
 
 
-def matrix(confusion: dict[str, dict[str, int]]) -> Html:
-    """Expected label against the label of the fine-tuned model."""
-    labels = list(confusion)
-    if len(labels) > 12:
-        return _mixups(confusion)
-    columns = [html('<th scope="col">{l}</th>', l=Verbatim(label)) for label in labels]
-    heads = html("<th><small>true label</small></th>{c}", c=columns)
-    rows = [_matrix_row(label, confusion[label], labels) for label in labels]
-    return html(
-        '<section class="panel stack mid" aria-labelledby="mixes"><div class="row"><h2 id="mixes">Mixed-up labels</h2>'
-        '<small class="right">confusion matrix</small></div>{table}<p class="muted small">Columns: predicted '
-        "labels. {mistakes} of {all} predictions are wrong.</p></section>",
-        table=scroll_table("Confusion matrix", heads, rows, "cm"),
-        mistakes=sum(n for label, row in confusion.items() for other, n in row.items() if other != label),
-        all=sum(sum(row.values()) for row in confusion.values()),
-    )
+def matrix(report: Report, linked: bool = False) -> Html:
+    """Expected label against the label of the fine-tuned model, the labels with the most mistakes first.
+
+    `linked`: a mistake is a button that shows its rows, where the report has them.
+    """
+    return _Matrix(report, linked).panel()
 
 
-def _matrix_row(label: str, row: dict[str, int], labels: list[str]) -> Html:
-    whole = sum(row.values())
+class _Matrix:
+    """A confusion matrix to draw."""
 
-    def cell(other: str) -> Html:
-        part = row.get(other, 0) / whole if whole else 0.0
-        shade = "m3" if part > 0.5 else "m2" if part > 0.1 else "m1" if part > 0.03 else ""
+    def __init__(self, report: Report, linked: bool) -> None:
+        self.counts, self.rows = report.confusion or {}, report.measured_on
+        self.pairs = confused_pairs(self.counts)
+        self.numbers = {label: number for number, label in enumerate(self.counts)}
+        self.errors = dict.fromkeys(self.counts, 0)
+        for label, other, times in self.pairs:
+            self.errors[label] += times
+            self.errors[other] += times
+        self.labels = sorted(self.counts, key=lambda label: -self.errors[label])[:MOST_LABELS]
+        self.known = {(row.expected, row.tuned) for row in report.confused_rows} if linked else set()
+        """Pairs with rows to show."""
+
+    def panel(self) -> Html:
+        """The matrix, the switch for mistakes only, and the most frequent confusions in words."""
+        columns = [
+            html('<th scope="col"{c}>{l}</th>', c=self._clean(label), l=Verbatim(label)) for label in self.labels
+        ]
+        heads = html("<th><small>true label</small></th>{c}", c=columns)
+        wrong, total = sum(times for *_, times in self.pairs), sum(sum(row.values()) for row in self.counts.values())
+        only = check_input("only-mistakes", "Show mistakes only", False) if self.pairs else ""
+        shown, labels = len(self.labels), len(self.counts)
         return html(
-            '<td class="{s}"><b>{n}</b><small>{p:.0f}%</small></td>', s=shade, n=row.get(other, 0), p=part * 100
+            '<section class="panel stack mid mixes" aria-labelledby="mixes"><div class="row wrap"><h2 id="mixes">'
+            'Mixed-up labels</h2><small class="right"><span>confusion matrix</span> · <span>{rows}</span></small></div>'
+            '{only}{table}<p class="muted small">Columns: predicted labels. <span>{wrong}</span>{left_out}</p>{pairs}'
+            "</section>",
+            rows=self.rows,
+            only=only,
+            table=scroll_table("Confusion matrix", heads, [self._row(label) for label in self.labels], "cm"),
+            wrong=f"{wrong:,} of {total:,} predictions are wrong.",
+            left_out=f" These are the {shown:,} labels with the most mistakes of {labels:,}." if shown < labels else "",
+            pairs=self._in_words(),
         )
 
-    return html(
-        '<tr><th scope="row">{l} <small>{n}</small></th>{c}</tr>',
-        l=Verbatim(label),
-        n=whole,
-        c=[cell(other) for other in labels],
-    )
+    def _clean(self, label: str) -> Html:
+        """Marks a label without mistakes, which is hidden when only mistakes are shown."""
+        return attrs(class_=None if self.errors[label] else "clean")
 
+    def _row(self, label: str) -> Html:
+        whole = sum(self.counts[label].values())
+        return html(
+            '<tr{clean}><th scope="row">{l} <small>{n}</small></th>{cells}</tr>',
+            clean=self._clean(label),
+            l=Verbatim(label),
+            n=whole,
+            cells=[self._cell(label, other, whole) for other in self.labels],
+        )
 
-def _mixups(confusion: dict[str, dict[str, int]]) -> Html:
-    """The most frequent confusions, for many labels."""
-    taken = ((n, label, other) for label, row in confusion.items() for other, n in row.items())
-    pairs = sorted((each for each in taken if each[0] and each[1] != each[2]), reverse=True)[:8]
-    one = "<li><span class=grow>{words}</span><b>{n}</b></li>"
-    rows = [html(one, words=f"{name} predicted as {label}", n=n) for n, name, label in pairs] or Html(
-        '<li class="muted">No label was mixed up.</li>'
-    )
-    return panel("Mixed-up labels", "mixes", html('<ul class="list">{rows}</ul>', rows=rows))
+    def _cell(self, label: str, other: str, whole: int) -> Html:
+        """Rows of a label that the model gave another label, or the same. `whole`: all rows of the label."""
+        count = self.counts[label].get(other, 0)
+        share = count / whole if whole else 0.0
+        kind = "" if not count else "hit" if label == other else "miss much" if share > MUCH else "miss"
+        words: Html | str = html("<b>{n}</b><small>{p:.0f}%</small>", n=count, p=share * 100) if count else ""
+        if (label, other) in self.known:
+            words = self._button(label, other, words)
+        classes = " ".join(filter(None, (kind, "" if self.errors[other] else "clean")))
+        return html('<td class="{classes}">{words}</td>', classes=classes, words=words)
+
+    def _button(self, label: str, other: str, words: Any) -> Html:
+        return html(
+            '<button type="button" data-act="which" data-value="{value}" aria-label="{title}">{words}</button>',
+            value=f"mix-{self.numbers[label]}-{self.numbers[other]}",
+            title=f"Show rows of “{label}” that are taken for “{other}”",
+            words=words,
+        )
+
+    def _in_words(self) -> Html:
+        """The most frequent confusions, each with a button to its rows."""
+        if not self.pairs:
+            return html('<p class="muted">{w}</p>', w="No label was mixed up.")
+        lines = []
+        for label, other, times in self.pairs[:MOST_PAIRS]:
+            words = plural(
+                times,
+                "“{label}” is taken for “{other}” {n} time.",
+                "“{label}” is taken for “{other}” {n} times.",
+                label=label,
+                other=other,
+            )
+            show = html('<span class="link">{w}</span>', w="Show rows")
+            more = self._button(label, other, show) if (label, other) in self.known else ""
+            lines.append(html("<li><span>{words}</span> {more}</li>", words=words, more=more))
+        return html('<ul class="pairs">{lines}</ul>', lines=lines)
 
 
 def per_label(scores: dict[str, dict[str, float]]) -> Html:
@@ -172,8 +303,8 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
     return panel("Each label", "labels", scroll_table("Each label", heads, rows, "labels-table"))
 
 
-def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
-    """Rows with the expected value and the replies of both models."""
+def row_table(rows: tuple[JudgedRow, ...], labels: bool, other: str = "Base model") -> Html:
+    """Rows with the expected value and the replies of both models. `other`: what the first reply is from."""
     if not rows:
         return html('<p class="muted body">No rows to show.</p>')
     words = tag if labels else (lambda text, kind="": html('<span class="cell-text" translate="no">{t}</span>', t=text))
@@ -184,10 +315,18 @@ def row_table(rows: tuple[JudgedRow, ...], labels: bool) -> Html:
             n=row.row,
             text=row.text,
             e=words(Verbatim(row.expected)),
-            b=words(Verbatim(row.base)),
+            b=words(Verbatim(row.guess or row.base)) if row.guess or row.base or not labels else "–",
             t=words(Verbatim(row.tuned), "error" if labels and row.tuned != row.expected else "acc"),
         )
         for row in rows
     ]
-    heads = Html('<th class="num">Row</th><th>Text</th><th>Expected</th><th>Base model</th><th>Fine-tuned model</th>')
+    heads = html(
+        '<th class="num">Row</th><th>Text</th><th>Expected</th><th>{other}</th><th>Fine-tuned model</th>', other=other
+    )
     return scroll_table("Rows", heads, made, "judged")
+
+
+def row_source(report: Report) -> str:
+    """What the first reply of the report's rows is from."""
+    named = next((each.title for each in report.baselines if each.name in GUESSES), None)
+    return named or ("Nearest neighbors" if without_base(report) else "Base model")

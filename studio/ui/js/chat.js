@@ -1,8 +1,9 @@
 /* Owns: the Chat tab: one prompt for both models, both replies as they are written, side by side. What was said is kept by
-   this browser tab; a prompt that training answered already stands there from the start. Texts are only ever text. */
+   this browser tab; a prompt that training answered already stands there from the start. One more prompt can wait while the models write. Texts are only ever text. */
 (() => {
   const { h, put, count } = window.studio;
   const SETTINGS = ["system", "temperature", "top_p", "max_new_tokens", "seed", "remember"];
+  const WHO = ["base", "tuned"];
   const kept = (key, fallback) => { try { return JSON.parse(sessionStorage.getItem(key)) ?? fallback; } catch { return fallback; } };
   const keep = (key, value) => { try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* for this page only */ } };
 
@@ -10,7 +11,7 @@
   studio.chat = (element) => {
     const part = (name) => element.querySelector(`[data-part=${name}]`);
     const field = (name) => element.querySelector(`[data-setting=${name}]`);
-    const box = part("prompt"), talk = { run: "", turns: [], writing: null, warm: "", problem: "" };
+    const box = part("prompt"), talk = { run: "", turns: [], writing: null, next: "", stopped: false, warm: "", problem: "" };
     let told = {};
     const sending = (element.studioSend = studio.sender(element));
     const send = (act, more = {}) => sending({ act, ...more });
@@ -24,12 +25,21 @@
       window.studio.live.follow(told.run);
       if (talk.run !== told.run) {
         talk.writing?.abort();
-        Object.assign(talk, { run: told.run, writing: null, problem: "", turns: kept(`studio-chat-${told.run}`, null) || answered(told) });
+        Object.assign(talk, { run: told.run, writing: null, next: "", problem: "", turns: kept(`studio-chat-${told.run}`, null) || answered(told) });
         const settings = kept(`studio-chat-settings-${told.run}`, { system: told.system || "", remember: !!told.turns });
         for (const name of SETTINGS) if (settings[name] !== undefined) write(field(name), settings[name]);
         for (const each of element.querySelectorAll(".talks")) each.hidden = !!told.labels;
       }
-      put(part("base"), told.base);
+      put(part("base"), told.guess ? "" : told.base);
+      put(part("guess"), told.guess ? told.base : "");
+      put(part("base-kind"), told.guess ? "baseline" : "base model");
+      put(part("title"), told.labels ? "Try it on a text" : "Chat with both models");
+      box.placeholder = studio.translate(told.labels ? "Type or paste a text" : "Ask both models");
+      box.setAttribute("aria-label", studio.translate(told.labels ? "Your text" : "Your prompt"));
+      part("bar").setAttribute("aria-label", studio.translate(told.labels ? "Text for both" : "Prompt for both models"));
+      put(part("intro"), told.guess ? "The base model has no trained output for this task. Beside your model is a simple baseline that does not use your training." : told.labels ? "Both models get the same text. Differences come from your training." : "Both get the same prompt, settings and seed. Differences come from your training.");
+      part("base-panel").setAttribute("aria-label", studio.translate(told.guess ? told.base : "Base model"));
+      part("base-pane").setAttribute("aria-label", studio.translate(told.guess ? "Answers of the baseline" : "Replies of the base model"));
       put(part("runs"), ...told.runs.map(([id, name, step]) => h("option", { value: id, selected: id === told.run, translate: "no" }, step === null ? name : `${name} · ${studio.translate(`step ${step}`)}`)));
       part("runs").value = told.run;
       put(part("how"), told.how || "");
@@ -53,17 +63,29 @@
     const post = (what, body, signal) => fetch(window.studio.url(`studio/run/${encodeURIComponent(talk.run)}/${what}`), {
       method: "POST", headers: { ...window.studio.headers(), "Content-Type": "application/json" }, body: JSON.stringify(body || {}), signal });
 
-    async function ask() {
+    /** What Enter and the button do: send the prompt, or let it wait for the replies to the last one. */
+    function submit() {
       const prompt = box.value.trim();
-      if (!prompt || talk.writing) return;
+      if (!prompt) return;
+      if (talk.writing && talk.next) { talk.full = true; draw(true); return; }
+      box.value = "";
+      grow();
+      if (!talk.writing) { ask(prompt); return; }
+      talk.next = prompt;
+      draw();
+      for (const who of WHO) part(`${who}-pane`).scrollTop = part(`${who}-pane`).scrollHeight;
+    }
+    /** The prompt that waits goes back to the field, in front of what was typed since. */
+    function takeBack() {
+      if (talk.next) { box.value = [talk.next, box.value.trim()].filter(Boolean).join("\n"); talk.next = ""; grow(); }
+    }
+    async function ask(prompt) {
       const turn = { prompt, base: { text: "" }, tuned: { text: "" } }, run = talk.run, control = new AbortController();
       const before = settings().remember ? talk.turns.filter((each) => !each.alone && !each.failed) : [];
       talk.turns.push(turn);
-      Object.assign(talk, { writing: control, problem: "" });
-      box.value = "";
-      grow();
+      Object.assign(talk, { writing: control, problem: "", full: false });
       draw();
-      for (const who of ["base", "tuned"]) part(`${who}-pane`).scrollTop = part(`${who}-pane`).scrollHeight;
+      for (const who of WHO) part(`${who}-pane`).scrollTop = part(`${who}-pane`).scrollHeight;
       try {
         const messages = [...before.flatMap((each) => [{ role: "user", content: each.prompt }, { role: "assistant", content: each.tuned.text, base: each.base.text }]), { role: "user", content: prompt }];
         const { remember, ...sent } = settings();
@@ -82,10 +104,17 @@
           turn.failed = true;
         }
       }
-      for (const who of ["base", "tuned"]) if (!turn[who].done) Object.assign(turn[who], { done: true, cut: true });
+      const whole = WHO.every((who) => turn[who].done);
+      for (const who of WHO) if (!turn[who].done) Object.assign(turn[who], { done: true, cut: true });
       keep(`studio-chat-${run}`, talk.turns);
-      if (talk.writing === control) talk.writing = null;
-      if (run === talk.run) draw(true);
+      if (whole && !told.tried) { told.tried = true; send("tried", { run, unasked: true }); }
+      if (talk.writing !== control) return;
+      talk.writing = null;
+      if (!whole) takeBack();
+      draw(true);
+      const { next } = talk;
+      talk.next = "";
+      if (next) ask(next);
     }
     async function* lines(stream) {
       const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
@@ -117,35 +146,44 @@
     /* --- what is shown --- */
     function status(words) { put(part("why"), words); }
     function draw(follow = false) {
-      for (const who of ["base", "tuned"]) {
+      const last = talk.writing ? talk.turns.at(-1) : null, open = last ? WHO.filter((who) => !last[who].done) : [];
+      for (const who of WHO) {
         const pane = part(`${who}-pane`), end = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 80;
-        pane.setAttribute("aria-busy", String(!!talk.writing));
-        put(pane, ...(talk.turns.length ? talk.turns.flatMap((turn) => [h("div.msg.u", { translate: "no" }, turn.prompt), reply(turn[who], who, turn)]) : [h("p.muted", {}, "Replies appear here.")]));
+        pane.setAttribute("aria-busy", String(open.includes(who)));
+        const waits = talk.next ? [h("div.msg.u.waits", {}, h("span", { translate: "no" }, talk.next), h("small", {}, "Next prompt"))] : [];
+        put(pane, ...(talk.turns.length ? talk.turns.flatMap((turn) => [h("div.msg.u", { translate: "no" }, turn.prompt), reply(turn[who], who, turn)]) : [h("p.muted", {}, told.labels ? "Answers appear here." : "Replies appear here.")]), ...waits);
         if (follow && end) pane.scrollTop = pane.scrollHeight;
       }
       part("stop").hidden = !talk.writing;
-      part("send").disabled = !!talk.writing || !box.value.trim();
-      if (talk.writing) status(talk.turns.at(-1).base.text || talk.turns.at(-1).tuned.text ? "Both models are writing…" : "Both models are reading the prompt…");
+      buttons();
+      if (talk.full) status("One prompt is waiting already. Send this one when the replies are complete, or press Stop.");
+      else if (talk.next) status("Your next prompt is sent when the replies are complete.");
+      else if (last) status(told.labels ? "Both are reading the text…" : open.length < 2 ? (open[0] === "base" ? "The base model is still writing." : "The fine-tuned model is still writing.") : last.base.text || last.tuned.text ? "Both models are writing…" : "Both models are reading the prompt…");
       else if (talk.said) status("");
       talk.said = !!talk.writing;
       put(part("problem"), talk.problem ? h("section.note.error", { role: "alert" }, window.studio.icon("cross"), h("p.grow", {}, talk.problem)) : "");
     }
     function reply(said, who, turn) {
       const small = !said.done ? (said.text ? "writing" : "reading") : turn.alone ? "reply from training" : said.cut ? "stopped" : [said.tokens ? count(said.tokens, "{n} token", "{n} tokens") : "", said.seconds ? `${said.seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
-      if (said.labels?.length) return h("div.msg.a.label-answer", {}, h("div.probabilities", {}, said.labels.slice(0, 6).map(bar)), h("span.small", {}, said.how || small));
+      if (said.labels?.length) return h("div.msg.a.label-answer", {}, h("div.probabilities", said.labels.length > 10 ? { role: "group", tabindex: 0, "aria-label": "All labels" } : {}, said.labels.map(bar)), h("span.small", {}, said.how || small));
+      if (said.title && said.how) return h("div.msg.a", {}, h("span.text", {}, said.text), h("span.small", {}, said.how));
       return h("div.msg.a", {}, said.text ? h("span.text", { translate: "no" }, said.text) : h("span.text", {}, said.done ? "(empty reply)" : ""), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));
     }
     const bar = ({ label, probability }) => h("div.probability", {}, h("span", { translate: "no" }, label), h("span.track", { "aria-hidden": "true" }, h("i", { style: `width:${(100 * probability).toFixed(1)}%` })), h("span.num", {}, `${(100 * probability).toFixed(0)}%`));
 
     /* --- what the person does --- */
     const grow = () => { box.style.height = "auto"; box.style.height = `${Math.min(160, box.scrollHeight + 2)}px`; };
-    box.addEventListener("input", () => { grow(); part("send").disabled = !!talk.writing || !box.value.trim(); });
-    box.addEventListener("keydown", (e) => { if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); e.stopPropagation(); ask(); } else if (e.key === "Escape") talk.writing?.abort(); });
-    part("send").addEventListener("click", ask);
+    function buttons() {
+      part("send").disabled = !box.value.trim();
+      put(part("send"), talk.writing ? "Send next" : told.labels ? "Try it" : "Send");
+    }
+    box.addEventListener("input", () => { grow(); buttons(); if (talk.full) { talk.full = false; draw(); } });
+    box.addEventListener("keydown", (e) => { if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); e.stopPropagation(); submit(); } else if (e.key === "Escape") talk.writing?.abort(); });
+    part("send").addEventListener("click", submit);
     part("stop").addEventListener("click", () => { talk.writing?.abort(); box.focus(); });
-    part("clear").addEventListener("click", () => { talk.writing?.abort(); talk.turns = []; talk.problem = ""; keep(`studio-chat-${talk.run}`, []); draw(); box.focus(); });
+    part("clear").addEventListener("click", () => { talk.writing?.abort(); talk.next = ""; talk.turns = []; talk.problem = ""; keep(`studio-chat-${talk.run}`, []); draw(); box.focus(); });
     part("runs").addEventListener("change", (e) => send("choose", { run: e.target.value }));
-    if (matchMedia("(max-width: 640px)").matches) part("settings").open = false;
+    if (matchMedia("(max-width: 900px)").matches) part("settings").open = false;
     open();
     studio.place(element, (value) => { told = value || {}; open(); });
   };

@@ -13,6 +13,8 @@ from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 
+CHAT, TRY = "Chat with both", "Try it on a text"
+"""The name of this step, for models that write and for models that predict labels."""
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
 
 
@@ -28,14 +30,25 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
         run = selected(visit)
         if run is None or not run.has_result:
             return {part: {"run": "", "why": f"{without_result(run)} Chat opens when a run has ended."}}
-        mark_done(visit, "train", "chat")
+        mark_done(visit, "train")
         return {part: view_data(visit, run, with_result(visit))}
 
     def choose(visit: Visit) -> None:
         select_run(visit, visit.studio.runs.get(visit.text("run", 100)).id)
 
+    def tried(visit: Visit) -> Updates:
+        """Both models have answered a prompt: only then is the step done."""
+        if visit.text("run", 100) == visit.choices.run:
+            mark_done(visit, "chat")
+        return {}
+
     shell.page(show)
-    shell.actions(part, {"look": show, "choose": act_then_show(choose, show)})
+    shell.actions(part, {"look": show, "tried": tried, "choose": act_then_show(choose, show)})
+
+
+def chat_words(visit: Visit, run: RunRecord) -> str:
+    """The label of buttons that lead to this tab."""
+    return TRY if visit.studio.chat.is_classifier(run.id) else CHAT
 
 
 def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:
@@ -49,7 +62,8 @@ def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str,
     two = TWO_TEXTS if "second" in spec.data.roles.values() else ""
     return {
         "run": run.id,
-        "base": base,
+        "base": visit.studio.chat.guess(run.id) or base,
+        "guess": bool(visit.studio.chat.guess(run.id)),
         "runs": [[each.id, each.name, each.best_step] for each in ready],
         "labels": visit.studio.chat.is_classifier(run.id),
         "system": spec.config.system_prompt,

@@ -1,11 +1,20 @@
-"""The Evaluate tab: base and fine-tuned model on held-out rows, the verdict first."""
+"""The Evaluate tab: the fine-tuned model against the base model or baselines on the same rows, the verdict first."""
 
 from studio.schema.numbers import about
-from studio.schema.report import Report
+from studio.schema.report import JudgedRow, Report, rows_of_split
 from studio.schema.runs import RunRecord
+from studio.tasks import task_named
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, segments, track
 from studio.ui.components.layout import look_again
-from studio.ui.components.scorecard import SENTENCES, matrix, per_label, row_table, scorecard
+from studio.ui.components.scorecard import (
+    about_rows,
+    matrix,
+    per_label,
+    row_source,
+    row_table,
+    scorecard,
+    without_base,
+)
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, Verbatim, html
 from studio.ui.selected import mark_done, selected, target_run, without_result
@@ -13,6 +22,10 @@ from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.static import content
 from studio.ui.tabs.base import Components, act_then_show
+from studio.ui.tabs.chat import CHAT, chat_words
+
+FEW_LABELS = 4
+"""A matrix of so many labels has room beside the scorecard."""
 
 
 def wire(c: Components, shell: PageShell) -> None:
@@ -40,7 +53,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     if run is None or not run.has_result:
         head = heading("Nothing to evaluate yet", f"{without_result(run)} Evaluate opens when a run has ended.")
         return head, action_bar("", Primary("Open Train", goto="train"), back="train")
-    chat = Primary("Chat with both", goto="chat")
+    words = chat_words(visit, run)
+    chat = Primary(words, goto="chat")
     job = JOBS.look(_key(visit, run))
     if job and not job.ended:
         return at_work(run, job), action_bar("", chat, back="train")
@@ -48,11 +62,13 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     problem = alert(job.error) if job and job.error else Html("")
     if report is None:
         start = Primary("Evaluate", act="evaluate", run=run.id)
-        return problem + invitation(run), action_bar("Both models answer each row once.", start, back="train")
+        return problem + invitation(run), action_bar("Each row is answered once.", start, back="train")
     mark_done(visit, "train", "evaluate")
     body = report_body(run, report, visit.choices.extra.get("judged", ""))
     again = button("Evaluate again", "evaluate", run=run.id)
-    return problem + body, action_bar("Next, chat with both models.", chat, back="train", extra=again)
+    return problem + body, action_bar(
+        "Next, chat with both models." if words == CHAT else "Next, try it on a text.", chat, back="train", extra=again
+    )
 
 
 def _key(visit: Visit, run: RunRecord) -> Key:
@@ -61,12 +77,22 @@ def _key(visit: Visit, run: RunRecord) -> Key:
 
 def invitation(run: RunRecord) -> Html:
     """What Evaluate does."""
+    which = "Measured on the test rows, or on the validation rows where there are no test rows."
+    if task_named(run.task).has_labels:
+        title = f"Is {run.name} better than simple guesses?"
+        words = (
+            "The fine-tuned model labels rows that training did not learn from. So do simple baselines: always the "
+            "most frequent label, chance, and the nearest neighbors among your training rows. You get a verdict, the "
+            "scores with 95% confidence intervals, and example rows."
+        )
+    else:
+        title = f"Is {run.name} better than the base model?"
+        words = (
+            "The base model and the fine-tuned model get the same rows. Training did not learn from these rows. You "
+            "get a verdict, the scores of both models with 95% confidence intervals, and example rows."
+        )
     return html(
-        '{head}<section class="panel stack tight"><p>The base model and the fine-tuned model get the same rows. '
-        "Training did not learn from these rows. You get a verdict, the scores of both models with 95% confidence "
-        "intervals, and example rows.</p>"
-        "</section>",
-        head=heading(f"Is {run.name} better than the base model?", "Measured on held-out rows."),
+        '{head}<section class="panel stack tight"><p>{words}</p></section>', head=heading(title, which), words=words
     )
 
 
@@ -78,7 +104,7 @@ def at_work(run: RunRecord, job: Job) -> Html:
         '{head}<section class="panel stack mid" aria-label="Progress"><div class="row"><b>Evaluating</b><span '
         'class="right nowrap"><b>{share:.0f}%</b> <span class="muted">· {rows}{left}</span></span></div>{track}'
         "</section>{again}",
-        head=heading(f"Evaluating {run.name}", "Both models answer the same rows. You can leave this page."),
+        head=heading(f"Evaluating {run.name}", "All answer the same rows. You can leave this page."),
         share=100 * job.share,
         rows=rows,
         left=left,
@@ -96,22 +122,53 @@ def report_body(run: RunRecord, report: Report, which: str) -> Html:
         run=run.id,
         name=run.name,
     )
+    guessed = without_base(report)
     kinds = {"worst": report.worst_rows, "best": report.best_rows, "changed": report.changed_rows}
-    which = which if which in kinds else "worst"
-    ways = [("worst", "Worst", ""), ("best", "Best", ""), ("changed", "Most changed", "")]
+    mixed = mixed_up(report, which)
+    which = which if which in kinds else "" if mixed else "worst"
+    changed = "Unlike the baseline" if guessed else "Most changed"
+    ways = [("worst", "Worst", ""), ("best", "Best", ""), ("changed", changed, "")]
     rows = html(
         '<section class="panel flush" aria-labelledby="rows-title"><div class="bar wrapbar"><h2 id="rows-title" '
-        'class="pad-r">Rows</h2>{chosen}</div>{rows}</section>',
+        'class="pad-r">Rows</h2>{chosen}{mixed}</div>{rows}</section>',
         chosen=segments("judged", "which", ways, which, "Which rows"),
-        rows=row_table(kinds[which], report.confusion is not None),
+        mixed=mixed and html('<span class="muted">{words}</span>', words=_mixed_words(mixed[0])),
+        rows=row_table(mixed or kinds[which], report.confusion is not None, row_source(report)),
     )
-    return _report(run, report, rows, save)
+    return _report(run, report, rows, html("{more}{save}", more=_next_step(report), save=save), linked=True)
 
 
-def _report(run: RunRecord, report: Report, rows: Html, side: Html | str = "") -> Html:
+def mixed_up(report: Report, which: str) -> tuple[JudgedRow, ...]:
+    """The rows of a cell of the confusion matrix, which `which` names by the numbers of its two labels: mix-1-2."""
+    name, *places = which.split("-")
+    labels = list(report.confusion or {})
+    if name != "mix" or len(places) != 2 or not all(each.isdecimal() and int(each) < len(labels) for each in places):
+        return ()
+    pair = tuple(labels[int(each)] for each in places)
+    return tuple(row for row in report.confused_rows if (row.expected, row.tuned) == pair)
+
+
+def _mixed_words(row: JudgedRow) -> str:
+    return f"“{row.expected}” taken for “{row.tuned}”"
+
+
+def _next_step(report: Report) -> Html | str:
+    """A button to what would settle an open verdict."""
+    if report.rows_needed or report.outcome in ("unclear", "useless"):
+        return button("Open Data to label more", "", "s", goto="data")
+    return ""
+
+
+def _report(run: RunRecord, report: Report, rows: Html, side: Html | str = "", linked: bool = False) -> Html:
     score = scorecard(report, run.name)
     if report.confusion:
-        score = html('<div class="cols ev">{score}{matrix}</div>', score=score, matrix=matrix(report.confusion))
+        wide = "" if len(report.confusion) <= FEW_LABELS else "wide"
+        score = html(
+            '<div class="cols ev {wide}">{score}{matrix}</div>',
+            wide=wide,
+            score=score,
+            matrix=matrix(report, linked),
+        )
     return html(
         '<div class="stack">{head}{score}{rows}{labels}{foot}</div>',
         head=verdict(report, side),
@@ -125,20 +182,22 @@ def _report(run: RunRecord, report: Report, rows: Html, side: Html | str = "") -
 def verdict(report: Report, side: Html | str = "") -> Html:
     """The first sentence of the verdict as the heading, the rest under it."""
     first, _, rest = report.verdict.partition(". ")
-    return heading(f"{first.rstrip('.')}.", " ".join(filter(None, (rest, report.note))), side)
+    old = without_base(report) and not report.baselines
+    again = "This report is from an older version. Evaluate again for a comparison with baselines." if old else ""
+    return heading(f"{first.rstrip('.')}.", " ".join(filter(None, (rest, report.note, again))), side)
 
 
 def foot(run: RunRecord, report: Report) -> Html:
     """The rows, the run, and how the intervals were computed."""
     step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
     return html(
-        '<p class="small"><span>{n:,} {which}</span> · {model}, {method}{step} · <span>95% confidence intervals '
-        "(bootstrap)</span></p>",
-        which=SENTENCES.get(report.split, "rows"),
+        '<p class="small"><span>{rows}</span>. <span>{which}</span> {model}, {method}{step} · <span>95% confidence '
+        "intervals (bootstrap)</span></p>",
+        rows=rows_of_split(report.split, report.rows),
+        which=about_rows(report),
         model=Verbatim(run.model.rsplit("/", 1)[-1]),
         method=Verbatim(run.method),
         step=step,
-        n=report.rows,
     )
 
 
@@ -148,7 +207,7 @@ def report_page(run: RunRecord, report: Report) -> str:
         html(
             '<section class="panel flush"><div class="bar"><h2>{title}</h2></div>{rows}</section>',
             title=title,
-            rows=row_table(kind, report.confusion is not None),
+            rows=row_table(kind, report.confusion is not None, row_source(report)),
         )
         for title, kind in (("Worst rows", report.worst_rows), ("Best rows", report.best_rows))
     ]
