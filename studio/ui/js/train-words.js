@@ -69,7 +69,7 @@
     const fact = (words, value, rest) => h("span", {}, `${words} `, h("b", {}, value), rest || "");
     const working = live.working(run), whole = told.memory ? ` of ${gigabytes(told.memory)}` : "";
     return [
-      best && fact(score ? "Best" : "Best validation loss", score || figure(best[1]), ` at step ${best[0]}`),
+      best && fact(score ? "Best on validation" : "Best validation loss", score || figure(best[1]), ` at step ${best[0]}`),
       !working && first && first[0] === 0 && fact("Validation loss before training", figure(first[1])),
       speed !== null && fact("Speed", figure(speed), " rows/s"),
       memory && fact(working ? "Memory" : "Peak memory", gigabytes(memory), whole),

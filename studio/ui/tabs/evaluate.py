@@ -213,8 +213,8 @@ def report_page(run: RunRecord, report: Report) -> str:
     ]
     return html(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
-        'initial-scale=1"><title>{name} · report</title><style>{style}</style></head><body class="report"><main '
-        'class="column">{body}</main></body></html>',
+        'initial-scale=1"><title>{name} · report</title><style>{style}</style></head><body class="report '
+        'gradio-container"><main class="column html-container">{body}</main></body></html>',
         name=run.name,
         style=Html(content("css").decode()),
         body=_report(run, report, html("{rows}", rows=rows)),
