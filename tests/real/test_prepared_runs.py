@@ -17,7 +17,7 @@ from worker_runs import add_run, log_of, prepared_worker, record_of, steps_of, w
 
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
-from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, ReplyEvent
+from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, PhaseEvent, ReplyEvent
 from studio.schema.models import ModelInfo
 from studio.schema.runs import RunSpec
 from studio.services.runners.worker_processes import WorkerProcesses
@@ -46,7 +46,8 @@ def told(said: list[AnyEvent]) -> list[Any]:
     """All that does not depend on a clock."""
     kept = [event for event in said if isinstance(event, EvaluationEvent | HeldEvent)]
     replies = [(event.step, event.who, event.text) for event in said if isinstance(event, ReplyEvent)]
-    return [[event.kind for event in said], losses(said), kept, replies]
+    kinds = [event.kind for event in said if not (isinstance(event, PhaseEvent) and event.done is not None)]
+    return [kinds, losses(said), kept, replies]
 
 
 def standing(job: TrainingJob) -> PreparedRun:

@@ -32,11 +32,15 @@ def of(kind: type, said: list[Any]) -> list[Any]:
 def test_a_run_says_everything_in_order(tmp_path: Path, llama: ModelInfo) -> None:
     job = chat_job(tmp_path, llama, test_prompts=("Where is it?", "Why?"), eval_steps=4, watch_share=0.0)
     outcome, said = run(job)
-    phases = [event.phase for event in of(PhaseEvent, said) if event.done is None]
+    begun = [event for event in of(PhaseEvent, said) if event.done is None]
+    phases = [event.phase for event in begun]
     assert phases == ["loading", "reading", "training", "saving"]
     steps = of(StepEvent, said)
     assert [event.step for event in steps] == list(range(1, 11))
-    assert outcome.steps == 10 == of(PhaseEvent, said)[-2].steps
+    assert outcome.steps == 10 == begun[-2].steps
+    progress = [event.message for event in of(PhaseEvent, said) if event.message]
+    assert progress[0] == "Answering your test prompts with the base model, 0 of 2"
+    assert "Computing the first step" in progress and "with the fine-tuned model" in progress[-1]
     assert [event.step for event in of(EvaluationEvent, said)] == [0, 4, 8, 10]
     assert [event.step for event in of(CheckpointEvent, said)] == [4, 8, 10]
     assert all(event.rows_per_second > 0 and event.memory_bytes > 2**26 and event.grad_norm for event in steps)
