@@ -81,15 +81,15 @@ class Library:
 
     def export_file(self, dataset: str, to: Path | str, version: int | None = None) -> int:
         """Write the rows to a file that ends in .csv or .jsonl. Returns how many."""
+        record, to = self.store.get(dataset, version), Path(to)
         self.context.owner_only("Writing to a folder of this machine")
-        to = Path(to)
         lines = self.lines(dataset, to.suffix.lower().lstrip(".") or to.name, version)
         if not to.parent.is_dir():
             hint = "Create it first, or choose another folder."
             raise StudioError("unknown-format", "The folder does not exist.", given=to.parent, field="to", hint=hint)
         with to.open("w", encoding="utf-8", newline="") as out:
             out.writelines(lines)
-        return self.store.get(dataset, version).rows
+        return record.rows
 
     def find_same(self, files: Sequence[Path]) -> DatasetRecord | None:
         """The dataset that was imported from files with the same content: one with labels, else the newest."""
@@ -120,8 +120,9 @@ def _valid_name(name: str) -> str:
     if not 0 < len(kept) <= LONGEST_NAME:
         raise StudioError(
             "bad-setting",
-            f"The name must have 1 to {LONGEST_NAME} characters.",
+            "The name of a dataset can't have this length.",
             given=f"{len(kept):,} characters",
+            valid=f"1 to {LONGEST_NAME} characters",
             field="name",
         )
     return kept

@@ -48,7 +48,7 @@ class Datasets(Ingestion):
 
     def delete(self, dataset: str) -> None:
         """Delete a dataset with all its versions and labels. Refused while a queued or running run uses it."""
-        if run := self.used_by(dataset):
+        if run := self.context.workspace.runs.datasets_in_use().get(dataset):
             raise StudioError(
                 "wrong-state",
                 f"The dataset “{self.get(dataset).name}” is in use.",
@@ -57,10 +57,6 @@ class Datasets(Ingestion):
             )
         self.store.delete(dataset)
         self._forget(dataset)
-
-    def used_by(self, dataset: str) -> str:
-        """The name of a queued or running run that uses the dataset. Empty: there is none."""
-        return self.context.workspace.runs.datasets_in_use().get(dataset, "")
 
     # --- roles ---
 
