@@ -1,0 +1,90 @@
+"""The report of a classifier: what it is compared with, and the matrix with many labels: reachable, and its rows."""
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from studio.schema.report import Baseline, BaselineMetric, JudgedRow
+from tests.browser.conftest import listen, ready
+from tests.browser.made import REPORT, Made
+from tests.browser.served import Served
+
+LABELS = tuple(f"reason number {number}" for number in range(24))
+CONFUSION = {label: {other: 9 if label == other else 0 for other in LABELS} for label in LABELS}
+CONFUSION[LABELS[20]][LABELS[3]] = 5
+CONFUSION[LABELS[2]][LABELS[20]] = 2
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Made]]:
+    home = tmp_path_factory.mktemp("report") / "home"
+    run = Made(home, "tickets", at=120, task="classification")
+    run.finish()
+    accuracy = REPORT.metrics["accuracy"].model_copy(update={"base": None, "gain_low": None, "gain_high": None})
+    gain = BaselineMetric(value=0.8, low=0.7, high=0.9, gain_low=-0.01, gain_high=0.1)
+    baselines = (
+        Baseline(name="majority", title="Majority class", detail="", answer=LABELS[0], metrics={"accuracy": gain}),
+        Baseline(name="neighbors", title="Nearest neighbors", detail="Of others.", metrics={"accuracy": gain}),
+    )
+    mixed = JudgedRow(row=33, text="It never came.", expected=LABELS[20], base="", tuned=LABELS[3], score=0.1)
+    update = {
+        "metrics": {"accuracy": accuracy},
+        "confusion": CONFUSION,
+        "baselines": baselines,
+        "confused_rows": (mixed,),
+        "verdict": "Better than always the same answer, but not clearly better than nearest neighbors. More.",
+        "outcome": "useful",
+        "rows_needed": 60,
+        "split": "test",
+        "rows": 23,
+    }
+    run.space.runs.folder(run.id).report.write_text(REPORT.model_copy(update=update).model_dump_json())
+    served = Served(home)
+    yield served, run
+    served.stop()
+
+
+@pytest.fixture(params=[(1366, "light"), (1366, "dark"), (390, "light")], ids=str)
+def page(browser: Browser, studio: tuple[Served, Made], request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The Evaluate tab; a script error fails the test."""
+    served, run = studio
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    noise = listen(context, served)
+    page = context.new_page()
+    page.goto(f"{served.url}/?run={run.id}")
+    ready(page)
+    page.wait_for_timeout(1500)  # the tab of the last visit is opened first
+    page.evaluate("document.querySelectorAll('#steps button[role=tab]')[4].click()")
+    page.get_by_role("heading", name="Mixed-up labels").wait_for()
+    yield page
+    context.close()
+    assert not noise, noise
+
+
+def test_every_label_can_be_reached_and_a_mistake_shows_its_rows(page: Page) -> None:
+    expect(page.get_by_role("columnheader", name="Majority class")).to_be_visible()
+    assert page.get_by_text("test, 23 rows").count() >= 2
+    assert not page.get_by_role("columnheader", name="Base model").count()
+    matrix = page.get_by_role("region", name="Confusion matrix")
+    assert matrix.locator("tbody tr").count() == 24
+    assert matrix.locator("tbody th").first.inner_text().startswith(LABELS[20]), "the most mistakes first"
+    last = matrix.locator("tbody tr").last.locator("td").last
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    right, wrong = (
+        matrix.locator(kind).first.evaluate("e => getComputedStyle(e).backgroundColor") for kind in (".hit", ".miss")
+    )
+    assert right != wrong
+    assert not [fault for fault in Axe().run(page, context=".mixes").response["violations"]]
+
+    page.get_by_text("Show mistakes only").click()
+    assert matrix.locator("tbody tr:visible").count() == 3 and not matrix.locator(".hit b:visible").count()
+    expect(page.get_by_text(f"“{LABELS[20]}” is taken for “{LABELS[3]}” 5 times.")).to_be_visible()
+    matrix.get_by_role("button", name=f"Show rows of “{LABELS[20]}”").click()
+    expect(page.get_by_text("It never came.")).to_be_visible()
+    page.get_by_role("button", name="Open Data to label more").click()
+    expect(page.get_by_role("heading", name="Mixed-up labels")).not_to_be_visible()
