@@ -42,13 +42,14 @@ CODE = re.compile(
 SENTENCE_WORDS = frozenset("a and by for is of or the".split())
 """A longer text with one of these is no list of words that are recognized."""
 WORDS = frozenset(
-    "adapter added automatic average bar batches best bootstrap bytes changed checkpoint checkpoints choices "
-    "choose chosen coach column comma compared current dataset detected done empty ended epochs failed few "
-    "fine-tuned finished kept label labeled labels layers learned log long max median middle minutes model "
-    "negative neutral never no none off on one original parameters percent positive predicted prompt prompts "
-    "read reading recall refused removed replies reply result resumed rows rows/s run running samples "
-    "semicolon shown skipped space step steps stopped suggested tab test texts times to tokens tokens/s train "
-    "truncated tuned unchanged unknown unsure validation validations variety weight weights with writing yes".split()
+    "adapter added automatic average bar baseline baselines batches best bootstrap bytes changed checkpoint "
+    "checkpoints choices choose chosen coach column comma compared current dataset detected done empty ended "
+    "epochs failed few fine-tuned finished kept label labeled labels layers learned log long max median "
+    "middle minutes model negative neutral never no none off on one original parameters percent positive "
+    "predicted prompt prompts read reading recall refused removed replies reply result resumed rows rows/s "
+    "run running samples semicolon shown skipped space step steps stopped suggested tab test texts times to "
+    "tokens tokens/s train truncated tuned unchanged unknown unsure validation validations variety weight "
+    "weights with writing yes".split()
 )
 """Single words in lower case that the page shows. Such a literal is code more often than text, so they are listed."""
 UNITS = tuple(f"{{number}} {unit}" for unit in ("bytes", "KB", "MB", "GB", "B", "M", "s", "min", "h"))

@@ -208,6 +208,7 @@ def test_from_right_to_left_the_tabs_are_reversed_and_nothing_scrolls_sideways(l
         page = look("ar-XB", width)
         assert page.evaluate("document.documentElement.dir") == "rtl"
         tabs = page.locator("#steps .tab-container:not(.visually-hidden) button[role=tab]")
+        expect(tabs).to_have_count(len(TABS))
         boxes = [box["x"] for box in (each.bounding_box() for each in tabs.all()) if box]
         assert len(boxes) == len(TABS) and boxes == sorted(boxes, reverse=True), boxes
         wide = {}
