@@ -208,7 +208,7 @@ def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the
     assert home.workspace().runs.worker(run).pid == process.pid
     kinds = [each.event.kind for each in home.workspace().events.after(run)]
     first = kinds.index("step")
-    assert kinds[:first].count("reply") == len(PROMPTS) and kinds[first - 1] == "evaluation"
+    assert kinds[:first].count("reply") == len(PROMPTS) and kinds[first - 2 : first] == ["evaluation", "phase"]
     assert len(steps_of(home, run)) == record_of(home, run).steps
 
 

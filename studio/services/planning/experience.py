@@ -22,7 +22,7 @@ SAME = ("processes", "precision", "gradient_checkpointing", "quantisation")
 def experience(context: Context, config: TrainingConfig, machine: MachineFacts) -> Experience:
     """What this machine tells about the time of a run with these settings."""
     runs = context.workspace.runs
-    speeds = []
+    speeds: list[float] = []
     for run in runs.trained_here(config.model, config.method, config.task, 4 * RUNS):
         other = runs.spec(run).config
         if len(speeds) < RUNS and all(getattr(other, name) == getattr(config, name) for name in SAME):
@@ -39,7 +39,7 @@ def experience(context: Context, config: TrainingConfig, machine: MachineFacts) 
 
 def _speed(workspace: Workspace, run: str, by_cores: bool) -> float | None:
     """Tokens per second of a run, with `by_cores` as if it had had all cores. None when it is not known."""
-    speeds = []
+    speeds: list[float] = []
     for stored in workspace.events.last(run, "step", STEPS):
         step = stored.event
         if isinstance(step, StepEvent) and step.step > 1 and step.tokens_per_second:

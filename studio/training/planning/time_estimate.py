@@ -8,8 +8,8 @@ from studio.schema.models import Estimate
 from studio.schema.numbers import plural
 from studio.training.planning.estimate import START_SECONDS
 
-SPREAD = 0.5
-"""How far runs are from their estimate where nothing is known: root mean square of ln(actual / estimated), of 48 runs
+SPREAD = 0.6
+"""How far runs are from their estimate where nothing is known: root mean square of ln(actual / estimated)
 (docs/background/memory-and-speed.md)."""
 SPREAD_WEIGHT = 4
 """Number of runs for which `SPREAD` counts beside the earlier runs of a machine."""
