@@ -246,7 +246,7 @@ def test_the_report_is_given_as_json_and_as_a_page_with_its_texts_escaped(two: T
     whole = page.get(f"/studio/run/{run.id}/report.html").text
     assert "&lt;img src=x&gt; better" in whole
     assert "<script>" not in whole and "<img" not in whole
-    assert "used to choose the checkpoint" in whole
+    assert "they chose the checkpoint" in whole
     assert page.get(f"/studio/run/{run.id}/report.exe").status_code == 400
 
 
