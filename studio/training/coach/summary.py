@@ -16,7 +16,7 @@ STILL_IMPROVING = 0.01
 """Relative change between the last two validations that counts as an improvement."""
 WINDOW = 5
 SEVERITIES = {"error": 0, "warn": 1, "info": 2}
-EVALUATE = Action(kind="open", label="Evaluate on test rows", tab="evaluate")
+EVALUATE = Action(kind="open", label="Evaluate", tab="evaluate")
 
 
 def advise(history: RunHistory) -> AdviceEvent | None:
@@ -94,7 +94,7 @@ def _next(history: RunHistory) -> tuple[str, tuple[Action, ...]]:
         if history.step < history.total:
             return "To try next: resume the run and train it to the end.", ()
         return "To try next: train longer.", (_longer(history),)
-    return "To try next: evaluate it on test rows.", (EVALUATE,)
+    return "To try next: evaluate it.", (EVALUATE,)
 
 
 def _longer(history: RunHistory) -> Action:
