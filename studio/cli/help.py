@@ -24,8 +24,8 @@ DEFAULTS = "Preset, model, rows and machine can change a default: studio estimat
 PLACEHOLDERS = {"int": "N", "float": "N", "path": "PATH", "str": "TEXT"}
 
 
-def _print_all(ctx: typer.Context, asked: bool) -> None:
-    if asked:
+def _print_all(ctx: typer.Context, requested: bool) -> None:
+    if requested:
         ctx.meta[ALL] = True
         typer.echo(ctx.get_help())
         raise typer.Exit
@@ -51,15 +51,15 @@ class HelpCommand(TyperCommand):
         from rich.text import Text
 
         console, everything = _console(), bool(ctx.meta.get(ALL))
-        shown = self._shown(ctx, everything)
+        visible = self._shown(ctx, everything)
         paragraphs = [" ".join(each.split()) for each in (self.help or "").split("\n\n")]
         console.print(Padding(Text("\n\n".join([self.get_usage(ctx), *paragraphs])), (1, 1)))
-        for title, parameters in _panels(shown, everything).items():
+        for title, parameters in _panels(visible, everything).items():
             _print_panel(console, title, {_name(each, ctx): explained(each) for each in parameters})
-        used = {each.metavar for each in shown}
+        used = {each.metavar for each in visible}
         _print_panel(console, "Values", {name: text for name, text in _values().items() if name in used})
         foot = [DEFAULTS, ""] if any(map(is_setting, self.params)) else []
-        if more := sum(is_setting(each) and each not in shown for each in self.params):
+        if more := sum(is_setting(each) and each not in visible for each in self.params):
             foot.insert(0, f"{more} more settings: {ctx.command_path} --help-all")
         foot += (self.epilog or "").split("\n\n")
         console.print(Padding(Text("\n".join(foot)), (0, 1)))

@@ -203,11 +203,11 @@ def _facts(name: str) -> str:
 def _default(name: str, default: Any) -> str:
     """A default, with what its description says of this value: `0 (no limit)`."""
     value = f"{default:g}" if isinstance(default, int | float) else default or "Empty"
-    found = re.search(rf" {re.escape(value)}: ([^.]+)\.", _description(name))
-    meaning = found[1] if found and len(found[1]) <= SHORT else ""
+    match = re.search(rf" {re.escape(value)}: ([^.]+)\.", _description(name))
+    meaning = match[1] if match and len(match[1]) <= SHORT else ""
     if value != "Empty":
         return f"{value} ({meaning})" if meaning else value
-    return meaning or ("automatic" if found or default is None else "none")
+    return meaning or ("automatic" if match or default is None else "none")
 
 
 def _description(name: str) -> str:

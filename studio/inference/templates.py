@@ -216,15 +216,15 @@ def _hash(template: str) -> str:
 @cache
 def _known() -> frozenset[str]:
     """Hashes of templates from sources that the studio trusts."""
-    found = [PLAIN_TEMPLATE]
+    templates = [PLAIN_TEMPLATE]
     for name in STARTERS:
         folder = starter_folder(name)
         with suppress(OSError, ValueError):
             settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-            found.append(settings.get("chat_template"))
+            templates.append(settings.get("chat_template"))
         with suppress(OSError):
-            found.append((folder / "chat_template.jinja").read_text(encoding="utf-8"))
+            templates.append((folder / "chat_template.jinja").read_text(encoding="utf-8"))
     trl = importlib.util.find_spec("trl")
     for place in trl.submodule_search_locations or () if trl else ():
-        found += [file.read_text(encoding="utf-8") for file in Path(place, "chat_templates").glob("*.jinja")]
-    return frozenset(_hash(template) for template in found if isinstance(template, str))
+        templates += [file.read_text(encoding="utf-8") for file in Path(place, "chat_templates").glob("*.jinja")]
+    return frozenset(_hash(template) for template in templates if isinstance(template, str))

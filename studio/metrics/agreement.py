@@ -45,8 +45,8 @@ def agreements(given: Mapping[str, Mapping[int, Fact]]) -> tuple[Agreement, ...]
     people = sorted(((name, facts) for name, facts in given.items() if facts), key=itemgetter(0))
     if len(people) > 1:
         _prepare()
-    found = [_agreement(*pair) for pair in combinations(people, 2) if pair[0][1].keys() & pair[1][1].keys()]
-    return tuple(sorted(found, key=lambda pair: -pair.rows))
+    pairs = [_agreement(*pair) for pair in combinations(people, 2) if pair[0][1].keys() & pair[1][1].keys()]
+    return tuple(sorted(pairs, key=lambda pair: -pair.rows))
 
 
 def _agreement(first: tuple[str, Mapping[int, Fact]], second: tuple[str, Mapping[int, Fact]]) -> Agreement:

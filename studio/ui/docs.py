@@ -62,8 +62,8 @@ def _name(path: Path) -> str:
 @cache
 def title(name: str) -> str:
     """The first heading of a page. Rendering each page for it would take half a second."""
-    found = re.search(r"^# (.+)$", sources()[name].read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else name
+    heading = re.search(r"^# (.+)$", sources()[name].read_text(encoding="utf-8"), re.MULTILINE)
+    return heading[1] if heading else name
 
 
 @cache

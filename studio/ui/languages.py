@@ -58,9 +58,9 @@ def accepted(scope: Scope) -> str:
     for part in header[:500].split(","):
         code, _, quality = part.replace(" ", "").partition(";q=")
         weighed.append((float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 1.0, code))
-    wanted = [code for weight, code in sorted(weighed, key=lambda each: -each[0]) if weight]
+    preferred = [code for weight, code in sorted(weighed, key=lambda each: -each[0]) if weight]
     offered = {code.lower(): code for code in languages()}
-    return offered[(negotiate_locale(wanted, list(offered), sep="-") or "en").lower()]
+    return offered[(negotiate_locale(preferred, list(offered), sep="-") or "en").lower()]
 
 
 def direction(language: str) -> str:
@@ -86,8 +86,8 @@ def _file(language: str) -> Path:
 
 def script() -> str:
     """What the page's script is told of each language, by code."""
-    told = {code: {"version": version(code), "direction": direction(code)} for code in languages()}
-    return f"window.studioLanguages = {json.dumps(told)};"
+    described = {code: {"version": version(code), "direction": direction(code)} for code in languages()}
+    return f"window.studioLanguages = {json.dumps(described)};"
 
 
 def routes() -> APIRouter:

@@ -73,10 +73,10 @@ def host_name(value: str) -> str:
 
 def _host(value: str) -> tuple[str, str]:
     """Name and port of a Host header; empty for a header that is malformed."""
-    found = _HOST.fullmatch(value.strip().lower())
-    if not found or int(found[2] or 0) > 65535:
+    match = _HOST.fullmatch(value.strip().lower())
+    if not match or int(match[2] or 0) > 65535:
         return "", ""
-    name = found[1]
+    name = match[1]
     if name.startswith("["):
         try:
             name = f"[{IPv6Address(name[1:-1])}]"

@@ -113,10 +113,10 @@ class Uploads:
     def take(self, workspace: str, ticket: str) -> Path:
         """The file of a ticket of this visitor."""
         folder = self.root / workspace / ticket
-        found = sorted(folder.iterdir()) if _TICKET.fullmatch(ticket) and folder.is_dir() else []
-        if not found:
+        files = sorted(folder.iterdir()) if _TICKET.fullmatch(ticket) and folder.is_dir() else []
+        if not files:
             raise StudioError("not-allowed", "The file was not received.", hint="Choose the file again.")
-        return found[0]
+        return files[0]
 
     def forget(self, path: Path) -> None:
         """Remove a file that was taken."""

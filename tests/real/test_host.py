@@ -164,7 +164,9 @@ def test_chat_goes_between_the_batches_of_longer_work(host: Client, run: RunRef,
 
 def test_longer_work_predicts_every_row(host: Client, run: RunRef, tmp_path: Path) -> None:
     rows = rows_file(CHAT_ROWS * 60, tmp_path / "many.parquet")
-    end = host.ask("predict", "whole", run=run, rows=rows, out=str(tmp_path / "out.csv"), settings={"max_new_tokens": 8})
+    end = host.ask(
+        "predict", "whole", run=run, rows=rows, out=str(tmp_path / "out.csv"), settings={"max_new_tokens": 8}
+    )
     assert end == {"rows": 360, "path": str(tmp_path / "out.csv")}
     assert (tmp_path / "out.csv").read_text().count("\n") >= 361
 

@@ -102,8 +102,8 @@ class Labels:
         """Give a row a label, a reply or a preference; saved before this returns."""
         with self._opened(dataset, labeler, row) as session:
             value, queue = session.clean(label), session.queue
-            shown = queue.suggestion if queue.row == row else None
-            suggested = {"suggested": shown.best, "sure": shown.sure} if shown else {}
+            suggestion = queue.suggestion if queue.row == row else None
+            suggested = {"suggested": suggestion.best, "sure": suggestion.sure} if suggestion else {}
             self.facts.add(session.record.id, [session.fact("given", row, value, **suggested)])
             queue.show(None)
             if session.label_task is REPLIES:

@@ -328,8 +328,8 @@ class RunLifecycle:
         """What a run does before its next step, in a sentence. Empty when it trains."""
         if record.phase == "training" and record.step:
             return ""
-        told = self.event_store.last(record.id, "phase")
-        event = told[0].event if told else None
+        phases = self.event_store.last(record.id, "phase")
+        event = phases[0].event if phases else None
         return preparation_message(event) if isinstance(event, PhaseEvent) else ""
 
     def _waiting(self, run: str) -> int:

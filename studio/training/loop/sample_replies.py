@@ -111,12 +111,12 @@ class PromptAnswerer:
         It gets the tokens of each reply so far, of at most `most`, and the number of finished replies. It returns
         whether to stop.
         """
-        total, told = len(self.job.config.test_prompts), -TELL_SECONDS
+        total, last_report = len(self.job.config.test_prompts), -TELL_SECONDS
 
         def tell(tokens: int, finished: int) -> bool:
-            nonlocal told
-            if time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
+            nonlocal last_report
+            if time.monotonic() - last_report >= TELL_SECONDS:
+                last_report = time.monotonic()
                 phase, message = progress_message(who, finished, total, (tokens, most))
                 self.emit(PhaseEvent(phase=phase, message=message, done=finished, total=total, unit="prompts"))
             return self.should_stop() is not None
@@ -161,8 +161,8 @@ def _nearest_labels(
     """The base model of a classifier has no trained head. So the labels of the most similar other rows stand there."""
     import numpy as np
 
-    asked = set(map(tuple, prompts))
-    examples = [example for example in examples if tuple(example.input_ids) not in asked] or examples
+    used = set(map(tuple, prompts))
+    examples = [example for example in examples if tuple(example.input_ids) not in used] or examples
     embeddings = _embeddings(model, encoding, [example.input_ids for example in examples])
     labels = np.array([example.labels for example in examples], dtype=float)
     if not head.problem:

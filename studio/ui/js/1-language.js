@@ -11,8 +11,8 @@
   const stored = () => { try { return localStorage.getItem(KEY) || ""; } catch { return ""; } };
   /** The language that was chosen in the menu, else the first of the browser's languages that is offered. */
   const choose = () => {
-    const wanted = [stored(), ...(navigator.languages || [])];
-    for (const each of wanted) for (const code of [each, each.split("-")[0]]) if (offered.includes(code)) return code;
+    const preferred = [stored(), ...(navigator.languages || [])];
+    for (const each of preferred) for (const code of [each, each.split("-")[0]]) if (offered.includes(code)) return code;
     return "en";
   };
   const language = (studio.language = choose());
@@ -35,7 +35,8 @@
       return `${part.startsWith("“") ? "“" : ""}([^]${glued ? "*" : "+"}?)`;
     }).join("");
     const literals = message.split(/\{\w+\}/), longest = literals.reduce((a, b) => (b.length > a.length ? b : a), "");
-    return { regex: new RegExp(`^${source}$`), names, quoted, longest, size: literals.join("").length, translation };
+    const weak = literals.join("").replace(/[^\p{L}]/gu, "").length < 5;   /* "{a} of {b}" also fits sentences that it is not */
+    return { regex: new RegExp(`^${source}$`), names, quoted, longest, weak, size: literals.join("").length, translation };
   }
   /** The user's text in a sentence that runs the other way keeps its own direction. */
   const apart = (text) => (direction === "rtl" ? `\u2068${text}\u2069` : text);
@@ -47,7 +48,9 @@
       if (!text.includes(each.longest)) continue;
       const match = each.regex.exec(text);
       if (!match || (!loose && match.slice(1).some((value) => SENTENCES.test(value)))) continue;
-      const values = Object.fromEntries(each.names.map((name, at) => [name, each.quoted[at] ? apart(match[at + 1]) : found(match[at + 1]) ?? match[at + 1]]));
+      const translated = each.names.map((name, at) => (each.quoted[at] ? apart(match[at + 1]) : lookUp(match[at + 1])));
+      if (each.weak && translated.some((value, at) => value === null && !/^\S*$/.test(match[at + 1]))) continue;
+      const values = Object.fromEntries(each.names.map((name, at) => [name, translated[at] ?? match[at + 1]]));
       return each.translation.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
     }
     return null;
@@ -77,7 +80,7 @@
         result = end - at < parts.length ? message(parts.slice(at, end).join(sign)) : null;
         if (result !== null) break;
       }
-      result ??= found(parts[at]);
+      result ??= lookUp(parts[at]);
       known ||= result !== null;
       translated.push(result ?? parts[at]);
     }
@@ -98,10 +101,10 @@
   }
   /** A text before a colon, or the last part of a list: its entry does not have the sign at its end. */
   function ended(text) {
-    const sign = /[:.]$/.exec(text)?.[0], result = sign ? found(text.slice(0, -1)) : null;
+    const sign = /[:.]$/.exec(text)?.[0], result = sign ? lookUp(text.slice(0, -1)) : null;
     return result && result + (language === "zh" ? { ":": "：", ".": "。" }[sign] : sign);
   }
-  function found(text) {
+  function lookUp(text) {
     if (!text) return null;
     if (remembered.has(text)) return remembered.get(text);
     const result = message(text) ?? (/\p{L}{2}/u.test(text) ? unended(text) ?? sentences(text) ?? matched(text, true) ?? parts(text) : null);
@@ -135,7 +138,7 @@
   /** A text in the chosen language, with the spaces around it. */
   studio.translate = (text) => {
     if (language === "en" || !/[\p{L}\d]/u.test(text)) return text;
-    const [, before, inner, after] = /^([\s·,;:]*)([^]*?)([\s·,;]*)$/.exec(text), result = found(inner.replace(/\s+/g, " "));
+    const [, before, inner, after] = /^([\s·,;:]*)([^]*?)([\s·,;]*)$/.exec(text), result = lookUp(inner.replace(/\s+/g, " "));
     return result === null ? text : before + result + after;
   };
   /** Translate an element and all below it, except what is inside `translate="no"`, what was typed, and code. */
