@@ -84,7 +84,7 @@ def _host(value: str) -> tuple[str, str]:
             return "", ""
     elif not _NAME.fullmatch(name):
         return "", ""
-    return name, found[2] or ""
+    return name, match[2] or ""
 
 
 def own_origin(origins: Sequence[str], host: str, scheme: str) -> bool:

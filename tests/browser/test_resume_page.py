@@ -73,7 +73,8 @@ def test_a_run_whose_worker_was_killed_is_resumed_on_its_page_and_its_curve_has_
 WATCH = """() => {
     window.seen = [];
     const look = () => {
-        const run = studio.live.data?.run, text = (part) => document.querySelector(`[data-part=${part}]`)?.textContent || "";
+        const run = studio.live.data?.run;
+        const text = (part) => document.querySelector(`[data-part=${part}]`)?.textContent || "";
         const chart = document.querySelector("[data-part=loss] .chart")?.chart;
         seen.push({
             status: run?.status, step: run?.step, steps: run?.steps, left: text("left"), side: text("side"),
