@@ -1,4 +1,4 @@
-"""Evaluation of runs on their test or validation rows or on a file, and predictions for a file. The model host does the work."""
+"""Evaluation of runs on their own rows or on a file, and predictions for a file. The model host does the work."""
 
 from collections.abc import Callable
 from pathlib import Path
