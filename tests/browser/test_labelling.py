@@ -105,7 +105,7 @@ def test_forty_rows_by_keyboard_suggestions_come_and_training_beats_chance(
     button(page, "Next: method").click()
     expect(button(page, "Start")).to_be_enabled(timeout=2 * MINUTE)
     button(page, "Start").click()
-    expect(button(page, "Chat with both")).to_be_visible(timeout=4 * MINUTE)
+    expect(button(page, "Try it on a text")).to_be_visible(timeout=4 * MINUTE)
     space = Home(str(served.home)).workspace()
     run = space.runs.get("last")
     kept = [each.event for each in space.events.last(run.id, "evaluation", 100) if each.event.step == run.best_step]

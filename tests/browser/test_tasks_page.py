@@ -94,8 +94,8 @@ def test_a_run_on_questions_points_at_answers_in_a_passage(page: Page, served: S
     assert page.evaluate("'f1' in studio.live.data.checks.at(-1)[3]")
     run = Home(str(served.home)).workspace().runs.get("last")
     assert (run.task, run.model, run.has_result) == ("question-answering", "starter-classify", True)
-    button(page, "Chat with both").click()
-    prompt = page.get_by_role("textbox", name="Your prompt", exact=True)
+    button(page, "Try it on a text").click()
+    prompt = page.get_by_role("textbox", name="Your text", exact=True)
     prompt.fill("When does the oven shop open?\n\nThe oven shop is by the bridge. It opens at seven every day.")
     page.keyboard.press("Enter")
     for who in ("base", "tuned"):

@@ -1,4 +1,4 @@
-/* Owns: the tabs by hand and keyboard, their ticks, the page's title, and what the server tells after each act. */
+/* Owns: the tabs by hand and keyboard, their numbers and ticks, the page's title, and what the server tells after each act. */
 (() => {
   const { studio } = window;
   const TABS = window.studioTabs.map(([name]) => name);
@@ -50,12 +50,14 @@
     tabs().forEach((tab, i) => {
       const words = [...tab.childNodes].find((n) => n.nodeType === 3 && /^\s*\d /.test(n.data));
       if (words) { const n = document.createElement("i"); n.className = "n"; n.textContent = words.data.trim()[0]; words.data = " " + words.data.trim().slice(2); tab.insertBefore(n, words); }
+      if (!tab.querySelector("i.tick")) { const tick = document.createElement("i"); tick.className = "tick"; tick.setAttribute("aria-hidden", "true"); tab.append(tick); }
       studio.translateTree(tab);
       const chosen = tab.getAttribute("aria-selected") === "true";
-      const done = ticks.includes(TABS[i]) && !chosen;
+      const done = ticks.includes(TABS[i]), tip = studio.translate("Done");
       tab.classList.toggle("done", done);
       tab.tabIndex = chosen ? 0 : -1;
-      if (done) tab.setAttribute("aria-description", "done"); else tab.removeAttribute("aria-description");
+      if (done) { tab.title = tip; tab.setAttribute("aria-description", tip); } else for (const name of ["title", "aria-description"]) tab.removeAttribute(name);
+      if (chosen) { const row = bar(), box = tab.getBoundingClientRect(), view = row.getBoundingClientRect(); if (box.right > view.right || box.left < view.left) row.scrollLeft += box.left - view.left - 16; }
     });
   };
   studio.done = (names) => { ticks = names; dress(); };

@@ -17,6 +17,7 @@ from studio.ui.selected import mark_done, select_run, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
+from studio.ui.tabs.chat import CHAT, chat_words
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def wire(c: Components, shell: PageShell) -> None:
             return {c.view: {"run": "", "state": ""}, c.actions: actions}
         mark_done(visit, *done(visit, run))
         progress = visit.studio.runs.progress(run.id)
-        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: bar(progress)}
+        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: bar(progress, chat_words(visit, run))}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
     then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
@@ -115,13 +116,13 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def bar(progress: Progress) -> Html:
-    """The action bar for the state of a run."""
+def bar(progress: Progress, chat: str = CHAT) -> Html:
+    """The action bar for the state of a run. `chat`: the label of the button that leads to the Chat tab."""
     run, saved = progress.record, progress.saved
     if run.status in ACTIVE:
         return _running_bar(progress)
     if run.has_result:
-        return _result_bar(progress)
+        return _result_bar(progress, chat)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
     delete = button("Delete run", "delete", "danger", run=run.id, confirm=f"Delete {run.name}: {lost}?")
     keep = "" if progress.keeps is None else button(f"Finish with step {progress.keeps:,}", "finish", run=run.id)
@@ -139,18 +140,22 @@ def _resume_label(progress: Progress) -> str:
     return f"Resume from step {progress.saved:,}"
 
 
-def _result_bar(progress: Progress) -> Html:
+def _result_bar(progress: Progress, chat: str) -> Html:
     """The action bar of a run with a result. The run may still be resumable."""
     run, result = progress.record, "The fine-tuned model"
     if run.best_step is not None:
         result = f"The checkpoint from training step {run.best_step:,}"
     resume = run.status in GOES_ON and button(_resume_label(progress), "resume", run=run.id)
     again = html("{r}{b}", r=resume, b=button("Run again", "again", run=run.id))
-    steps = Html(
+    steps = html(
         '<button type="button" class="btn tall" data-goto="evaluate">Evaluate</button>'
-        '<button type="button" class="btn primary" data-primary data-goto="chat">Chat with both</button>'
+        '<button type="button" class="btn primary" data-primary data-goto="chat">{chat}</button>',
+        chat=chat,
     )
-    return action_bar(f"{result} is ready to evaluate, chat with and export.", steps, extra=again)
+    ready = f"{result} is ready to evaluate, chat with and export."
+    if chat != CHAT:
+        ready = f"{result} is ready to evaluate, try on a text and export."
+    return action_bar(ready, steps, extra=again)
 
 
 def _running_bar(progress: Progress) -> Html:
