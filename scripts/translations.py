@@ -11,7 +11,8 @@ import ast
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "studio/ui/locales"
+CREATED = datetime(2026, 11, 30, tzinfo=UTC)
+"""The date in the header of each catalog, always the same, so that a file changes only when a text does."""
 NOT_ON_PAGE = (
     "studio/cli/",
     "studio/ui/locales/",
@@ -221,7 +224,7 @@ def is_text(text: str) -> bool:
 
 def collected() -> dict[str, list[tuple[str, int]]]:
     """Each text, and where it stands: file and line."""
-    found: dict[str, list[tuple[str, int]]] = {text: [("studio/ui/js/1-language.js", 0)] for text in UNITS}
+    texts: dict[str, list[tuple[str, int]]] = {text: [("studio/ui/js/1-language.js", 0)] for text in UNITS}
     for path in sorted(each for kind in ("py", "js", "html") for each in (ROOT / "studio").rglob(f"*.{kind}")):
         name = path.relative_to(ROOT).as_posix()
         if name.startswith(NOT_ON_PAGE):
@@ -229,20 +232,37 @@ def collected() -> dict[str, list[tuple[str, int]]]:
         source = path.read_text(encoding="utf-8")
         lines = {".py": texts_of_python, ".js": texts_of_script}.get(path.suffix, _texts_of_html)(source)
         for line, text in lines:
-            found.setdefault(text, []).append((name, line))
-    return found
+            texts.setdefault(text, []).append((name, line))
+    return texts
 
 
 def _texts_of_html(source: str) -> Iterator[tuple[int, str]]:
     yield from ((source.count("\n", 0, source.find(text)) + 1, text) for text in texts_in(source))
 
 
-def template() -> Catalog:
-    """The catalog of all texts, without translations."""
-    catalog = Catalog(project="Fine-tune Studio", charset="utf-8", fuzzy=False)
-    for text, places in collected().items():
-        catalog.add(text, locations=sorted({(name, 0) for name, _ in places})[:3])
-    return catalog
+def catalog(texts: Mapping[str, list[tuple[str, int]]], translations: Mapping[str, str], locale: str = "") -> Catalog:
+    """The catalog of all texts. Texts that `translations` does not have are empty; what it has more is left out."""
+    made = Catalog(
+        locale or None,
+        project="Fine-tune Studio",
+        charset="utf-8",
+        fuzzy=False,
+        header_comment="# Texts of the page of Fine-tune Studio. scripts/translations.py collects them.",
+        creation_date=CREATED,
+        revision_date=CREATED,
+        last_translator="Fine-tune Studio",
+        language_team=locale or "none",
+        msgid_bugs_address="https://github.com/finetune-studio/finetune-studio/issues",
+    )
+    for text, places in texts.items():
+        made.add(text, translations.get(text, ""), locations=sorted({(name, 0) for name, _ in places})[:3])
+    return made
+
+
+def entries(path: Path) -> dict[str, str]:
+    """Text → translation of a catalog; of the template, empty ones."""
+    with path.open("rb") as file:
+        return {str(each.id): str(each.string) for each in read_po(file) if each.id}
 
 
 def problems() -> list[str]:
@@ -250,11 +270,10 @@ def problems() -> list[str]:
     texts = set(collected())
     found = []
     for path in (LOCALES / "messages.pot", *sorted(LOCALES.glob("*.po"))):
-        with path.open("rb") as file:
-            entries = {str(each.id): str(each.string) for each in read_po(file) if each.id}
-        found += [f"{path.name}: not in the catalog: {text}" for text in texts - set(entries)]
-        found += [f"{path.name}: no longer used: {text}" for text in set(entries) - texts]
-        for text, translation in entries.items() if path.suffix == ".po" else ():
+        known = entries(path)
+        found += [f"{path.name}: not in the catalog: {text}" for text in texts - set(known)]
+        found += [f"{path.name}: no longer used: {text}" for text in set(known) - texts]
+        for text, translation in known.items() if path.suffix == ".po" else ():
             if not translation:
                 found.append(f"{path.name}: not translated: {text}")
             elif sorted(re.findall(r"\{\w+\}", text)) != sorted(re.findall(r"\{\w+\}", translation)):
@@ -265,16 +284,11 @@ def problems() -> list[str]:
 def write() -> None:
     """Write the template, and update each catalog: new texts have no translation yet, unused ones are removed."""
     LOCALES.mkdir(exist_ok=True)
-    fresh = template()
+    texts = collected()
     for path in (LOCALES / "messages.pot", *sorted(LOCALES.glob("*.po"))):
-        catalog = fresh
-        if path.suffix == ".po":
-            with path.open("rb") as file:
-                catalog = read_po(file, locale=path.stem)
-            catalog.update(fresh, no_fuzzy_matching=True, update_creation_date=False)
-            catalog.obsolete.clear()
+        made = catalog(texts, entries(path), path.stem) if path.suffix == ".po" else catalog(texts, {})
         with path.open("wb") as file:
-            write_po(file, catalog, width=120, sort_output=True, omit_header=False, include_lineno=False)
+            write_po(file, made, width=120, sort_output=True, include_lineno=False)
 
 
 def main() -> int:
