@@ -4,11 +4,10 @@ A model that the base model can't be compared with must beat the baselines: alwa
 nearest neighbors, in every main metric.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from studio.evaluation.rows_needed import DIFFERENCE, Gain, settle
 from studio.metrics.intervals import FEWEST
 from studio.schema.numbers import plural
 from studio.schema.report import Baseline, Metric, confused_pairs, rows_of_split
@@ -23,10 +22,6 @@ OUTCOMES = {"few": "unclear"}
 """Judgment of the base model → outcome of the report, where the names differ."""
 WEAK = 0.9
 """A label with a lower recall than this is reported, if it is the lowest."""
-DIFFERENCE = 0.05
-"""The smallest difference between two shares that matters."""
-MOST_NEEDED = 20_000
-"""More rows than this are not proposed."""
 SAME_ANSWER = ("majority", "mean")
 """Baselines that always give the same answer."""
 TITLES = {
@@ -49,15 +44,6 @@ TITLES = {
     ("better", "sentence"): "Clearly better than taking the most similar sentence.",
 }
 """Outcome and the baseline that decides it → the first sentence."""
-
-
-class Gain(Protocol):
-    """What has an interval of a gain."""
-
-    @property
-    def gain_low(self) -> float | None: ...
-    @property
-    def gain_high(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -159,47 +145,6 @@ def _leads(measured: Measured, baseline: Baseline, main: Sequence[str]) -> bool:
     return gain >= DIFFERENCE if measured.metrics[name].higher_is_better else gain < 0
 
 
-def rows_to_settle(gain: float, ends: Gain, rows: int, smallest: float | None) -> int | None:
-    """Return about how many more rows would show whether a gain is real. 0: the gain is too small to matter.
-
-    The half-width h of an interval shrinks with the root of the number of rows n. So for a half-width d, n (h / d)²
-    rows are needed: Cochran (1977), Sampling Techniques, 3rd edition, section 4.4. d is the gain that was measured, or
-    the `smallest` one that matters. h is the distance from the gain to the end of its interval beyond zero.
-    Six rows (`FEWEST`) on which both differ are needed too: fewer are on one side by chance. None: no interval, or more
-    rows than anybody would label.
-    """
-    if ends.gain_low is None or ends.gain_high is None:
-        return None
-    difference = max(abs(gain), smallest or 0)
-    if not difference:
-        return None
-    widths = (gain - ends.gain_low, ends.gain_high - gain)
-    width = max(widths) if abs(gain) < (smallest or 0) else widths[0] if gain > 0 else widths[1]
-    needed = rows * (width / difference) ** 2
-    if smallest:
-        needed = max(needed, FEWEST / difference)
-    more = needed - rows
-    if more <= 0:
-        return 0 if abs(gain) < (smallest or 0) else 10
-    return 10 * math.ceil(more / 10) if more <= MOST_NEEDED else None
-
-
-def _settle(gain: float, ends: Gain, rows: int, smallest: float | None = DIFFERENCE) -> tuple[str, int | None]:
-    """Return what would settle an open comparison, as a sentence and as a number of rows."""
-    more = rows_to_settle(gain, ends, rows, smallest)
-    if more is None:
-        return "", None
-    points = DIFFERENCE * 100
-    if not more:
-        return f"A difference of more than {points:.0f} percentage points is unlikely.", None
-    if smallest and abs(gain) < smallest:
-        return (
-            f"About {more:,} more labeled test rows would show a difference of {points:.0f} percentage points.",
-            more,
-        )
-    return f"About {more:,} more labeled test rows would settle it, if the difference stays the same.", more
-
-
 def _joined(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
@@ -222,10 +167,10 @@ def of_texts(measured: Measured) -> Verdict:
 
 def _against_base(result: str, metric: Metric, rows: int, smallest: float | None, text: str) -> Verdict:
     """Return the verdict on a comparison with the base model, with what would settle an open one."""
-    settle, more = "", None
+    needed, more = "", None
     if result == "same" and metric.base is not None:
-        settle, more = _settle(metric.tuned - metric.base, metric, rows, smallest)
-    return Verdict(OUTCOMES.get(result, result), _joined(text, settle), more)
+        needed, more = settle(metric.tuned - metric.base, metric, rows, smallest)
+    return Verdict(OUTCOMES.get(result, result), _joined(text, needed), more)
 
 
 def _loss(value: float) -> str:
@@ -246,8 +191,8 @@ def of_labels(
     for baseline in measured.baselines:
         if "accuracy" in baseline.metrics:
             sentences.append(_correct_by(baseline, rows))
-    settle, more = _open(outcome, decisive, measured, "accuracy")
-    sentences += [_gain_over(decisive), settle, _confused_most(confusion or {}), _weakest(per_label)]
+    needed, more = _open(outcome, decisive, measured, "accuracy")
+    sentences += [_gain_over(decisive), needed, _confused_most(confusion or {}), _weakest(per_label)]
     return Verdict(outcome, _joined(*sentences), more)
 
 
@@ -300,7 +245,7 @@ def _open(outcome: str, decisive: Baseline | None, measured: Measured, name: str
     if judged(baseline, metric.higher_is_better) == "better":
         return "", None
     smallest = DIFFERENCE if metric.as_share else None
-    return _settle(metric.tuned - baseline.value, baseline, measured.rows, smallest)
+    return settle(metric.tuned - baseline.value, baseline, measured.rows, smallest)
 
 
 def _confused_most(confusion: Mapping[str, Mapping[str, int]]) -> str:
@@ -338,8 +283,8 @@ def of_score(measured: Measured, name: str, title: str, as_share: bool, main: Se
         outcome, decisive = compared(measured, main or (name,))
         text = f"On {on}, {title} is {tuned:.1f} of 100."
         others = [_score_of(each, name, times) for each in measured.baselines if name in each.metrics]
-        settle, more = _open(outcome, decisive, measured, name)
-        return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, settle), more)
+        needed, more = _open(outcome, decisive, measured, name)
+        return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, needed), more)
     result = judgment(metric)
     opening, base, range_ = OPENING[result], metric.base * times, ""
     text = f"{opening} on {on}, {title} is {tuned:.1f} of 100 (base model: {base:.1f})."
@@ -376,8 +321,8 @@ def of_correlation(measured: Measured) -> Verdict:
     if neighbors is not None:
         correlation = neighbors.metrics["pearson"].value
         others.append(f"Nearest neighbors reach a correlation of {correlation:.2f}.")
-    settle, more = _open(outcome, decisive, measured, "pearson")
-    return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, settle), more)
+    needed, more = _open(outcome, decisive, measured, "pearson")
+    return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, needed), more)
 
 
 def of_share(measured: Measured, name: str, sentence: str) -> Verdict:

@@ -9,7 +9,8 @@ import pytest
 from studio.evaluation.baselines import Guess
 from studio.evaluation.evaluate import _measured
 from studio.evaluation.evaluators import Evaluation
-from studio.evaluation.verdict import Measured, Verdict, of_correlation, of_labels, of_score, of_texts, rows_to_settle
+from studio.evaluation.rows_needed import rows_to_settle
+from studio.evaluation.verdict import Measured, Verdict, of_correlation, of_labels, of_score, of_texts
 from studio.metrics.scores import confusion, per_label
 from studio.schema.report import Baseline, BaselineMetric, Metric, Report, confused_pairs, rows_of_split
 
