@@ -20,7 +20,7 @@ class Gain(Protocol):
     def gain_high(self) -> float | None: ...
 
 
-def rows_tosettle(gain: float, ends: Gain, rows: int, smallest: float | None) -> int | None:
+def rows_to_settle(gain: float, ends: Gain, rows: int, smallest: float | None) -> int | None:
     """Return about how many more rows would show whether a gain is real. 0: the gain is too small to matter.
 
     The half-width h of an interval shrinks with the root of the number of rows n. So for a half-width d, n (h / d)²
@@ -47,7 +47,7 @@ def rows_tosettle(gain: float, ends: Gain, rows: int, smallest: float | None) ->
 
 def settle(gain: float, ends: Gain, rows: int, smallest: float | None = DIFFERENCE) -> tuple[str, int | None]:
     """Return what would settle an open comparison, as a sentence and as a number of rows."""
-    more = rows_tosettle(gain, ends, rows, smallest)
+    more = rows_to_settle(gain, ends, rows, smallest)
     if more is None:
         return "", None
     points = DIFFERENCE * 100
