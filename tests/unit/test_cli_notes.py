@@ -131,7 +131,7 @@ def test_the_page_says_it_with_the_version(tmp_path: Path, strange: Strange) -> 
     import_data.open_dataset(visit, record)
     page = str(rows.drawn(sessions.visit({}, "page", {}))[0])
     sessions.root.close()
-    assert f"version 1, as imported. {strange.note.rstrip('.')}" in page
+    assert f"version 1 · As imported. {strange.note.rstrip('.')}" in page
 
 
 def test_in_python_the_record_has_it_from_several_files_too(tmp_path: Path) -> None:

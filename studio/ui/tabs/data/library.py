@@ -183,8 +183,10 @@ def _acts(each: DatasetEntry) -> Html:
         words = f"The run “{each.used_by}” uses it, so it can't be deleted now."
         made.append(html('<small class="muted">{w}</small>', w=words))
     else:
-        ask = {"aria_label": f"Delete {name}", "confirm": _question(each)}
-        made.append(button("Delete", "delete-data", "s quiet danger", dataset=each.id, **ask))
+        label, question = f"Delete {name}", _question(each)
+        made.append(
+            button("Delete", "delete-data", "s quiet danger", dataset=each.id, aria_label=label, confirm=question)
+        )
     return join(made)
 
 
