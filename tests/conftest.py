@@ -14,7 +14,8 @@ AT_WORK, COUNT = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTE
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # torch processes of tests run beside each other
 if AT_WORK and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
-    mine = cores[int(AT_WORK.removeprefix("gw")) % COUNT :: COUNT] or cores
+    number = int(AT_WORK.removeprefix("gw")) % len(cores)
+    mine = cores[number :: min(COUNT, len(cores))]
     os.sched_setaffinity(0, mine)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(mine))))
 

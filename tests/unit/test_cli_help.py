@@ -11,6 +11,7 @@ from studio.cli.examples import EXAMPLES
 from studio.schema.config import GROUPS, TrainingConfig, settings_of
 from studio.schema.fields import about
 from studio.schema.settings_check import choices_of
+from studio.training.methods import METHODS
 from tests.said import Call, caller
 
 GROUP: Any = typer.main.get_command(build())
@@ -173,3 +174,8 @@ def test_a_wrong_flag_is_answered_with_the_help_that_lists_all_flags(call: Call,
     said = call(*command.split(), "--lerning-rate", "1")
     assert said.status == 2
     assert f"{' '.join(['studio', *command.split()[:1]])} {flag} lists the arguments and options." in said.err
+
+
+def test_the_help_of_train_names_every_method(call: Call) -> None:
+    values = " ".join(panels(call("train", "--help").out)["Values"])
+    assert not [name for name in METHODS if not re.search(rf"\b{name}\b", values)]
