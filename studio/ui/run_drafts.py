@@ -1,4 +1,4 @@
-"""Drafts of runs: the choices of a page before Start. They are put aside when another run comes in front."""
+"""Drafts of runs: the choices of a page before Start. They are saved when the page changes to another run."""
 
 import secrets
 from contextlib import suppress
@@ -13,17 +13,15 @@ from studio.ui.components.settings import shown_settings
 from studio.ui.session import Choices, Visit
 
 KEY = "drafts"
-MOST = 20
-"""Maximum number of drafts that are kept. The oldest go first."""
-OF_RUNS_TAB = ("finding", "storage", "compared", "opened")
+MAX_DRAFTS = 20
+"""Of more drafts, the oldest are deleted."""
+RUNS_TAB_VALUES = ("finding", "storage", "compared", "opened")
 """Values of the page about the table of runs, which a new run does not change."""
-STEPS = ("model", "data", "method")
-"""The tabs in which a draft is made."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """Choices that were put aside."""
+    """Saved choices of a run that was not started."""
 
     id: str
     time: str
@@ -37,7 +35,7 @@ class Draft:
 
 
 def drafts(visit: Visit) -> list[Draft]:
-    """The drafts that were put aside, newest first."""
+    """The saved drafts, newest first."""
     return [Draft(each["id"], each["time"], Choices.from_draft(each["choices"])) for each in _saved(visit)]
 
 
@@ -58,25 +56,29 @@ def _started(visit: Visit, choices: Choices) -> RunRecord | None:
     return next((run for run in visit.studio.runs.all() if (run.dataset, run.task, run.model) == wanted), None)
 
 
-def put_aside(visit: Visit) -> None:
-    """Keep the choices of the page as a draft, if no run was started from them."""
+def save_current(visit: Visit) -> None:
+    """Save the choices of the page as a draft, if no run was started from them."""
     choices = visit.choices
     if is_draft(visit, choices):
-        kept = {"id": secrets.token_hex(4), "time": datetime.now(UTC).isoformat(), "choices": asdict(choices)}
-        visit.studio.drafts.put(KEY, [kept, *_saved(visit)][:MOST])
+        draft = {"id": secrets.token_hex(4), "time": datetime.now(UTC).isoformat(), "choices": asdict(choices)}
+        visit.studio.drafts.put(KEY, [draft, *_saved(visit)][:MAX_DRAFTS])
 
 
 def delete(visit: Visit, draft: str) -> None:
-    """Delete a draft that was put aside. Its dataset stays."""
+    """Delete a draft. Its dataset stays."""
     visit.studio.drafts.put(KEY, [each for each in _saved(visit) if each["id"] != draft])
 
 
 def resume(visit: Visit, draft: str) -> None:
-    """Bring a draft back to the page, and open the tab of its next step. The choices before are put aside."""
+    """Bring a draft back to the page, and open the tab of its next step. The choices before become a draft.
+
+    Raises:
+        StudioError: `wrong-state` if another page has deleted the draft.
+    """
     chosen = next((each for each in drafts(visit) if each.id == draft), None)
     if chosen is None:
         raise StudioError("wrong-state", "This draft was deleted.", hint="Start a new run.")
-    put_aside(visit)
+    save_current(visit)
     delete(visit, draft)
     _replace(visit, chosen.choices, chosen.choices.extra)
     visit.goto("method" if chosen.choices.task and chosen.choices.model else "data")
@@ -84,13 +86,13 @@ def resume(visit: Visit, draft: str) -> None:
 
 def start_empty(visit: Visit) -> None:
     """A new run: no task, no rows, no settings of an earlier one."""
-    put_aside(visit)
+    save_current(visit)
     _replace(visit, Choices(), {})
 
 
 def start_like(visit: Visit, run: RunRecord) -> None:
     """A new run with task, model, rows and settings of an earlier one."""
-    put_aside(visit)
+    save_current(visit)
     spec = visit.studio.runs.spec(run.id)
     config = spec.config
     settings = {name: getattr(config, name) for name in shown_settings(config)}
@@ -121,22 +123,22 @@ def show_rows_of(visit: Visit, run: RunRecord) -> None:
     chosen = visit.choices
     if (chosen.dataset, chosen.task) == (run.dataset, run.task) or not _existing(visit, run.dataset):
         return
-    put_aside(visit)
+    save_current(visit)
     record = visit.studio.datasets.get(run.dataset)
     splits = record.spec.splits if record.spec else None
     settings = splits.model_dump(exclude_defaults=True) if isinstance(splits, SplitSpec) else {}
-    front = Choices(dataset=run.dataset, task=run.task, model=run.model, settings=settings)
-    _replace(visit, front, {}, tab=chosen.tab, run=chosen.run, reached=chosen.reached)
+    of_run = Choices(dataset=run.dataset, task=run.task, model=run.model, settings=settings)
+    _replace(visit, of_run, {}, tab=chosen.tab, run=chosen.run, reached=chosen.reached)
 
 
 def _replace(visit: Visit, choices: Choices, extra: dict[str, Any], **more: Any) -> None:
     """Take over all choices. What the person chose for the table of runs stays."""
-    kept = {name: value for name, value in visit.choices.extra.items() if name in OF_RUNS_TAB}
+    kept = {name: value for name, value in visit.choices.extra.items() if name in RUNS_TAB_VALUES}
     visit.choose(**{**vars(choices), "tab": visit.choices.tab, **more, "extra": {**extra, **kept}})
 
 
 def begin(visit: Visit, run: str = "", fresh: bool = False) -> None:
-    """The page was loaded: restore the last choices. A run in the address comes in front.
+    """The page was loaded: restore the last choices. A run in the address becomes the current one.
 
     A browser that never had this page open (`fresh`) begins empty, unless there is a draft or a run in progress.
     """

@@ -1,5 +1,6 @@
 """The data library: all datasets of the workspace, and which of them the tab shows. Part of the Data tab."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
@@ -16,7 +17,7 @@ from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data, import_options
 
 PAGE = 20
-MOST_NAMES = 3
+MAX_NAMES = 3
 """Maximum number of runs that are named for each dataset."""
 
 
@@ -24,8 +25,8 @@ MOST_NAMES = 3
 
 
 def source(visit: Visit, record: DatasetRecord) -> Html:
-    """Whose rows these are: those of the run in front, or of the next run. With a button to all datasets."""
-    run, version, back = _run_in_front(visit), record.version, Html("")
+    """Whose rows these are: those of the current run, or of the next run. With a button to all datasets."""
+    run, version, back = _current_run(visit), record.version, Html("")
     if run is None or run.dataset != record.id:
         words = f"Dataset of your next run, version {version}"
         if run is not None and run.dataset not in {each.id for each in visit.studio.datasets.all()}:
@@ -45,7 +46,7 @@ def source(visit: Visit, record: DatasetRecord) -> Html:
     )
 
 
-def _run_in_front(visit: Visit) -> RunRecord | None:
+def _current_run(visit: Visit) -> RunRecord | None:
     try:
         return visit.studio.runs.get(visit.choices.run) if visit.choices.run else None
     except StudioError:  # another tab has deleted it
@@ -93,14 +94,14 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         ),
         list=_list(visit, shown, titles, start, len(records)) if shown else _empty(),
     )
-    return body, _bar(visit, bool(records))
+    return body, _bar(visit, records)
 
 
-def _bar(visit: Visit, some: bool) -> Html:
-    open_name = next((each.name for each in visit.studio.datasets.all() if each.id == visit.choices.dataset), "")
+def _bar(visit: Visit, records: Sequence[DatasetRecord]) -> Html:
+    open_name = next((each.name for each in records if each.id == visit.choices.dataset), "")
     if open_name:
         return action_bar(f"“{open_name}” is open.", Primary("Back to these rows", "keep"), back="model")
-    words = "Open a dataset, or import other rows." if some else "Import rows first."
+    words = "Open a dataset, or import other rows." if records else "Import rows first."
     return action_bar(words, Primary("Import rows", "bring"), back="model")
 
 
@@ -115,12 +116,12 @@ def _list(visit: Visit, shown: list[DatasetEntry], titles: dict[str, str], start
     renaming = str(visit.choices.extra.get("renaming_data", ""))
     last = start + len(shown) - 1
     words = plural(total, "{n} dataset", "{n} datasets")
-    turn = page_buttons("library", start, total, PAGE, "datasets") if total > PAGE else ""
+    pager = page_buttons("library", start, total, PAGE, "datasets") if total > PAGE else ""
     return html(
         '<section class="panel flush" aria-label="All datasets"><ul class="list opts library">{items}</ul>{foot}'
         "</section>",
         items=[_item(each, titles, each.id == visit.choices.dataset, each.id == renaming) for each in shown],
-        foot=foot(words if total <= PAGE else f"Datasets {start:,} to {last:,} of {total:,}", turn),
+        foot=foot(words if total <= PAGE else f"Datasets {start:,} to {last:,} of {total:,}", pager),
     )
 
 
@@ -155,9 +156,9 @@ def _runs(each: DatasetEntry) -> Html:
     """The runs that were trained on it, and which one uses it now."""
     if not each.runs:
         return Html("No run yet")
-    names: list[Any] = [Verbatim(name) for name in each.runs[:MOST_NAMES]]
-    if more := len(each.runs) - MOST_NAMES:
-        names += [f"{more:,} more"] if more > 0 else []
+    names: list[Any] = [Verbatim(name) for name in each.runs[:MAX_NAMES]]
+    if (more := len(each.runs) - MAX_NAMES) > 0:
+        names.append(f"{more:,} more")
     count = plural(len(each.runs), "{n} run", "{n} runs")
     return html("<span>{count}</span>: {names}", count=count, names=join(names, ", "))
 
