@@ -109,8 +109,8 @@ def _name(parameter: Any, ctx: Any) -> str:
 def explained(parameter: Any) -> str:
     """The help of a parameter with its default and range."""
     limits = "" if is_setting(parameter) else _range(parameter.min, parameter.max)
-    again = "repeatable" if _is_repeatable(parameter) else ""
-    facts = "; ".join(filter(None, [_default(parameter), limits, again]))
+    repeatable = "repeatable" if _is_repeatable(parameter) else ""
+    facts = "; ".join(filter(None, [_default(parameter), limits, repeatable]))
     return f"{parameter.help or ''}{f' [{facts}]' if facts else ''}"
 
 

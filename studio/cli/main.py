@@ -76,9 +76,9 @@ def _usage(error: Any, arguments: list[str]) -> int:
 def _help_of(command: str) -> str:
     from studio.cli.app import takes_settings
 
-    names = command.removeprefix("studio").split()[:1]
-    flag = "--help-all" if takes_settings("".join(names)) else "--help"
-    return f"{' '.join(['studio', *names, flag])} lists the arguments and options."
+    name = next(iter(command.removeprefix("studio").split()), "")
+    flag = "--help-all" if takes_settings(name) else "--help"
+    return f"{' '.join(filter(None, ['studio', name, flag]))} lists the arguments and options."
 
 
 def _unexpected(error: Exception) -> int:

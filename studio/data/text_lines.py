@@ -9,21 +9,21 @@ from typing import Any
 from studio.data.table import Table
 from studio.data.values import for_spreadsheet
 
-TOGETHER = 200
-"""Rows that are written at once."""
+CHUNK = 200
+"""Rows in one piece of text."""
 
 
 def csv_lines(table: Table) -> Iterator[str]:
     """Yield the columns and the rows as CSV: lists and objects as JSON, formulas with an apostrophe before them."""
     yield _csv([table.columns])
-    for start in range(1, len(table) + 1, TOGETHER):
-        yield _csv(row.values() for row in table.rows(start, TOGETHER))
+    for start in range(1, len(table) + 1, CHUNK):
+        yield _csv(row.values() for row in table.rows(start, CHUNK))
 
 
 def jsonl_lines(table: Table) -> Iterator[str]:
     """Yield the rows as JSONL: one object for each row, with all its columns."""
-    for start in range(1, len(table) + 1, TOGETHER):
-        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.rows(start, TOGETHER))
+    for start in range(1, len(table) + 1, CHUNK):
+        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.rows(start, CHUNK))
 
 
 LINES: dict[str, Callable[[Table], Iterator[str]]] = {"csv": csv_lines, "jsonl": jsonl_lines}

@@ -182,7 +182,7 @@ class DatasetEntry(DatasetRecord):
     task: str = ""
     """The task that it is read as. Empty where the columns do not show it."""
     labeled: int | None = None
-    """Rows with a label, a reply or a preference. None if nobody has labeled rows in the studio."""
+    """Rows with a label, a reply or a preference. None: no row was labeled in the studio."""
     versions: int = 1
     """Number of versions."""
     runs: tuple[str, ...] = ()

@@ -85,7 +85,7 @@ def _file(language: str) -> Path:
 
 
 def script() -> str:
-    """What the page's script is told of each language, by code."""
+    """JavaScript that gives the page's script version and direction of each language, by code."""
     described = {code: {"version": version(code), "direction": direction(code)} for code in languages()}
     return f"window.studioLanguages = {json.dumps(described)};"
 
@@ -98,8 +98,8 @@ def routes() -> APIRouter:
     def catalog(language: str, request: Request) -> Response:
         if language == "en" or language not in languages():
             return PlainTextResponse("There is no such language.", 404)
-        kept = "public, max-age=31536000, immutable" if request.url.query == version(language) else "no-cache"
+        cache = "public, max-age=31536000, immutable" if request.url.query == version(language) else "no-cache"
         body = json.dumps(messages(language), ensure_ascii=False)
-        return Response(body, media_type="application/json", headers={"Cache-Control": kept})
+        return Response(body, media_type="application/json", headers={"Cache-Control": cache})
 
     return router

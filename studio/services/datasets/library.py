@@ -75,9 +75,8 @@ class Library:
 
     def lines(self, dataset: str, format: str = "csv", version: int | None = None) -> Iterator[str]:
         """The rows of a version as the text of a CSV or JSONL file, in pieces. By default of the current version."""
-        return named(LINES, format, "format", field="format", code="unknown-format")(
-            self.datasets.table(dataset, version)
-        )
+        write = named(LINES, format, "format", field="format", code="unknown-format")
+        return write(self.datasets.table(dataset, version))
 
     def export_file(self, dataset: str, to: Path | str, version: int | None = None) -> int:
         """Write the rows to a file that ends in .csv or .jsonl. Returns how many."""

@@ -62,7 +62,7 @@ class Suggester:
     """Rows embedded so far, and in all."""
     failure: str = ""
     """Why the last work in the background failed."""
-    _at_work: threading.Lock = field(default_factory=threading.Lock)
+    _running: threading.Lock = field(default_factory=threading.Lock)
     """Held while a thread works on suggestions."""
 
     @cached_property
@@ -81,7 +81,7 @@ class Suggester:
     def progress(self, state: LabelingState) -> SuggestState:
         """Return the progress, and why there are no suggestions."""
         learned, reason = self.learned, self.failure or missing_labels(state)
-        is_busy = self._at_work.locked()
+        is_busy = self._running.locked()
         due = bool(state.labels) and not is_busy and not self.failure and any(self._next_step(state))
         if due:
             try:
@@ -101,7 +101,7 @@ class Suggester:
 
     def start(self, read: ReadState) -> None:
         """Work in a thread, unless one does already. See `run`."""
-        if not self._at_work.acquire(blocking=False):
+        if not self._running.acquire(blocking=False):
             return
         self.failure = ""
 
@@ -114,7 +114,7 @@ class Suggester:
                 _log.exception("suggestions failed")
                 self.failure = "Suggestions failed. The studio's log has the cause."
             finally:
-                self._at_work.release()
+                self._running.release()
 
         threading.Thread(target=work, name="studio suggesting", daemon=True).start()
 
