@@ -22,8 +22,8 @@ Emit = Callable[[AnyEvent], None]
 ShouldStop = Callable[[], StopWish | None]
 CHEAP_VALIDATION_SECONDS = 10.0
 """If a validation takes at most this many seconds, it is repeated when the user stops the run."""
-TELL_SECONDS = 1.0
-"""Seconds between two events about the progress of the validation before the first step."""
+PROGRESS_SECONDS = 1.0
+"""Seconds between two events about the progress of the preparation: test prompts, and the first validation."""
 MIN_IMPROVEMENT = 1e-4
 """Minimum fall of validation loss, or rise of the metric, that counts as an improvement."""
 
@@ -74,12 +74,12 @@ class EventCallback(TrainerCallback):
         self._check_seconds, self._check_began = 0.0, 0.0
         self._memory, self._memory_looked = 0, 0.0
         self._clocks: tuple[float, float] | None = None
-        self._batches, self._told = 0, 0.0
+        self._batches, self._reported = 0, 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.emit(PhaseEvent(phase="training", steps=state.max_steps))
         if args.eval_on_start:
-            self._tell_first_validation(state.max_steps, 0, 1)
+            self._report_first_validation(state.max_steps, 0, 1)
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.should_stop() == "discard":
@@ -136,7 +136,7 @@ class EventCallback(TrainerCallback):
         self._check_began = self._check_began or time.monotonic()
         if not state.global_step and eval_dataloader is not None:
             self._batches += 1
-            self._tell_first_validation(state.max_steps, self._batches, len(eval_dataloader))
+            self._report_first_validation(state.max_steps, self._batches, len(eval_dataloader))
         wish = self.should_stop()
         # A request that came with the step was obeyed already, and waits only for this validation.
         if wish == "discard" or (wish == "keep" and self.stopped is None):
@@ -171,11 +171,11 @@ class EventCallback(TrainerCallback):
             control.should_training_stop = True
             control.should_save = True
 
-    def _tell_first_validation(self, steps: int, done: int, batches: int) -> None:
+    def _report_first_validation(self, steps: int, done: int, batches: int) -> None:
         """Emit the progress of the validation before the first step, at most once a second."""
         now = time.monotonic()
-        if done < batches and now - self._told >= TELL_SECONDS:
-            self._told, rows = now, len(self.trainer.eval_dataset)
+        if done < batches and now - self._reported >= PROGRESS_SECONDS:
+            self._reported, rows = now, len(self.trainer.eval_dataset)
             share = rows * done // batches
             message = f"Measuring the base model on the validation rows, {share:,} of {rows:,}"
             self.emit(PhaseEvent(phase="training", steps=steps, message=message, done=share, total=rows, unit="rows"))

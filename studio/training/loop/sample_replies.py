@@ -17,13 +17,11 @@ from studio.schema.events import PhaseEvent, ReplyEvent
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Example, Task
 from studio.tasks.question_answering import NO_ANSWER, windows
-from studio.training.loop.callbacks import Emit, ShouldStop
+from studio.training.loop.callbacks import PROGRESS_SECONDS, Emit, ShouldStop
 from studio.training.loop.loading import TrainingJob, input_files
 
 MAX_TOKENS, MAX_TOKENS_DURING = 96, 64
 """Maximum tokens of a reply. Fewer while training waits for it."""
-TELL_SECONDS = 1.0
-"""Seconds between two events about the progress of replies."""
 _BASE_REPLIES: dict[Hashable, tuple[list[str], float]] = {}
 """Replies of base models in this process, and the seconds they took. If a run is prepared again after a change of
 settings, they are reused. Training draws no random numbers from it."""
@@ -62,7 +60,7 @@ class PromptAnswerer:
     def answer(self, model: Any, who: str, step: int, during: bool = False) -> float:
         """Emit a `ReplyEvent` for each prompt. Returns the seconds. `during` training, replies are shorter and
         incomplete ones are not emitted."""
-        config, head, tokenizer = self.job.config, self.head, self.encoding.tokenizer
+        config, tokenizer = self.job.config, self.encoding.tokenizer
         if not config.test_prompts:
             return 0.0
         import torch
@@ -70,7 +68,7 @@ class PromptAnswerer:
         prompts = [self.task.prompt_ids(prompt, self.encoding)[-config.max_length :] for prompt in config.test_prompts]
         began = time.perf_counter()
         model.eval()
-        cached = head.generates and who == "base"
+        cached = self.head.generates and who == "base"
         key = (self._base_key(), *map(tuple, prompts)) if cached else None
         # An untrained adapter changes nothing, but costs a third of the time.
         has_adapter = who == "base" and hasattr(model, "disable_adapter")
@@ -78,18 +76,8 @@ class PromptAnswerer:
             if cached and key in _BASE_REPLIES:
                 texts, seconds_before = _BASE_REPLIES[key]
                 began -= seconds_before
-            elif head.generates:
-                most = MAX_TOKENS_DURING if during or who == "base" else MAX_TOKENS
-                settings = ChatSettings(temperature=0.0, max_new_tokens=most)
-                after_token = self._stop_only if during else self._teller(who, most)
-                texts = replies(model, tokenizer, prompts, settings, after_token)
-            elif head.name == "spans":
-                texts = [self._extracted(model, prompt, who) for prompt in config.test_prompts]
-            elif who == "base":
-                self._teller(who)
-                texts = _nearest_labels(model, self.encoding, head, prompts, self.sample)
             else:
-                texts = [self._label(model, prompt) for prompt in prompts]
+                texts = self._texts(model, prompts, who, during)
         duration = time.perf_counter() - began
         if cached and self.should_stop() is None:
             _BASE_REPLIES[key] = texts, duration
@@ -97,32 +85,51 @@ class PromptAnswerer:
             return duration
         seconds = round(duration / len(prompts), 2)
         for prompt, text in zip(config.test_prompts, texts, strict=True):
-            tokens = 0 if head.single_pass else len(tokenizer(text, add_special_tokens=False)["input_ids"])
+            tokens = 0 if self.head.single_pass else len(tokenizer(text, add_special_tokens=False)["input_ids"])
             self.emit(ReplyEvent(step=step, prompt=prompt, text=text, who=who, tokens=tokens, seconds=seconds))
         return duration
 
+    def _texts(self, model: Any, prompts: list[list[int]], who: str, during: bool) -> list[str]:
+        """The answer to each prompt: a reply, a span of the text, or labels."""
+        if self.head.generates:
+            most = MAX_TOKENS_DURING if during or who == "base" else MAX_TOKENS
+            settings = ChatSettings(temperature=0.0, max_new_tokens=most)
+            after_token = self._stop_only if during else self._progress_reporter(who, most)
+            return replies(model, self.encoding.tokenizer, prompts, settings, after_token)
+        if self.head.name == "spans":
+            return [self._extracted(model, prompt, who) for prompt in self.job.config.test_prompts]
+        if who == "base":
+            self._emit_progress(who, 0, (0, 0))
+            return _nearest_labels(model, self.encoding, self.head, prompts, self.sample)
+        return [self._label(model, prompt) for prompt in prompts]
+
     def _stop_only(self, tokens: int, finished: int) -> bool:
-        """Whether to stop the replies during training, which tell no progress."""
+        """Whether to stop the replies. During training, their progress is not reported."""
         return self.should_stop() is not None
 
-    def _teller(self, who: str, most: int = 0) -> Callable[[int, int], bool]:
+    def _progress_reporter(self, who: str, most: int) -> Callable[[int, int], bool]:
         """A function that emits the progress of the replies before or after training, at most once a second.
 
         It gets the tokens of each reply so far, of at most `most`, and the number of finished replies. It returns
         whether to stop.
         """
-        total, last_report = len(self.job.config.test_prompts), -TELL_SECONDS
+        self._emit_progress(who, 0, (0, most))
+        last_report = time.monotonic()
 
-        def tell(tokens: int, finished: int) -> bool:
+        def report(tokens: int, finished: int) -> bool:
             nonlocal last_report
-            if time.monotonic() - last_report >= TELL_SECONDS:
+            if time.monotonic() - last_report >= PROGRESS_SECONDS:
                 last_report = time.monotonic()
-                phase, message = progress_message(who, finished, total, (tokens, most))
-                self.emit(PhaseEvent(phase=phase, message=message, done=finished, total=total, unit="prompts"))
+                self._emit_progress(who, finished, (tokens, most))
             return self.should_stop() is not None
 
-        tell(0, 0)
-        return tell
+        return report
+
+    def _emit_progress(self, who: str, finished: int, tokens: tuple[int, int]) -> None:
+        """Emit how many replies are finished. `tokens`: of each reply so far, and at most."""
+        total = len(self.job.config.test_prompts)
+        phase, message = progress_message(who, finished, total, tokens)
+        self.emit(PhaseEvent(phase=phase, message=message, done=finished, total=total, unit="prompts"))
 
     def _base_key(self) -> Hashable:
         """Everything besides the prompts that the base model's replies depend on."""
@@ -158,7 +165,7 @@ def _as_text(head: Head, shares: Sequence[float]) -> str:
 def _nearest_labels(
     model: Any, encoding: Encoding, head: Head, prompts: list[list[int]], examples: Sequence[Example]
 ) -> list[str]:
-    """The base model of a classifier has no trained head. So the labels of the most similar other rows stand there."""
+    """The labels of the most similar other rows, because the base model of a classifier has no trained head."""
     import numpy as np
 
     used = set(map(tuple, prompts))
