@@ -13,8 +13,6 @@ from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 
-CHAT, TRY = "Chat with both", "Try it on a text"
-"""The name of this step, for models that write and for models that predict labels."""
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
 
 
@@ -46,9 +44,9 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
     shell.actions(part, {"look": show, "tried": tried, "choose": act_then_show(choose, show)})
 
 
-def chat_words(visit: Visit, run: RunRecord) -> str:
-    """The label of buttons that lead to this tab."""
-    return TRY if visit.studio.chat.is_classifier(run.id) else CHAT
+def chat_label(classifies: bool) -> str:
+    """The label of buttons that lead to this tab. `classifies`: the run's model predicts labels."""
+    return "Try it on a text" if classifies else "Chat with both"
 
 
 def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.static import content
 from studio.ui.tabs.base import Components, act_then_show
-from studio.ui.tabs.chat import CHAT, chat_words
+from studio.ui.tabs.chat import chat_label
 
 FEW_LABELS = 4
 """A matrix of so many labels has room beside the scorecard."""
@@ -53,8 +53,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     if run is None or not run.has_result:
         head = heading("Nothing to evaluate yet", f"{without_result(run)} Evaluate opens when a run has ended.")
         return head, action_bar("", Primary("Open Train", goto="train"), back="train")
-    words = chat_words(visit, run)
-    chat = Primary(words, goto="chat")
+    classifies = visit.studio.chat.is_classifier(run.id)
+    chat = Primary(chat_label(classifies), goto="chat")
     job = JOBS.look(_key(visit, run))
     if job and not job.ended:
         return at_work(run, job), action_bar("", chat, back="train")
@@ -66,9 +66,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     mark_done(visit, "train", "evaluate")
     body = report_body(run, report, visit.choices.extra.get("judged", ""))
     again = button("Evaluate again", "evaluate", run=run.id)
-    return problem + body, action_bar(
-        "Next, chat with both models." if words == CHAT else "Next, try it on a text.", chat, back="train", extra=again
-    )
+    next_step = "Next, try it on a text." if classifies else "Next, chat with both models."
+    return problem + body, action_bar(next_step, chat, back="train", extra=again)
 
 
 def _key(visit: Visit, run: RunRecord) -> Key:

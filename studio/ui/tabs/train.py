@@ -17,7 +17,7 @@ from studio.ui.selected import mark_done, select_run, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
-from studio.ui.tabs.chat import CHAT, chat_words
+from studio.ui.tabs.chat import chat_label
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def wire(c: Components, shell: PageShell) -> None:
             return {c.view: {"run": "", "state": ""}, c.actions: actions}
         mark_done(visit, *done(visit, run))
         progress = visit.studio.runs.progress(run.id)
-        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: bar(progress, chat_words(visit, run))}
+        classifies = visit.studio.chat.is_classifier(run.id)
+        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: bar(progress, classifies)}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
     then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
@@ -116,13 +117,13 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def bar(progress: Progress, chat: str = CHAT) -> Html:
-    """The action bar for the state of a run. `chat`: the label of the button that leads to the Chat tab."""
+def bar(progress: Progress, classifies: bool = False) -> Html:
+    """The action bar for the state of a run. `classifies`: its model predicts labels."""
     run, saved = progress.record, progress.saved
     if run.status in ACTIVE:
         return _running_bar(progress)
     if run.has_result:
-        return _result_bar(progress, chat)
+        return _result_bar(progress, classifies)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
     delete = button("Delete run", "delete", "danger", run=run.id, confirm=f"Delete {run.name}: {lost}?")
     keep = "" if progress.keeps is None else button(f"Finish with step {progress.keeps:,}", "finish", run=run.id)
@@ -140,7 +141,7 @@ def _resume_label(progress: Progress) -> str:
     return f"Resume from step {progress.saved:,}"
 
 
-def _result_bar(progress: Progress, chat: str) -> Html:
+def _result_bar(progress: Progress, classifies: bool) -> Html:
     """The action bar of a run with a result. The run may still be resumable."""
     run, result = progress.record, "The fine-tuned model"
     if run.best_step is not None:
@@ -150,10 +151,10 @@ def _result_bar(progress: Progress, chat: str) -> Html:
     steps = html(
         '<button type="button" class="btn tall" data-goto="evaluate">Evaluate</button>'
         '<button type="button" class="btn primary" data-primary data-goto="chat">{chat}</button>',
-        chat=chat,
+        chat=chat_label(classifies),
     )
     ready = f"{result} is ready to evaluate, chat with and export."
-    if chat != CHAT:
+    if classifies:
         ready = f"{result} is ready to evaluate, try on a text and export."
     return action_bar(ready, steps, extra=again)
 
