@@ -64,6 +64,13 @@ def require_room(folder: Path, bytes_needed: int) -> None:
         )
 
 
+def require_folder(folder: Path, field: str) -> None:
+    """Raise `unknown-format` when a folder to write to does not exist. `field`: the argument with the path."""
+    if not folder.is_dir():
+        hint = "Create it first, or choose another folder."
+        raise StudioError("unknown-format", "The folder does not exist.", given=folder, field=field, hint=hint)
+
+
 @contextmanager
 def no_room(path: Path) -> Iterator[None]:
     """Raise `disk-full` as a `StudioError` when the system reports a full disk."""

@@ -9,7 +9,7 @@ from studio.schema.dataset import DatasetEntry, DatasetRecord
 from studio.schema.errors import StudioError, named
 from studio.services.datasets.service import Datasets
 from studio.services.labeling.labels import Labels
-from studio.store.files import folder_size, require_room
+from studio.store.files import folder_size, require_folder, require_room
 from studio.store.quota import Quota
 
 LONGEST_NAME = 120
@@ -83,9 +83,7 @@ class Library:
         record, to = self.store.get(dataset, version), Path(to)
         self.context.owner_only("Writing to a folder of this machine")
         lines = self.lines(dataset, to.suffix.lower().lstrip(".") or to.name, version)
-        if not to.parent.is_dir():
-            hint = "Create it first, or choose another folder."
-            raise StudioError("unknown-format", "The folder does not exist.", given=to.parent, field="to", hint=hint)
+        require_folder(to.parent, "to")
         with to.open("w", encoding="utf-8", newline="") as out:
             out.writelines(lines)
         return record.rows
@@ -96,7 +94,7 @@ class Library:
         found = []
         for record in self.store.all():
             originals = self.store.originals(record.id, 1)
-            if sorted(path.stat().st_size for path in originals) == sizes and _same(files, originals):
+            if originals and sorted(path.stat().st_size for path in originals) == sizes and _same(files, originals):
                 found.append(record)
         labeled = self.context.workspace.labels.datasets()
         return max(found, key=lambda record: record.id in labeled, default=None)

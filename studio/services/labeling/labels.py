@@ -29,6 +29,7 @@ from studio.services.labeling.session import Session, clean_name
 from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
+from studio.store.files import require_folder
 
 MAX_POOL, MAX_POOL_IN_DEMO = 20_000, 2_000
 """Most rows that get a suggestion. Of more rows, an even sample is used."""
@@ -236,9 +237,7 @@ class Labels:
             self.context.owner_only("Writing to a folder of this machine")
             to = Path(to)
             text, lines = export_labels(session, to.suffix.lower().lstrip(".") or to.name, each)
-        if not to.parent.is_dir():
-            hint = "Create it first, or choose another folder."
-            raise StudioError("unknown-format", "The folder does not exist.", given=to.parent, field="to", hint=hint)
+        require_folder(to.parent, "to")
         to.write_text(text, encoding="utf-8", newline="")
         return lines
 
