@@ -40,14 +40,14 @@ def majority(pair: ModelPair, expected: Any) -> Guess:
     """
     import numpy as np
 
-    several = expected.ndim > 1
-    labels = expected if several else np.eye(len(pair.labels))[expected]
-    here = pair.run.learned_from is None
-    counts = labels.sum(0) if here else targets_of(pair, training_rows(pair), pair.run.spec.data.roles).sum(0)
+    is_multilabel = expected.ndim > 1
+    labels = expected if is_multilabel else np.eye(len(pair.labels))[expected]
+    from_training = pair.run.learned_from is not None
+    counts = targets_of(pair, training_rows(pair), pair.run.spec.data.roles).sum(0) if from_training else labels.sum(0)
     number = int(counts.argmax())
     predicted = np.tile(np.eye(len(pair.labels), dtype=int)[number], (len(expected), 1))
-    detail = "Always the most frequent label of these rows." if here else "Always the most frequent training label."
-    observed = {"expected": expected, "predicted": predicted if several else predicted.argmax(1)}
+    detail = "Always the most frequent training label." if from_training else "Always the most frequent label of these rows."
+    observed = {"expected": expected, "predicted": predicted if is_multilabel else predicted.argmax(1)}
     return Guess("majority", "Majority class", detail, observed, pair.labels[number])
 
 
@@ -55,10 +55,10 @@ def mean_score(pair: ModelPair, scores: Any) -> Guess:
     """Return the mean training score as the answer to each row. Without training rows, the mean of these rows."""
     import numpy as np
 
-    here = pair.run.learned_from is None
-    known = scores if here else targets_of(pair, training_rows(pair), pair.run.spec.data.roles)
+    from_training = pair.run.learned_from is not None
+    known = targets_of(pair, training_rows(pair), pair.run.spec.data.roles) if from_training else scores
     mean = float(known.mean())
-    detail = "Always the mean score of these rows." if here else "Always the mean score of the training rows."
+    detail = "Always the mean score of the training rows." if from_training else "Always the mean score of these rows."
     return Guess(
         "mean", "Mean score", detail, {"score": scores, "guess": np.full(len(scores), mean)}, format_score(mean)
     )

@@ -81,10 +81,10 @@ def judgment(metric: Metric) -> str:
 
     `few`: too few rows for an interval. `alone`: there is no base result.
     """
-    return "alone" if metric.base is None else judged(metric, metric.higher_is_better)
+    return "alone" if metric.base is None else compare_gain(metric, metric.higher_is_better)
 
 
-def judged(gain: Gain, higher_is_better: bool) -> str:
+def compare_gain(gain: Gain, higher_is_better: bool) -> str:
     """Return `better`, `worse`, `same` (the interval of the gain includes zero) or `few` (there is no interval)."""
     if gain.gain_low is None or gain.gain_high is None:
         return "few"
@@ -93,22 +93,27 @@ def judged(gain: Gain, higher_is_better: bool) -> str:
     return "better" if (gain.gain_low > 0) == higher_is_better else "worse"
 
 
-def compared(measured: Measured, main: Sequence[str]) -> tuple[str, Baseline | None]:
-    """Return the outcome against all baselines in the main metrics, and the baseline that decides it."""
+def compare_with_baselines(measured: Measured, main: Sequence[str]) -> tuple[str, Baseline | None]:
+    """Return the outcome against all baselines in the main metrics, and the baseline that decides it.
+
+    A model that loses to one baseline is not useful, however it does against the others. So the worst result decides,
+    and that against always the same answer comes first, because it is the easiest to beat.
+    """
     same, informed = measured.baseline(*SAME_ANSWER), measured.baseline("neighbors", "sentence")
-    result = same and _against_same_answer(measured, same, main)
-    against = set(_judgments(measured, informed, main).values()) if informed else set()
-    if result in ("worse", "useless") or (result == "unclear" and (not informed or not _is_worse(against))):
-        return str(result), same
-    if informed and _is_worse(against):
+    against_same = _against_same_answer(measured, same, main) if same else "alone"
+    against_informed = set(_judgments(measured, informed, main).values()) if informed else set()
+    loses = informed is not None and _is_worse(against_informed)
+    if against_same in ("worse", "useless") or (against_same == "unclear" and not loses):
+        return against_same, same
+    if loses:
         return "worse", informed
-    if result == "useful" or not informed:
-        return result or "alone", same
-    if against == {"better"}:
+    if against_same == "useful" or not informed:
+        return against_same, same
+    if against_informed == {"better"}:
         return "better", informed
     if same:
         return "useful", informed
-    return ("unclear" if "few" in against else "same"), informed
+    return ("unclear" if "few" in against_informed else "same"), informed
 
 
 def _against_same_answer(measured: Measured, same: Baseline, main: Sequence[str]) -> str:
@@ -132,14 +137,14 @@ def _is_worse(results: set[str]) -> bool:
 def _judgments(measured: Measured, baseline: Baseline, main: Sequence[str]) -> dict[str, str]:
     """Return main metric → how the fine-tuned model compares with a baseline."""
     return {
-        name: judged(baseline.metrics[name], measured.metrics[name].higher_is_better)
+        name: compare_gain(baseline.metrics[name], measured.metrics[name].higher_is_better)
         for name in main
         if name in baseline.metrics and name in measured.metrics
     }
 
 
 def _leads(measured: Measured, baseline: Baseline, main: Sequence[str]) -> bool:
-    """Return whether the model is ahead by a difference that matters in the first main metric, if a share."""
+    """Return whether the model is ahead in the first main metric: of a share by `DIFFERENCE`, of an error by any."""
     name = main[0]
     gain = measured.metrics[name].tuned - baseline.metrics[name].value
     return gain >= DIFFERENCE if measured.metrics[name].higher_is_better else gain < 0
@@ -185,13 +190,13 @@ def of_labels(
 ) -> Verdict:
     """Describe the accuracy against the baselines; name what is confused most, and the label with the lowest recall."""
     accuracy, rows = measured.metrics["accuracy"], measured.rows
-    outcome, decisive = compared(measured, ("accuracy", "macro_f1"))
+    outcome, decisive = compare_with_baselines(measured, ("accuracy", "macro_f1"))
     correct, on = _count(accuracy.tuned, rows), measured.on
     sentences = [_title(outcome, decisive, measured), f"{correct} of {on} are labeled correctly."]
     for baseline in measured.baselines:
         if "accuracy" in baseline.metrics:
             sentences.append(_correct_by(baseline, rows))
-    needed, more = _open(outcome, decisive, measured, "accuracy")
+    needed, more = _next_step(outcome, decisive, measured, "accuracy")
     sentences += [_gain_over(decisive), needed, _confused_most(confusion or {}), _weakest(per_label)]
     return Verdict(outcome, _joined(*sentences), more)
 
@@ -235,14 +240,14 @@ def _gain_over(decisive: Baseline | None) -> str:
     )
 
 
-def _open(outcome: str, decisive: Baseline | None, measured: Measured, name: str) -> tuple[str, int | None]:
+def _next_step(outcome: str, decisive: Baseline | None, measured: Measured, name: str) -> tuple[str, int | None]:
     """Return what would settle an open outcome, or what to do about a useless model."""
     if outcome == "useless":
         return "Check your labels or train longer. More test rows would not help.", None
     if outcome not in ("unclear", "useful", "same") or decisive is None or name not in decisive.metrics:
         return "", None
     baseline, metric = decisive.metrics[name], measured.metrics[name]
-    if judged(baseline, metric.higher_is_better) == "better":
+    if compare_gain(baseline, metric.higher_is_better) == "better":
         return "", None
     smallest = DIFFERENCE if metric.as_share else None
     return settle(metric.tuned - baseline.value, baseline, measured.rows, smallest)
@@ -280,10 +285,10 @@ def of_score(measured: Measured, name: str, title: str, as_share: bool, main: Se
     metric, times, on = measured.metrics[name], 100 if as_share else 1, measured.on
     tuned, smallest = metric.tuned * times, DIFFERENCE if as_share else None
     if metric.base is None:
-        outcome, decisive = compared(measured, main or (name,))
+        outcome, decisive = compare_with_baselines(measured, main or (name,))
         text = f"On {on}, {title} is {tuned:.1f} of 100."
         others = [_score_of(each, name, times) for each in measured.baselines if name in each.metrics]
-        needed, more = _open(outcome, decisive, measured, name)
+        needed, more = _next_step(outcome, decisive, measured, name)
         return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, needed), more)
     result = judgment(metric)
     opening, base, range_ = OPENING[result], metric.base * times, ""
@@ -308,7 +313,7 @@ def _score_of(baseline: Baseline, name: str, times: float) -> str:
 def of_correlation(measured: Measured) -> Verdict:
     """Describe the correlation of scores, and the error against the baselines."""
     metric, error, on = measured.metrics["pearson"], measured.metrics["mse"].tuned ** 0.5, measured.on
-    outcome, decisive = compared(measured, ("pearson", "mse"))
+    outcome, decisive = compare_with_baselines(measured, ("pearson", "mse"))
     text = (
         f"On {on}, the correlation with the correct scores is {metric.tuned:.2f} (1 is perfect) and the typical error "
         f"{error:.2g}."
@@ -321,7 +326,7 @@ def of_correlation(measured: Measured) -> Verdict:
     if neighbors is not None:
         correlation = neighbors.metrics["pearson"].value
         others.append(f"Nearest neighbors reach a correlation of {correlation:.2f}.")
-    needed, more = _open(outcome, decisive, measured, "pearson")
+    needed, more = _next_step(outcome, decisive, measured, "pearson")
     return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, needed), more)
 
 
