@@ -11,8 +11,8 @@ from studio.cli.context import Context
 from studio.cli.options import ExportFormat, Run
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
-from studio.schema.numbers import plural, rows, share, size
-from studio.schema.report import Answer, ChatSettings, ExportResult, Report, confused_pairs
+from studio.schema.numbers import rows, share, size
+from studio.schema.report import Answer, ChatSettings, ExportResult, Report, confused_pairs, confusion_sentence
 from studio.schema.runs import RunRecord
 
 WHO = {"base": "Base model", "tuned": "Fine-tuned model"}
@@ -199,15 +199,7 @@ def _show_report(context: Context, report: Report) -> None:
         table.add_row(plain(metric.title or name), *("" if value is None else f"{value:.3f}" for value in values))
     context.out.print(table)
     for label, other, times in confused_pairs(report.confusion or {})[:SHOWN_PAIRS]:
-        context.say(
-            plural(
-                times,
-                "“{label}” is taken for “{other}” {n} time.",
-                "“{label}” is taken for “{other}” {n} times.",
-                label=label,
-                other=other,
-            )
-        )
+        context.say(confusion_sentence(label, other, times))
     for label, scores in (report.per_label or {}).items():
         context.say(f"{label}: " + ", ".join(f"{name} {value:.3g}" for name, value in scores.items()))
 

@@ -36,6 +36,17 @@ def confused_pairs(confusion: Mapping[str, Mapping[str, int]]) -> list[tuple[str
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
+def confusion_sentence(label: str, other: str, times: int) -> str:
+    """Return how often a label was predicted as another one, as a sentence."""
+    return plural(
+        times,
+        "“{label}” is taken for “{other}” {n} time.",
+        "“{label}” is taken for “{other}” {n} times.",
+        label=label,
+        other=other,
+    )
+
+
 class Metric(FrozenModel):
     """One metric of both models on the same rows, with 95% intervals. `low` and `high` belong to the fine-tuned
     model."""

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from studio.schema.numbers import plural
-from studio.schema.report import Baseline, JudgedRow, Metric, Report, confused_pairs
+from studio.schema.report import Baseline, JudgedRow, Metric, Report, confused_pairs, confusion_sentence
 from studio.ui.components.basic import check_input, tag
 from studio.ui.components.layout import panel, scroll_table
 from studio.ui.markup import Html, Verbatim, attrs, html
@@ -269,13 +268,7 @@ class _Matrix:
             return html('<p class="muted">{w}</p>', w="No label was mixed up.")
         lines = []
         for label, other, times in self.pairs[:MOST_PAIRS]:
-            words = plural(
-                times,
-                "“{label}” is taken for “{other}” {n} time.",
-                "“{label}” is taken for “{other}” {n} times.",
-                label=label,
-                other=other,
-            )
+            words = confusion_sentence(label, other, times)
             show = html('<span class="link">{w}</span>', w="Show rows")
             more = self._button(label, other, show) if (label, other) in self.known else ""
             lines.append(html("<li><span>{words}</span> {more}</li>", words=words, more=more))
