@@ -46,7 +46,9 @@ def majority(pair: ModelPair, expected: Any) -> Guess:
     counts = targets_of(pair, training_rows(pair), pair.run.spec.data.roles).sum(0) if from_training else labels.sum(0)
     number = int(counts.argmax())
     predicted = np.tile(np.eye(len(pair.labels), dtype=int)[number], (len(expected), 1))
-    detail = "Always the most frequent training label." if from_training else "Always the most frequent label of these rows."
+    detail = (
+        "Always the most frequent training label." if from_training else "Always the most frequent label of these rows."
+    )
     observed = {"expected": expected, "predicted": predicted if is_multilabel else predicted.argmax(1)}
     return Guess("majority", "Majority class", detail, observed, pair.labels[number])
 
