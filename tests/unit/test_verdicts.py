@@ -9,7 +9,7 @@ import pytest
 from studio.evaluation.baselines import Guess
 from studio.evaluation.evaluate import _measured
 from studio.evaluation.evaluators import Evaluation
-from studio.evaluation.rows_needed import rows_to_settle
+from studio.evaluation.rows_needed import rows_to_settle, settle
 from studio.evaluation.verdict import Measured, Verdict, of_correlation, of_labels, of_score, of_texts
 from studio.metrics.scores import confusion, per_label
 from studio.schema.report import Baseline, BaselineMetric, Metric, Report, confused_pairs, rows_of_split
@@ -183,6 +183,9 @@ def ends(low: float, high: float) -> BaselineMetric:
         (0.1, 0.0, 0.2, 50, 10),  # the interval touches zero
         (0.0, 0.0, 0.0, 23, 100),
         (0.0, -0.04, 0.04, 200, 0),  # so narrow that nothing that matters is left
+        (0.04, -0.005, 0.085, 200, 60),  # narrow, but it ends beyond what matters: until it leaves out zero
+        (0.01, -0.035, 0.055, 200, 60),  # until it leaves out what matters
+        (-0.04, -0.085, 0.005, 200, 60),
         (-0.1, -0.3, 0.1, 50, 150),
         (0.0, -0.5, 0.5, 400, None),  # more rows than anybody labels
     ],
@@ -195,6 +198,14 @@ def test_rows_that_would_settle_it_follow_from_the_width(
 
 def test_without_an_interval_no_number_of_rows_is_proposed() -> None:
     assert rows_to_settle(0.1, BaselineMetric(value=0), 4, 0.05) is None
+
+
+def test_a_difference_is_called_unlikely_only_if_its_interval_leaves_it_out() -> None:
+    assert settle(0.01, ends(-0.02, 0.04), 400)[0] == "A difference of more than 5 percentage points is unlikely."
+    text, rows = settle(0.04, ends(-0.005, 0.085), 200)
+    assert rows == 60 and text.endswith("would settle it, if the difference stays the same.")
+    assert "would show a difference of 5" in settle(0.01, ends(-0.09, 0.11), 100)[0]
+    assert "would show a difference of 5" in settle(0.0, ends(0.0, 0.0), 23)[0]
 
 
 def f1_against(low: float, high: float) -> Verdict:
