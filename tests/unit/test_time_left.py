@@ -55,6 +55,14 @@ def test_validations_that_remain_are_counted_as_often_as_they_come() -> None:
     assert seconds_left(events, 5, 25, 10) == pytest.approx(20 * 1 + 3 * 6), "at steps 10, 20 and 25"
 
 
+def test_a_machine_that_slept_and_a_clock_that_was_set_back_do_not_count() -> None:
+    before, night, morning = 1.0, 30_000.0, 25_000.0
+    moments = [before + 2 * number for number in range(5)] + [night + 2 * number for number in range(5)]
+    moments += [morning + 2 * number for number in range(5)]
+    events = stored(*((moment, step(number)) for number, moment in enumerate(moments, 1)))
+    assert seconds_left(events, 15, 65, 0) == pytest.approx(100)
+
+
 def test_one_step_is_too_few() -> None:
     assert seconds_left(stored((1, step(1)), (2, step(2))), 2, 10, 0) is None
 

@@ -6,7 +6,7 @@ interrupted then.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, median
 
 from studio.schema.events import EvaluationEvent, StateEvent, StepEvent, StoredEvent
 from studio.services.runners.local import timestamp
@@ -15,6 +15,8 @@ WINDOW = 60
 """Number of last steps that the estimate uses."""
 FEWEST_STEPS = 2
 """Number of step times that are needed for an estimate."""
+ASLEEP_SECONDS, ASLEEP_RATIO = 60.0, 20
+"""A step that took longer than this, and so many times the median, was interrupted: the machine slept."""
 
 
 @dataclass
@@ -43,9 +45,9 @@ def seconds_left(events: Sequence[StoredEvent], step: int, steps: int, eval_step
         return None
     remaining = max(0, steps - step)
     if not times.plain:
-        return fmean(times.with_validation) * remaining
-    plain = fmean(times.plain)
-    validation = max(0.0, fmean(times.with_validation) - plain) if times.with_validation else 0.0
+        return _mean(times.with_validation) * remaining
+    plain = _mean(times.plain)
+    validation = max(0.0, _mean(times.with_validation) - plain) if times.with_validation else 0.0
     return plain * remaining + validation * _validations_left(step, steps, eval_steps)
 
 
@@ -62,10 +64,16 @@ def _times_of_last_worker(events: Sequence[StoredEvent]) -> _Times:
             validated = True
         elif isinstance(event, StepEvent):
             now = timestamp(stored.time)
-            if last is not None and event.step == last[0] + 1:
+            if last is not None and event.step == last[0] + 1 and now >= last[1]:  # the clock was not set back
                 (times.with_validation if validated else times.plain).append(now - last[1])
             last, validated = (event.step, now), False
     return times if times.enough else before
+
+
+def _mean(times: Sequence[float]) -> float:
+    """The mean without the time in which the machine slept."""
+    most = max(ASLEEP_SECONDS, ASLEEP_RATIO * median(times))
+    return fmean(time for time in times if time <= most)
 
 
 def _validations_left(step: int, steps: int, every: int) -> int:
