@@ -4,7 +4,7 @@
    where a placeholder is one of NAMES, as in "Delete {name}". */
 (() => {
   const { studio } = window;
-  const KEY = "studio-language", MOST_REMEMBERED = 5000;
+  const KEY = "studio-language", MOST_REMEMBERED = 5000, LONGEST = 4000;   /* characters: a longer text is the user's */
   const ATTRIBUTES = ["title", "aria-label", "aria-description", "placeholder", "alt", "data-confirm", "data-ask"];
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const offered = Object.keys(window.studioLanguages);
@@ -25,29 +25,30 @@
   const NAMES = /^(name|person|file|file_name|filename|path|sheet|column|group_column|time_column|split_column|label|dataset|run|model|hub_id|revision|config|splits|stem|listed|named)\d*$/;
   /** "{rows} of {total}" as a regular expression. */
   function pattern(message, translation) {
-    const names = [], quoted = [];
+    const names = [], quoted = [], marked = [];
     const source = message.split(/(“?\{\w+\})/).map((part, at, all) => {
       const name = /^“?\{(\w+)\}$/.exec(part)?.[1];
       if (!name) return escaped(part);
       names.push(name);
-      quoted.push(part.startsWith("“") || NAMES.test(name));
+      marked.push(part.startsWith("“"));
+      quoted.push(marked.at(-1) || NAMES.test(name));
       const glued = /\S$/.test(all[at - 1]) || /^[\p{L}(]/u.test(all[at + 1]);   /* an optional part, as in "{n} ready{others}" */
       return `${part.startsWith("“") ? "“" : ""}([^]${glued ? "*" : "+"}?)`;
     }).join("");
     const literals = message.split(/\{\w+\}/), longest = literals.reduce((a, b) => (b.length > a.length ? b : a), "");
     const weak = literals.join("").replace(/[^\p{L}]/gu, "").length < 5;   /* "{a} of {b}" also fits sentences that it is not */
-    return { regex: new RegExp(`^${source}$`), names, quoted, longest, weak, size: literals.join("").length, translation };
+    return { regex: new RegExp(`^${source}$`), names, quoted, marked, longest, weak, size: literals.join("").length, translation };
   }
   /** The user's text in a sentence that runs the other way keeps its own direction. */
   const apart = (text) => (direction === "rtl" ? `\u2068${text}\u2069` : text);
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const SENTENCES = /(?<=[.!?…]) (?=\S)/;
-  /** A text as a message with values. Not `loose`: no value goes over the end of a sentence. */
+  /** A text as a message with values. Not `loose`: no value goes over the end of a sentence, except a name in “quotes”. */
   function matched(text, loose) {
     for (const each of patterns) {
       if (!text.includes(each.longest)) continue;
       const match = each.regex.exec(text);
-      if (!match || (!loose && match.slice(1).some((value) => SENTENCES.test(value)))) continue;
+      if (!match || (!loose && match.slice(1).some((value, at) => SENTENCES.test(value) && (!each.marked[at] || /[“”]/.test(value))))) continue;
       const translated = each.names.map((name, at) => (each.quoted[at] ? apart(match[at + 1]) : lookUp(match[at + 1])));
       if (each.weak && translated.some((value, at) => value === null && !/^\S*$/.test(match[at + 1]))) continue;
       const values = Object.fromEntries(each.names.map((name, at) => [name, translated[at] ?? match[at + 1]]));
@@ -68,10 +69,20 @@
     const match = /^(\p{L}[^\d]*?) ([^ ]*\d[^ ]*|on|off|automatic|none)$/u.exec(text), name = match && named(match[1]);
     return name ? `${name} ${quantity(match[2]) ?? exact.get(match[2]) ?? match[2]}` : null;
   }
+  /** The parts of a text. A gap inside “quotes” belongs to the user's text and divides nothing. */
+  function divided(text, gap, sign) {
+    const parts = text.split(gap), whole = [];
+    let open = false;
+    for (const part of parts) {
+      whole.push(open ? whole.pop() + sign + part : part);
+      open = whole.at(-1).lastIndexOf("“") > whole.at(-1).lastIndexOf("”");
+    }
+    return open ? parts : whole;   /* a quote that does not end is no quote */
+  }
   /** Several messages in one text, with `sign` between them at each `gap`. A message can have such a sign inside, so the
       longest are tried first. Null when no part has an entry. */
   function pieces(text, gap, sign) {
-    const parts = text.split(gap), translated = [];
+    const parts = divided(text, gap, sign), translated = [];
     if (parts.length < 2 || parts.length > 40) return null;
     let known = false;
     for (let at = 0, end; at < parts.length; at = end) {
@@ -105,7 +116,7 @@
     return result && result + (language === "zh" ? { ":": "：", ".": "。" }[sign] : sign);
   }
   function lookUp(text) {
-    if (!text) return null;
+    if (!text || text.length > LONGEST) return null;
     if (remembered.has(text)) return remembered.get(text);
     const result = message(text) ?? (/\p{L}{2}/u.test(text) ? unended(text) ?? sentences(text) ?? matched(text, true) ?? parts(text) : null);
     if (remembered.size > MOST_REMEMBERED) remembered.clear();
