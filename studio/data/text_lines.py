@@ -4,9 +4,10 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
-from studio.data.table import Table
+from studio.data.table import Row, Table
 from studio.data.values import for_spreadsheet
 
 CHUNK = 200
@@ -16,18 +17,25 @@ CHUNK = 200
 def csv_lines(table: Table) -> Iterator[str]:
     """Yield the columns and the rows as CSV: lists and objects as JSON, formulas with an apostrophe before them."""
     yield _csv([table.columns])
-    for start in range(1, len(table) + 1, CHUNK):
-        yield _csv(row.values() for row in table.rows(start, CHUNK))
+    for rows in _chunks(table):
+        yield _csv(row.values() for row in rows)
 
 
 def jsonl_lines(table: Table) -> Iterator[str]:
     """Yield the rows as JSONL: one object for each row, with all its columns."""
-    for start in range(1, len(table) + 1, CHUNK):
-        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.rows(start, CHUNK))
+    for rows in _chunks(table):
+        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 LINES: dict[str, Callable[[Table], Iterator[str]]] = {"csv": csv_lines, "jsonl": jsonl_lines}
 """Format → its writer."""
+
+
+def _chunks(table: Table) -> Iterator[list[Row]]:
+    """Yield all rows, some at a time, in one pass: each pass unpacks whole blocks, from the one where it starts."""
+    rows = (row for _, row in table.numbered())
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
 
 
 def _csv(rows: Any) -> str:

@@ -147,8 +147,8 @@ class DatasetStore:
 
     def keep_spec(self, dataset: str, version: int, spec: DatasetSpec) -> DatasetRecord:
         """Save how the columns of a version are used."""
-        record = self.get(dataset, version).model_copy(update={"spec": spec})
-        with self.db.write() as connection:
+        with self.db.write() as connection:  # no other process renames the dataset between reading and writing
+            record = self.get(dataset, version).model_copy(update={"spec": spec})
             connection.execute(
                 "UPDATE versions SET record = ? WHERE dataset = ? AND version = ?",
                 (record.model_dump_json(), dataset, version),
@@ -158,8 +158,8 @@ class DatasetStore:
 
     def rename(self, dataset: str, name: str) -> DatasetRecord:
         """Change the name of a dataset, in the records of all its versions."""
-        renamed = [each.model_copy(update={"name": name}) for each in self.versions(dataset)]
-        with self.db.write() as connection:
+        with self.db.write() as connection:  # no other process saves roles between reading and writing
+            renamed = [each.model_copy(update={"name": name}) for each in self.versions(dataset)]
             connection.execute("UPDATE datasets SET name = ? WHERE id = ?", (name, dataset))
             connection.executemany(
                 "UPDATE versions SET record = ? WHERE dataset = ? AND version = ?",

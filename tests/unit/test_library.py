@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
+from studio.data.text_lines import LINES
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -263,7 +264,26 @@ def test_many_datasets_come_in_pages(visit: Visiting) -> None:
     library.show(visit(value="21"))
     assert "Datasets 21 to 22 of 22" in shown(visit) and "set 01" in shown(visit)
     library.show(visit(value="999"))
-    assert "of 22" in shown(visit)
+    assert "Datasets 21 to 22 of 22" in shown(visit)
+    for record in visit().studio.datasets.all()[library.PAGE :]:
+        visit().studio.datasets.delete(record.id)
+    assert "20 datasets" in shown(visit) and shown(visit).count('data-act="reopen"') == library.PAGE
+
+
+def test_rows_without_a_file_are_not_the_same_as_no_file(studio: Studio) -> None:
+    studio.datasets.add_sample("support-tone")
+    assert studio.library.find_same([]) is None
+
+
+def test_rows_are_read_in_one_pass(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass unpacks a block of 10,000 rows."""
+    table = studio.datasets.table(studio.datasets.add_text("text\n" + "".join(f"row {n}\n" for n in range(1_000))).id)
+    passes: list[int] = []
+    values = table.source.values
+    monkeypatch.setattr(table.source, "values", lambda start: [passes.append(start), values(start)][1])
+    for write in LINES.values():
+        assert "".join(write(table)).count("row ") == 1_000
+    assert passes == [1, 1]
 
 
 def test_a_run_brings_its_dataset_and_task_to_the_data_tab_and_a_draft_is_put_aside(

@@ -82,6 +82,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     """All datasets, a page at a time, and the action bar."""
     records = visit.studio.datasets.all()
     start = min(max(1, int(visit.choices.extra.get("library") or 1)), max(1, len(records)))
+    start -= (start - 1) % PAGE  # the only dataset of the last page may have been deleted
     shown = visit.studio.library.entries(records[start - 1 : start - 1 + PAGE])
     titles = {task.name: task.title for task in visit.studio.catalog.tasks()}
     body = html(
