@@ -32,17 +32,20 @@ STEPS = (
 """Lower bounds of kappa, their descriptions after Landis and Koch (1977), and what to do."""
 FEW = 20
 """With fewer rows, kappa is unreliable."""
+MAX_PEOPLE = 20
+"""Of more people, those with the most rows are compared. Imported labels can have thousands of names."""
 MAX_DIFFERENT = 100
 """Rows with different labels that are listed."""
 _PREPARED: list[threading.Thread] = []
 
 
 def agreements(given: Mapping[str, Mapping[int, Fact]]) -> tuple[Agreement, ...]:
-    """Return the agreement of every two people with common rows, the pair with the most rows first.
+    """Return the agreement of every two people with common rows, the pair with the most rows first. See `MAX_PEOPLE`.
 
     `given`: labeler → row → fact with the value that they gave it.
     """
-    people = sorted(((name, facts) for name, facts in given.items() if facts), key=itemgetter(0))
+    busiest = sorted(((name, facts) for name, facts in given.items() if facts), key=lambda each: -len(each[1]))
+    people = sorted(busiest[:MAX_PEOPLE], key=itemgetter(0))
     if len(people) > 1:
         _prepare()
     pairs = [_agreement(*pair) for pair in combinations(people, 2) if pair[0][1].keys() & pair[1][1].keys()]

@@ -435,6 +435,11 @@ def test_labels_are_matched_by_text_where_no_row_is_named(studio: Studio, datase
     assert studio.labels.rows(dataset, show="done").rows[0].row == 5
 
 
+def test_a_row_number_of_thousands_of_digits_is_that_of_no_row(studio: Studio, dataset: str) -> None:
+    carried = studio.labels.import_text(dataset, f"row,label\n{'9' * 5000},refund\n2,refund\n")
+    assert (carried.taken, carried.lost, carried.by) == (1, 1, "row")
+
+
 def test_a_file_that_says_of_no_row_what_it_is_about_is_refused(studio: Studio, dataset: str) -> None:
     for text in ("label\nrefund\n", "row,colour\n1,red\n"):
         with pytest.raises(StudioError) as refusal:

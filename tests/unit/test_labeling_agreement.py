@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from studio.data.table import even_sample
-from studio.metrics.agreement import agreements, in_words, kappa
+from studio.metrics.agreement import MAX_PEOPLE, agreements, in_words, kappa
 from studio.metrics.suggestion_accuracy import trust
 from studio.schema.labeling import Fact
 from studio.services.labeling.active_learning import missing_labels
@@ -69,6 +69,12 @@ def test_of_three_people_every_two_are_compared_the_pair_with_most_rows_first() 
         ("Ben", "Cem", 1),
     ]
     assert found[0].differ == (1,)
+
+
+def test_of_thousands_of_people_those_with_the_most_rows_are_compared() -> None:
+    given = {f"p{n}": {row: Fact(version=1, row=row, value="a") for row in range(1, n % 25 + 2)} for n in range(2000)}
+    found = agreements(given)
+    assert len(found) == MAX_PEOPLE * (MAX_PEOPLE - 1) // 2 and {each.rows for each in found} == {25}
 
 
 def test_what_was_taken_back_agrees_with_nobody() -> None:

@@ -15,6 +15,8 @@ from studio.schema.labeling import Carried, Fact
 from studio.services.labeling.session import Session, clean_name
 
 FORMATS = ("csv", "jsonl")
+MAX_DIGITS = 20
+"""Digits of a row number. `int` raises an error for thousands of digits."""
 VALUE_COLUMNS = ("label", "labels", "category", "class", "reply", "choice")
 """Names of columns with values, besides the name of the label task."""
 
@@ -82,7 +84,7 @@ def _row_finder(
 
         def by_number(cells: Mapping[str, Any]) -> int | None:
             name = label_name(cells.get(number_column))
-            return int(name) if name.isdecimal() and 1 <= int(name) <= total else None
+            return int(name) if name.isdecimal() and len(name) <= MAX_DIGITS and 1 <= int(name) <= total else None
 
         return by_number, "row"
     text_column = next((c for c in session.columns.values() if c in table.columns and c != value_column), None)
