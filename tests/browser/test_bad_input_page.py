@@ -89,8 +89,9 @@ def refusal(page: Page) -> Locator:
 )
 def test_a_bad_file_is_refused_with_the_same_words_as_on_the_command_line(page: Page, tmp_path: Path, bad: Bad) -> None:
     pick(page, "Classify text" if "label" in str(bad.content)[:40] else "Chat")
-    good = tmp_path / f"good {next(NUMBERS)}.csv"
-    good.write_text(GOOD)
+    number = next(NUMBERS)
+    good = tmp_path / f"good {number}.csv"
+    good.write_text(f"{GOOD}Which file is this?,It is file {number}.\n")  # equal rows would lead to the earlier file
     bring(page, good)
     expect(page.get_by_text(f"{good.name} ·").first).to_be_visible(timeout=SLOW)
     bring(page, bad.write(tmp_path))

@@ -88,9 +88,9 @@ def test_a_file_is_read_mapped_checked_fixed_and_taken_back(page: Page, tmp_path
     page.get_by_label("Role of the column answer").select_option("reply")
     expect(button(page, "Next: method")).to_be_enabled()
     page.locator(".doctor li").filter(has_text="cop").get_by_role("button", name="Remove").click()
-    expect(page.get_by_text("version 2, 1 row removed")).to_be_visible()
+    expect(page.get_by_text("version 2 · 1 row removed")).to_be_visible()
     button(page, "Back to version 1").click()
-    expect(page.get_by_text("version 1, as imported")).to_be_visible()
+    expect(page.get_by_text("version 1 · as imported")).to_be_visible()
     expect(button(page, "Forward to version 2")).to_be_visible()
 
 
