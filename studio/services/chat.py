@@ -91,8 +91,8 @@ class Chat:
         config = self.finished.store.spec(self.finished.store.get(run).id).config
         return how(config, quantizes_base(config.method))
 
-    def guess(self, run: str) -> str:
-        """What answers beside the fine-tuned model where the base model can't do the task. Empty: the base model."""
+    def baseline(self, run: str) -> str:
+        """Name of the baseline that answers where the base model can't do the task. Empty: the base model answers."""
         spec = self.finished.store.spec(run)
         try:
             info = self.finished.models.find(spec.config.model)

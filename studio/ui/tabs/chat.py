@@ -57,11 +57,12 @@ def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str,
     except StudioError:
         base = run.model
     hint = next((task.chat_hint for task in visit.studio.catalog.tasks() if task.name == run.task), "")
+    baseline = visit.studio.chat.baseline(run.id)
     two = TWO_TEXTS if "second" in spec.data.roles.values() else ""
     return {
         "run": run.id,
-        "base": visit.studio.chat.guess(run.id) or base,
-        "guess": bool(visit.studio.chat.guess(run.id)),
+        "base": baseline or base,
+        "guess": bool(baseline),
         "runs": [[each.id, each.name, each.best_step] for each in ready],
         "labels": visit.studio.chat.is_classifier(run.id),
         "system": spec.config.system_prompt,
