@@ -4,6 +4,7 @@ A model that the base model can't be compared with must beat the baselines: alwa
 nearest neighbors, in every main metric.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,9 +86,14 @@ def judgment(metric: Metric) -> str:
 
 
 def compare_gain(gain: Gain, higher_is_better: bool) -> str:
-    """Return `better`, `worse`, `same` (the interval of the gain includes zero) or `few` (there is no interval)."""
+    """Return `better`, `worse`, `same` (the interval of the gain includes zero) or `few` (there is no interval).
+
+    Without a finite interval it is `worse`: the outputs of a model that diverged are not finite.
+    """
     if gain.gain_low is None or gain.gain_high is None:
         return "few"
+    if not (math.isfinite(gain.gain_low) and math.isfinite(gain.gain_high)):
+        return "worse"
     if gain.gain_low <= 0 <= gain.gain_high:
         return "same"
     return "better" if (gain.gain_low > 0) == higher_is_better else "worse"

@@ -1,5 +1,6 @@
 """Scores computed from observations. Means over tokens weight a row by its tokens, as training does."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,6 @@ def loss(observed: Mapping[str, Any]) -> float:
 
 def perplexity(observed: Mapping[str, Any]) -> float:
     """Return e to the power of the mean loss."""
-    import math
-
     return math.exp(min(loss(observed), 700.0))
 
 
@@ -54,30 +53,32 @@ def micro_f1(observed: Mapping[str, Any]) -> float:
 
 
 def pearson(observed: Mapping[str, Any]) -> float:
-    """Return Pearson's correlation. 0 if all scores are equal."""
+    """Return Pearson's correlation. 0 if all scores are equal, NaN if one is not finite."""
     from scipy.stats import pearsonr
 
     return _correlation(pearsonr, observed)
 
 
 def spearman(observed: Mapping[str, Any]) -> float:
-    """Return Spearman's rank correlation. 0 if all scores are equal."""
+    """Return Spearman's rank correlation. 0 if all scores are equal, NaN if one is not finite."""
     from scipy.stats import spearmanr
 
     return _correlation(spearmanr, observed)
 
 
 def mse(observed: Mapping[str, Any]) -> float:
-    """Return the mean squared error."""
-    from sklearn.metrics import mean_squared_error
-
-    return float(mean_squared_error(observed["score"], observed["guess"]))
+    """Return the mean squared error. It is not finite if a score is not: scikit-learn raises an error then."""
+    return float(((observed["score"] - observed["guess"]) ** 2).mean())
 
 
 def _correlation(compute: Any, observed: Mapping[str, Any]) -> float:
+    import numpy as np
+
     score, predicted_score = observed["score"], observed["guess"]
     if len(score) < 2 or score.min() == score.max() or predicted_score.min() == predicted_score.max():
         return 0.0
+    if not np.isfinite(predicted_score).all():  # SciPy raises an error
+        return math.nan
     return float(compute(score, predicted_score).statistic)
 
 
@@ -97,11 +98,14 @@ def reward_margin(observed: Mapping[str, Any]) -> float:
 
 
 def roc_auc(observed: Mapping[str, Any]) -> float:
-    """Return the area under the ROC curve. 0.5 if all thumbs are equal."""
+    """Return the area under the ROC curve. 0.5 if all thumbs are equal, NaN if a likelihood is not finite."""
+    import numpy as np
     from sklearn.metrics import roc_auc_score
 
-    liked = observed["liked"]
-    return float(roc_auc_score(liked, observed["likelihood"])) if 0 < liked.sum() < len(liked) else 0.5
+    liked, likelihood = observed["liked"], observed["likelihood"]
+    if not np.isfinite(likelihood).all():  # scikit-learn raises an error
+        return math.nan
+    return float(roc_auc_score(liked, likelihood)) if 0 < liked.sum() < len(liked) else 0.5
 
 
 def reward_gap(observed: Mapping[str, Any]) -> float:

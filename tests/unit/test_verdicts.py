@@ -196,6 +196,18 @@ def test_rows_that_would_settle_it_follow_from_the_width(
     assert rows_to_settle(gain, ends(low, high), rows, 0.05) == expected
 
 
+def test_a_model_that_diverged_is_worse() -> None:
+    """Its outputs are NaN, and a comparison with NaN is false."""
+    base = {"loss": np.linspace(1, 2, 20), "tokens": np.ones(20)}
+    metrics, _ = _measured(["loss"], Evaluation([], base, {**base, "loss": np.full(20, np.nan)}, of_texts))
+    found = of_texts(Measured(metrics, 20))
+    assert found.outcome == "worse" and found.text.startswith("Clearly worse:"), found.text
+    scores = {"score": np.linspace(1, 5, 20), "guess": np.full(20, np.nan)}
+    guesses = [Guess("mean", "", "", {"score": scores["score"], "guess": np.full(20, 3.0)}, "3")]
+    metrics, baselines = _measured(["pearson", "mse"], Evaluation([], None, scores, of_correlation, baselines=guesses))
+    assert of_correlation(Measured(metrics, 20, "test", baselines)).outcome == "worse"
+
+
 def test_without_an_interval_no_number_of_rows_is_proposed() -> None:
     assert rows_to_settle(0.1, BaselineMetric(value=0), 4, 0.05) is None
 
