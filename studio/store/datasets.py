@@ -22,6 +22,8 @@ IN_RUN = "rows"
 """Folder of a run that holds its rows: DATASET-vVERSION.parquet, and a .json file with the record."""
 PACKED = "run-with-rows.zip"
 """Name of the export that holds a run with its rows in one file. It can be written again while the rows exist."""
+DATASETS = "data-*"
+"""Names of the folders of datasets."""
 LEFT_OVER = 24 * 3600
 """Age in seconds after which a partly written version is considered abandoned."""
 
@@ -46,12 +48,19 @@ class DatasetStore:
         return self.folder(dataset, version) / ROWS
 
     def sweep(self) -> None:
-        """Remove partly written versions of processes that were killed. Younger folders may still be in use."""
+        """Remove partly written versions of processes that were killed. Younger folders may still be in use.
+
+        Caches of deleted datasets go too: suggestions that were being computed are written after the deletion.
+        """
         for folder in self.root.glob("*/.v*.new"):
             with suppress(OSError):
                 if folder.stat().st_mtime < time.time() - LEFT_OVER:
                     shutil.rmtree(folder, ignore_errors=True)
                     folder.parent.rmdir()
+        for folder in self.root.glob(DATASETS):
+            with suppress(OSError):
+                if not any(folder.glob("*v*")) and folder.stat().st_mtime < time.time() - LEFT_OVER:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def originals(self, dataset: str, version: int) -> list[Path]:
         """The uploaded files of a version, in their order."""

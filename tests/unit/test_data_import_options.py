@@ -192,3 +192,17 @@ def test_what_a_killed_process_left_half_written_is_removed_a_day_later(studio: 
     studio.datasets.add_text("text;label\n" + "\n".join(LINES))
     assert not (root / "data-old").exists() and not (root / kept.id / ".v9.new").exists()
     assert (root / "data-new" / ".v9.new").exists() and studio.datasets.rows(kept.id).total == 20
+
+
+def test_the_cache_of_a_deleted_dataset_is_removed_a_day_later(studio: Studio) -> None:
+    """Suggestions that were being computed when it was deleted create its folder again."""
+    import os
+    import time
+
+    store = studio.context.workspace.datasets
+    kept = studio.datasets.add_text("text;label\n" + "\n".join(LINES)).id
+    for dataset, age in (("data-old", 90_000), (kept, 90_000), ("data-new", 60)):
+        store.labelling_folder(dataset).mkdir(parents=True)
+        os.utime(store.root / dataset, (time.time() - age,) * 2)
+    store.sweep()
+    assert [store.labelling_folder(each).exists() for each in ("data-old", kept, "data-new")] == [False, True, True]
