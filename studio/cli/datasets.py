@@ -42,7 +42,7 @@ def list_(context: Context) -> None:
     table = context.table(*titles, right=("Rows", "Labeled", "Runs", "Size", "Version"))
     for each in known:
         labeled = "" if each.labeled is None else f"{each.labeled:,}"
-        numbers = (f"{each.rows:,}", labeled, str(len(each.runs)), size(each.bytes), str(each.version))
+        numbers = (f"{each.rows:,}", labeled, str(len(each.runs)), size(each.disk_bytes), str(each.version))
         table.add_row(each.id, plain(each.name), each.task, *numbers, plain(each.source))
     context.answer(known, lambda: context.out.print(table))
 
