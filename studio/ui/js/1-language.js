@@ -116,7 +116,7 @@
     return result && result + (language === "zh" ? { ":": "：", ".": "。" }[sign] : sign);
   }
   function lookUp(text) {
-    if (!text || text.length > LONGEST) return null;
+    if (!text) return null;
     if (remembered.has(text)) return remembered.get(text);
     const result = message(text) ?? (/\p{L}{2}/u.test(text) ? unended(text) ?? sentences(text) ?? matched(text, true) ?? parts(text) : null);
     if (remembered.size > MOST_REMEMBERED) remembered.clear();
@@ -148,7 +148,7 @@
   /* --- what the page calls --- */
   /** A text in the chosen language, with the spaces around it. */
   studio.translate = (text) => {
-    if (language === "en" || !/[\p{L}\d]/u.test(text)) return text;
+    if (language === "en" || text.length > LONGEST || !/[\p{L}\d]/u.test(text)) return text;
     const [, before, inner, after] = /^([\s·,;:]*)([^]*?)([\s·,;]*)$/.exec(text), result = lookUp(inner.replace(/\s+/g, " "));
     return result === null ? text : before + result + after;
   };
