@@ -108,7 +108,8 @@ def _learned(now: Labeling) -> str:
     agreed = f"You agreed with {trust.last_right} of the last {trust.last}."
     if not trust.shown:
         agreed = "Suggestions appear beside the labels. Press Enter to accept one."
-    return f"A small model learned from {state.learned_from:,} of your rows{took}. {agreed}"
+    learned = f"A small model learned from {state.learned_from:,} of your rows{took}."
+    return f"{learned} {agreed}"
 
 
 def curve(trust: Trust) -> Html:
