@@ -49,7 +49,7 @@ def start(page: Page) -> None:
     expect(press).to_be_enabled(timeout=MINUTE)
     press.click()
     expect(page.get_by_role("tab", name="4 Train", exact=True)).to_have_attribute(
-        "aria-selected", "true", timeout=15_000
+        "aria-selected", "true", timeout=MINUTE
     )
 
 
