@@ -280,7 +280,12 @@ def test_rows_are_read_in_one_pass(studio: Studio, monkeypatch: pytest.MonkeyPat
     table = studio.datasets.table(studio.datasets.add_text("text\n" + "".join(f"row {n}\n" for n in range(1_000))).id)
     passes: list[int] = []
     values = table.source.values
-    monkeypatch.setattr(table.source, "values", lambda start: [passes.append(start), values(start)][1])
+
+    def counted(start: int) -> Any:
+        passes.append(start)
+        return values(start)
+
+    monkeypatch.setattr(table.source, "values", counted)
     for write in LINES.values():
         assert "".join(write(table)).count("row ") == 1_000
     assert passes == [1, 1]
