@@ -100,4 +100,4 @@ def test_a_run_on_questions_points_at_answers_in_a_passage(page: Page, served: S
     page.keyboard.press("Enter")
     for who in ("base", "tuned"):
         expect(pane(page, who).locator(".label-answer").last).to_contain_text("%", timeout=2 * MINUTE)
-    expect(pane(page, "base")).to_contain_text("a guess")
+    expect(pane(page, "base")).to_contain_text("most similar to the question")

@@ -150,7 +150,7 @@ def placeholders_filled(reader: Reader, page: str) -> Iterator[Callable[[str], s
         _, waiting = (reader.call(*begin).split()[-1] for _ in range(2))
         runs = dict.fromkeys(("queue", "pause", "resume", "stop", "delete"), waiting)
         yield lambda line: re.sub(r"\bRUN\b", runs.get(line.split()[1], ended), line).replace(
-            "DATA", "sample:call-notes"
+            "DATA", "sample:support-tone"
         )
     finally:
         for run in json.loads(reader.call("-m", "studio", "queue", "--json")):

@@ -193,7 +193,7 @@ def test_a_classifier_answers_and_a_run_is_evaluated(host: Client, tmp_path: Pat
     sorter = label_run(starter("starter-classify"), tmp_path / "run")
     host.send("chat", "sorter", run=sorter, messages=HELLO)
     assert StudioError.from_dict(host.end_of("sorter").error).code == "wrong-state"
-    found = host.ask("classify", "k", run=sorter, text="The lid cracked on day two.")
+    found = host.ask("classify", "k", run=sorter, text="The lid cracked on day three.")
     assert Answer.model_validate(found["base"]).text == "bug"
     report = host.ask("evaluate", "e", run=sorter, rows=sorter.learned_from, split="test")["report"]
     assert Report.model_validate(report).rows == 12

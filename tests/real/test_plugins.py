@@ -101,7 +101,7 @@ def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Path
         catalog = sessions.root.catalog
         task = next(each for each in catalog.tasks("starter-chat") if each.name == "limerick")
         methods = [each.name for each in catalog.methods("starter-chat", "limerick") if not each.unavailable_reason]
-        script = content("js").decode().splitlines()[0]
+        script = next(line for line in content("js").decode().splitlines() if "studioTabs =" in line)
         print(json.dumps([tabs, task.model_dump(mode="json"), methods, script]))
     """
     tabs, task, methods, script = answer_in(installed, code)

@@ -2,6 +2,8 @@
 
 from statistics import median
 
+from pydantic import ValidationError
+
 from studio.machine.facts import MachineFacts
 from studio.machine.load import free_share
 from studio.schema.config import TrainingConfig
@@ -24,7 +26,10 @@ def experience(context: Context, config: TrainingConfig, machine: MachineFacts) 
     runs = context.workspace.runs
     speeds: list[float] = []
     for run in runs.trained_here(config.model, config.method, config.task, 4 * RUNS):
-        other = runs.spec(run).config
+        try:
+            other = runs.spec(run).config
+        except ValidationError:  # a run of another version of the studio
+            continue
         if len(speeds) < RUNS and all(getattr(other, name) == getattr(config, name) for name in SAME):
             by_cores = not machine.gpus and config.processes == 1
             if speed := _speed(context.workspace, run, by_cores):
