@@ -306,7 +306,7 @@ def test_no_handler_reads_a_file_whose_path_it_is_given(anna: Asking) -> None:
         assert "root:" not in said and "/root" not in said
     for ticket in ("/etc/passwd", "../../../../etc", "..", ".", "", "*", "%2e%2e", "\x00", "a" * 64):
         assert "was not received" in anna.do("data-body", "file", ticket=ticket)
-    for act in ("reopen", "delete"):
+    for act in ("reopen", "delete-data"):
         for dataset in ("/etc/passwd", "../default", "sample:support-tone", "hf:owner/name", "data-0000000000"):
             assert "There is no dataset" in anna.do("data-body", act, dataset=dataset)
 
@@ -384,7 +384,9 @@ def test_nobody_is_answered_about_anothers_run(anna: Asking, ben: Asking) -> Non
         ("runs-body", "resume", "run"),
         ("chat-view", "choose", "run"),
         ("data-body", "reopen", "dataset"),
-        ("data-body", "delete", "dataset"),
+        ("data-body", "delete-data", "dataset"),
+        ("data-body", "rename-data", "dataset"),
+        ("data-body", "duplicate-data", "dataset"),
     ],
 )
 def test_no_act_reaches_anothers_run_or_rows(anna: Asking, ben: Asking, region: str, act: str, field: str) -> None:

@@ -91,7 +91,7 @@ def acts_in_another_tab(stage: Stage, region: str) -> Seen:
     name = victim.datasets()[0].name
     before = json.dumps(victim.space.drafts.get("page"))
     outsider.page = victim.page
-    shown = outsider.acted(region, "draw") + outsider.acted(region, "delete", dataset=victim.datasets()[0].id)
+    shown = outsider.acted(region, "draw") + outsider.acted(region, "delete-data", dataset=victim.datasets()[0].id)
     changed = json.dumps(victim.space.drafts.get("page")) != before or not victim.datasets()
     return seen("stone" in shown or name in shown or changed, f"the victim's page changed: {changed}; {shown[:100]}")
 
