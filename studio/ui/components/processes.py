@@ -4,7 +4,7 @@ from studio.schema.models import Estimate, ProcessMemory
 from studio.schema.numbers import memory
 from studio.ui.components.basic import fold, tag
 from studio.ui.components.layout import scroll_table
-from studio.ui.markup import Html, html
+from studio.ui.markup import Html, Verbatim, html
 
 WHY = (
     "On one CPU, several processes are no faster than one, and each process loads the libraries. Use several processes "
@@ -21,7 +21,9 @@ def processes_panel(estimate: Estimate) -> Html:
     chosen = next((line for line in lines if line.chosen), lines[0])
     heads = Html('<th>Strategy</th><th class="num">Per process</th><th class="num">In total</th>')
     table = scroll_table("Memory by process", heads, [_line(line) for line in lines], "processes")
-    body = html('{table}<p class="muted small">{why} Choose it in All settings, Machine.</p>', table=table, why=WHY)
+    body = html(
+        '{table}<p class="muted small">{why} <span>Choose it in All settings, Machine.</span></p>', table=table, why=WHY
+    )
     words = f"{chosen.way}: {memory(chosen.process_bytes)}{' per process' if chosen.processes > 1 else ''}"
     return html('<section class="panel flush">{f}</section>', f=fold("Memory by process", words, body, key="processes"))
 
@@ -31,7 +33,7 @@ def _line(line: ProcessMemory) -> Html:
     return html(
         '<tr><th scope="row">{way}<span class="muted">{count}</span> {mark}<small>{sentence}{off}</small></th><td '
         'class="num">{each}</td><td class="num">{all}</td></tr>',
-        way=line.way,
+        way=Verbatim(line.way),
         count=f", {line.processes} processes" if line.processes > 1 else "",
         mark=line.chosen and tag("chosen", "acc"),
         sentence=line.sentence,
