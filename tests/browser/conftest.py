@@ -1,11 +1,12 @@
 """What the browser tests share: a Chromium, a studio with an empty home, and a page that must not make a noise."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.served import FLAGS, Served, chromium
 
@@ -42,14 +43,34 @@ def served(home: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Iterator[Page]:
-    """The page, opened; a script error or a request to another machine fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    opened, noise = context.new_page(), listen(context, served)
-    opened.goto(served.url)
-    ready(opened)
-    yield opened
-    context.close()
-    assert not noise, noise
+    """The page, opened."""
+    with opened_pages(browser, served) as open_page:
+        yield open_page()
+
+
+@contextmanager
+def opened_pages(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page in a context of its own, at 1280 x 900 pixels unless its options say otherwise.
+
+    `address` comes after that of the studio; `script` runs before those of the page. At the end, a script error or a
+    request to another machine fails the test.
+    """
+    opened: list[tuple[BrowserContext, list[str]]] = []
+
+    def open_page(address: str = "", script: str = "", **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        opened.append((context, listen(context, served)))
+        if script:
+            context.add_init_script(script)
+        page = context.new_page()
+        page.goto(f"{served.url}{address}")
+        ready(page)
+        return page
+
+    yield open_page
+    for context, noise in opened:
+        context.close()
+        assert not noise, noise
 
 
 def ready(page: Page) -> None:

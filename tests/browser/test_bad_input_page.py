@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.schema.report import JudgedRow, Metric, Report
 from studio.store.home import Home
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages, ready
 from tests.browser.made import Made
 from tests.browser.served import Served
 from tests.unit.test_bad_input import FILES, GOOD, Bad
@@ -32,15 +32,11 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def page(browser: Browser, studio: Served) -> Iterator[Page]:
-    """A page of it; a script error, or any act of the evil text, fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened, noise = context.new_page(), listen(context, studio)
-    opened.goto(studio.url)
-    ready(opened)
-    yield opened
-    harmless(opened)
-    context.close()
-    assert not noise, noise
+    """A page of it; any act of the evil text fails the test."""
+    with opened_pages(browser, studio) as open_page:
+        opened = open_page()
+        yield opened
+        harmless(opened)
 
 
 def harmless(page: Page) -> None:

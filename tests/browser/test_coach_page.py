@@ -15,7 +15,7 @@ from studio.api import Studio
 from studio.data.samples import sample_path
 from studio.schema.events import Action, AdviceEvent, HeldEvent, HeldRow, PhaseEvent, ReadEvent, ReplyEvent
 from studio.schema.requests import RunRequest
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages
 from tests.browser.made import PROMPTS, STEPS, Made
 from tests.browser.served import Served
 
@@ -46,22 +46,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def look(browser: Browser, studio: Served) -> Iterator[Any]:
-    """Opens a run's page; a script error fails the test."""
-    opened = []
+    """Opens a run's page."""
+    with opened_pages(browser, studio) as open_page:
 
-    def at(run: str, tab: str = "4 Train", **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True, **options)
-        opened.append((context, listen(context, studio)))
-        page = context.new_page()
-        page.goto(f"{studio.url}/?run={run}")
-        ready(page)
-        page.get_by_role("tab", name=tab, exact=True).click()
-        return page
+        def at(run: str, tab: str = "4 Train", **options: Any) -> Page:
+            page = open_page(f"/?run={run}", **options)
+            page.get_by_role("tab", name=tab, exact=True).click()
+            return page
 
-    yield at
-    for context, noise in opened:
-        context.close()
-        assert not noise, noise
+        yield at
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from studio.schema.report import JudgedRow
 from studio.ui.languages import languages
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages, ready
 from tests.browser.made import REPORT, Made
 from tests.browser.served import Served
 from tests.browser.test_accessibility import NOT_OURS, RULES
@@ -115,24 +115,15 @@ def studio(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def look(browser: Browser, studio: Served) -> Iterator[Callable[..., Page]]:
-    """Opens the page in a language; a script error fails the test."""
-    opened = []
+    """Opens the page in a language."""
+    with opened_pages(browser, studio) as open_page:
 
-    def at(language: str = "", width: int = 1280, **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        opened.append((context, listen(context, studio)))
-        if language:
-            kept = f"localStorage.setItem('studio-language', {json.dumps(language)})"
-            context.add_init_script(f"if (location.protocol === 'http:') {kept}")
-        page = context.new_page()
-        page.goto(studio.url)
-        ready(page)
-        return page
+        def at(language: str = "", width: int = 1280, **options: Any) -> Page:
+            chosen = f"localStorage.setItem('studio-language', {json.dumps(language)})"
+            script = f"if (location.protocol === 'http:') {chosen}" if language else ""
+            return open_page(script=script, viewport={"width": width, "height": 900}, **options)
 
-    yield at
-    for context, noise in opened:
-        context.close()
-        assert not noise, noise
+        yield at
 
 
 def tab(page: Page, name: str) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from studio.api import Studio
 from studio.schema.runs import RunSpec
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages
 from tests.browser.made import Made
 from tests.browser.served import Served
 from tests.browser.test_accessibility import faults
@@ -45,20 +45,8 @@ def labeled(served: Served) -> tuple[str, Made]:
 
 @pytest.fixture
 def look(browser: Browser, served: Served) -> Iterator[Any]:
-    opened = []
-
-    def at(width: int = 1280) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
-        opened.append((context, listen(context, served)))
-        page = context.new_page()
-        page.goto(served.url)
-        ready(page)
-        return page
-
-    yield at
-    for context, noise in opened:
-        context.close()
-        assert not noise, noise
+    with opened_pages(browser, served) as open_page:
+        yield lambda width=1280: open_page(viewport={"width": width, "height": 900})
 
 
 def tab(page: Page, name: str) -> None:

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.schema.runs import ACTIVE, RunRecord
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages, ready
 from tests.browser.made import Made
 from tests.browser.served import Served
 
@@ -29,7 +29,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def look(browser: Browser, studio: Served) -> Iterator[Any]:
-    """Opens the Runs page; a script error fails the test. Each test begins without runs."""
+    """Opens the Runs page. Each test begins without runs."""
     shutil.rmtree(studio.home / "workspaces" / "default" / "runs", ignore_errors=True)
     space = Made(studio.home, "throwaway").space
     with space.db.write() as connection:
@@ -38,22 +38,14 @@ def look(browser: Browser, studio: Served) -> Iterator[Any]:
     with space.home.queue.db.write() as connection:
         connection.execute("DELETE FROM entries")
     shutil.rmtree(space.runs.root, ignore_errors=True)
-    opened = []
+    with opened_pages(browser, studio) as open_page:
 
-    def at(run: str = "", **options: Any) -> Page:
-        options.setdefault("viewport", {"width": 1280, "height": 900})
-        context = browser.new_context(accept_downloads=True, **options)
-        opened.append((context, listen(context, studio)))
-        page = context.new_page()
-        page.goto(f"{studio.url}/?run={run}")
-        ready(page)
-        page.get_by_role("tab", name="Runs", exact=True).click()
-        return page
+        def at(run: str = "", **options: Any) -> Page:
+            page = open_page(f"/?run={run}", **options)
+            page.get_by_role("tab", name="Runs", exact=True).click()
+            return page
 
-    yield at
-    for context, noise in opened:
-        context.close()
-        assert not noise, noise
+        yield at
 
 
 def done(studio: Served, name: str, at: int = 60) -> Made:

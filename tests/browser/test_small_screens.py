@@ -12,7 +12,7 @@ from studio.schema.dataset import DatasetSpec
 from studio.schema.events import ReplyEvent
 from studio.schema.report import JudgedRow
 from studio.schema.runs import RunSpec
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages
 from tests.browser.made import REPORT, Made
 from tests.browser.served import Served
 
@@ -207,21 +207,9 @@ def studio(home: Path, runs: dict[str, Made]) -> Iterator[Served]:
 
 @pytest.fixture
 def look(browser: Browser, studio: Served) -> Iterator[Callable[..., Page]]:
-    """Opens the page for a run; a script error fails the test."""
-    opened = []
-
-    def at(run: Made, width: int = 1280) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900})
-        opened.append((context, listen(context, studio)))
-        page = context.new_page()
-        page.goto(f"{studio.url}/?run={run.id}")
-        ready(page)
-        return page
-
-    yield at
-    for context, noise in opened:
-        context.close()
-        assert not noise, noise
+    """Opens the page for a run."""
+    with opened_pages(browser, studio) as open_page:
+        yield lambda run, width=1280: open_page(f"/?run={run.id}", viewport={"width": width, "height": 900})
 
 
 def tab(page: Page, name: str) -> None:

@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.schema.events import PhaseEvent
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages, ready
 from tests.browser.made import STEPS, Made, step
 from tests.browser.served import Served
 
@@ -29,20 +29,15 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def look(browser: Browser, studio: Served) -> Iterator[Any]:
-    """Opens a run's page; a script error fails the test."""
-    opened = []
+    """Opens a run's page."""
+    with opened_pages(browser, studio) as open_page:
 
-    def at(run: str, **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
-        opened.append((context, listen(context, studio)))
-        page = context.new_page()
-        watch(page, studio, run)
-        return page
+        def at(run: str, **options: Any) -> Page:
+            page = open_page(f"/?run={run}", **options)
+            page.get_by_role("tab", name="4 Train", exact=True).click()
+            return page
 
-    yield at
-    for context, noise in opened:
-        context.close()
-        assert not noise, noise
+        yield at
 
 
 def watch(page: Page, served: Served, run: str, name: str = "4 Train") -> None:
