@@ -105,6 +105,11 @@ def time_range(low: float, high: float) -> str:
     return f"{low / 3600:.{digits}f}–{high / 3600:.{digits}f} h"
 
 
+def timestamp(time: str) -> float:
+    """A stored time (ISO 8601 with its zone) as seconds since the epoch."""
+    return datetime.fromisoformat(time).timestamp()
+
+
 def ago(moment: str) -> str:
     """An ISO time as `just now`, `5 min ago`, `3 h ago`, `12 Nov`."""
     then = datetime.fromisoformat(moment)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
-from studio.schema.numbers import time_range
+from studio.schema.numbers import time_range, timestamp
 from studio.schema.runs import ACTIVE
 from studio.ui import chat_routes, run_updates
 from studio.ui.error_routes import PlainErrors, StudioFinder
@@ -121,7 +121,7 @@ def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
     progress = studio.runs.progress(run)
     state = run_updates.run_state(progress)
     updates = run_updates.compact(
-        studio.runs.sampled_events(run, after, run_updates.MOST_STEPS), run_updates.seconds_of(progress.record.created)
+        studio.runs.sampled_events(run, after, run_updates.MOST_STEPS), timestamp(progress.record.created)
     )
     updates["to"] = updates["to"] or after
     alone = state["status"] in ACTIVE and state["status"] != "queued"
@@ -155,7 +155,7 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
         "method": _method(studio, config),
         "task": config.task,
         "prompts": list(config.test_prompts),
-        "since": run_updates.seconds_of(record.created),
+        "since": timestamp(record.created),
         "keep_best": config.keep_best,
         "patience": config.early_stopping_patience,
         "judge": studio.runs.selection_metric(run),

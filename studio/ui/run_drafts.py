@@ -52,8 +52,8 @@ def is_draft(visit: Visit, choices: Choices) -> bool:
 
 def _started(visit: Visit, choices: Choices) -> RunRecord | None:
     """The newest run with these rows, task and model."""
-    wanted = (choices.dataset, choices.task, choices.model)
-    return next((run for run in visit.studio.runs.all() if (run.dataset, run.task, run.model) == wanted), None)
+    chosen = (choices.dataset, choices.task, choices.model)
+    return next((run for run in visit.studio.runs.all() if (run.dataset, run.task, run.model) == chosen), None)
 
 
 def save_current(visit: Visit) -> None:

@@ -5,7 +5,6 @@ Pure functions on events and records. The routes in poll.py send the results.
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from studio.api import Studio
@@ -25,7 +24,7 @@ from studio.schema.events import (
     StoredEvent,
 )
 from studio.schema.fields import about
-from studio.schema.numbers import plain_value
+from studio.schema.numbers import plain_value, timestamp
 from studio.schema.views import Progress
 from studio.training.planning.setting_scope import applicable_settings
 
@@ -45,7 +44,7 @@ def compact(events: Sequence[StoredEvent], since: float | None = None) -> dict[s
     for stored in events:
         event = stored.event
         if isinstance(event, StepEvent):
-            steps[event.step] = _step(event, None if since is None else seconds_of(stored.time) - since)
+            steps[event.step] = _step(event, None if since is None else timestamp(stored.time) - since)
         elif isinstance(event, EvaluationEvent):
             metrics = {name: short(value) for name, value in event.metrics.items()}
             lists.setdefault("checks", []).append([event.step, short(event.eval_loss), int(event.best), metrics])
@@ -72,11 +71,6 @@ def _validation_row(row: HeldRow) -> list[Any]:
     values = [row.row, short(row.loss, 3), row.said, row.share and short(row.share, 3)]
     values.append(row.right_share and short(row.right_share, 3))
     return [*values, row.right, row.text] if row.text else values
-
-
-def seconds_of(time: str) -> float:
-    """A stored time as seconds since the epoch."""
-    return datetime.fromisoformat(time).timestamp()
 
 
 def _step(event: StepEvent, after: float | None) -> list[Any]:

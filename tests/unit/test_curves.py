@@ -22,6 +22,7 @@ from studio.schema.events import (
     EvaluationEvent,
     StepEvent,
 )
+from studio.schema.numbers import timestamp
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.db import now
@@ -110,9 +111,8 @@ def test_a_step_tells_time_tokens_and_processor_where_they_are_known(home: Home)
     say(home, run, [step(1)])
     stored = home.workspace().events.after(run)
     created = home.workspace().runs.get(run).created
-    from studio.ui.run_updates import seconds_of
 
-    (row,) = compact(stored, seconds_of(created) - 60)["steps"]
+    (row,) = compact(stored, timestamp(created) - 60)["steps"]
     assert row[6] is None and 59 < row[7] < 65 and row[8:] == [410.0, 0.9]
 
 

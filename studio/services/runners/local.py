@@ -7,6 +7,7 @@ from itertools import takewhile
 from studio.machine.facts import machine_facts
 from studio.machine.processes import end_group
 from studio.schema.events import StateEvent, StoredEvent
+from studio.schema.numbers import timestamp
 from studio.schema.runs import StopWish
 from studio.services.runners.base import Offer, Position, RunHandle, Runner
 from studio.services.runners.worker_processes import WorkerProcesses
@@ -100,11 +101,6 @@ class LocalRunner(Runner):
 
 def _owner(run: RunHandle) -> Owner:
     return Owner(run.workspace.address, run.workspace.limits)
-
-
-def timestamp(time: str) -> float:
-    """Seconds since the epoch of an ISO 8601 time in UTC."""
-    return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
 
 
 def _is_stopping(stored: StoredEvent) -> bool:

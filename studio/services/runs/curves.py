@@ -3,14 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, EvaluationEvent, StepEvent, StoredEvent
 from studio.schema.fields import about
-from studio.schema.numbers import plain_value
+from studio.schema.numbers import plain_value, timestamp
 from studio.schema.views import ComparedRun, CurvesView, Difference
 from studio.services.runs.lifecycle import RunLifecycle
 
@@ -87,7 +86,7 @@ class Curves:
 
 def curve_rows(events: Sequence[StoredEvent], created: str) -> list[dict[str, Any]]:
     """One row for each step, in its latest state. Validations are in the row of their step."""
-    began = datetime.fromisoformat(created).timestamp()
+    began = timestamp(created)
     rows: dict[int, dict[str, Any]] = {}
     for stored in events:
         event = stored.event
@@ -95,7 +94,7 @@ def curve_rows(events: Sequence[StoredEvent], created: str) -> list[dict[str, An
             rows[event.step] = {
                 "step": event.step,
                 "passes": event.epoch,
-                "seconds": round(datetime.fromisoformat(stored.time).timestamp() - began, 1),
+                "seconds": round(timestamp(stored.time) - began, 1),
                 "train_loss": event.loss,
                 "learning_rate": event.learning_rate,
                 "gradient_norm": event.grad_norm,

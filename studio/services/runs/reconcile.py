@@ -14,9 +14,9 @@ from typing import Any, cast, get_args
 
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, AnyEvent, EvaluationEvent, PhaseEvent, StateEvent, StepEvent
+from studio.schema.numbers import timestamp
 from studio.schema.runs import ACTIVE, RunStatus
 from studio.services.runners import LOCAL, Runner
-from studio.services.runners.local import timestamp
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.run_files import resumable_step
 from studio.store.db import now

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from studio.schema.events import EvaluationEvent, StateEvent, StepEvent, StoredEvent
-from studio.services.runners.local import timestamp
+from studio.schema.numbers import timestamp
 
 WINDOW = 60
 """Number of last steps that the estimate uses."""
