@@ -2,7 +2,8 @@
 
 Each second it reconciles the workspaces that have runs in the queue or an open page: lost workers are noticed, hanging
 stops are enforced, the next run starts. Every few seconds it advances the running searches of all workspaces, and
-reconciles the first workspace also while nothing happens.
+reconciles the first workspace also while nothing happens. While a page is open it also measures the load of the
+machine, so that no estimate on a page waits for a sample.
 """
 
 import logging
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from studio.api import Studio
+from studio.services.planning.experience import cpu_share
 
 RECONCILE_SECONDS = 1.0
 SEARCH_SECONDS = 3.0
@@ -62,16 +64,20 @@ class Monitor:
             _log.exception("The queue can't be read.")
             return
         first = {self._root.context.workspace.name} if search else set()
-        in_work = {*first, *queued, *self._open_workspaces()}
+        opened = set(self._open_workspaces())
+        in_work = {*first, *queued, *opened}
         needed = in_work | {workspace for workspace, _ in searches}
         self._studios = {name: studio for name, studio in self._studios.items() if name in needed or not search}
         for workspace in in_work:
             self._do(workspace, "", "The runs can't be reconciled.", lambda studio: studio.reconcile())
+        if search and opened:
+            root = self._root.context.workspace.name
+            self._do(root, "load", "The load can't be measured.", lambda studio: cpu_share(studio.context))
         for workspace, name in searches:
             message = f"The search {name} can't go on."
             self._do(workspace, name, message, partial(_advance, search=name))
         if search:
-            keys = {*searches, *((workspace, "") for workspace in in_work)}
+            keys = {*searches, *((workspace, name) for workspace in in_work for name in ("", "load"))}
             self._failed = {key: error for key, error in self._failed.items() if key in keys}
 
     def _do(self, workspace: str, name: str, message: str, work: Callable[[Studio], object]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
+from studio.machine import load
 from studio.schema.config import TrainingConfig
 from studio.schema.search import SearchSpec
 from studio.services.runs.search_engine import SearchEngine
@@ -67,3 +68,19 @@ def test_searches_of_all_workspaces_are_looked_at_again_and_again_until_the_end(
     time.sleep(0.2)
     assert ("b" * 48, later) in at_work(home), "nobody looks any more"
     studio.close()
+
+
+@pytest.mark.parametrize("opened", [["default"], []], ids=["a page is open", "no page is open"])
+def test_the_load_is_measured_while_a_page_is_open_so_that_no_plan_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]
+) -> None:
+    meter = load.LoadMeter()
+    monkeypatch.setattr(load, "_METER", meter)
+    studio = Studio(Home(tmp_path))
+    with Monitor(studio, lambda: opened, seconds=0.02, search_seconds=0.02):
+        if opened:
+            soon(lambda: meter._last is not None)
+        else:
+            time.sleep(0.5)
+    studio.close()
+    assert (meter._last is not None) == bool(opened)

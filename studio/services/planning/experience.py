@@ -35,11 +35,18 @@ def experience(context: Context, config: TrainingConfig, machine: MachineFacts) 
             if speed := _speed(context.workspace, run, by_cores):
                 speeds.append(speed)
     ratios = tuple(actual / estimated for estimated, actual in runs.durations(RATIOS))
-    share = 1.0
-    if not machine.gpus:
-        workers = {entry.pid for entry in context.home.queue.listing() if entry.pid is not None}
-        share = free_share(workers)
+    share = 1.0 if machine.gpus else cpu_share(context)
     return Experience(median(speeds) if speeds else None, len(speeds), ratios, share)
+
+
+def cpu_share(context: Context) -> float:
+    """The share of its cores that a run would get now.
+
+    It waits for a second sample when the last one is too old. The server calls it while a page is open, so that no page
+    waits.
+    """
+    workers = {entry.pid for entry in context.home.queue.listing() if entry.pid is not None}
+    return free_share(workers)
 
 
 def _speed(workspace: Workspace, run: str, by_cores: bool) -> float | None:
