@@ -94,7 +94,7 @@ def test_a_paused_run_that_continues_keeps_its_bar_its_curve_and_its_axis(
 ) -> None:
     studio = Studio(served.home)
     model, data = str(tiny_llama(tmp_path / "tiny").path), studio.datasets.add_sample("support-tone")
-    settings = {**QUICK, "max_steps": 90, "eval_steps": 25}
+    settings = {**QUICK, "max_steps": 400, "eval_steps": 100}
     run = studio.runs.start(RunRequest(dataset=data.id, model=model, settings=settings)).id
     watch(page, served, run)
     page.wait_for_function("studio.live.data?.steps.length > 20", timeout=2 * SLOW)
@@ -111,7 +111,7 @@ def test_a_paused_run_that_continues_keeps_its_bar_its_curve_and_its_axis(
     assert {"starting", "training"} <= {each["status"] for each in working}
     assert min(each["width"] for each in working) >= share - 1, "the bar never falls back"
     assert min(each["points"] for each in working) >= paused.step, "the curve keeps its points"
-    assert {each["last"] for each in working} == {"90"}, "the axis ends with the run"
+    assert {each["last"] for each in working} == {"400"}, "the axis ends with the run"
     for each in working:
         assert not re.match(r"0%|1%", each["left"]) and "0%" not in each["header"].split(), each
         assert "The curve begins" not in each["side"] and "No advice yet" not in each["side"], each

@@ -582,7 +582,7 @@ def test_pickled_weights_are_refused_before_anything_of_them_is_read(alone: Serv
     pickled = llama_folder(tmp_path / "pickled")
     (pickled / "model.safetensors").unlink()
     (pickled / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()))
-    bring(who)
+    bring(who, ROWS + b"Where is the pickle?,In the jar.\n", "pickle.csv")
     who.do("model-body", "task", value="chat")
     assert "Allow it only if you know and trust them" in who.do("model-body", "folder", value=str(pickled))
     assert "is not loaded" in who.do("method-body", "start")
