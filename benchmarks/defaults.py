@@ -1,11 +1,12 @@
 """Balanced beside the library's defaults: the same rows, model and method, judged on the same rows kept apart.
 
 What is compared are the settings: both sides are runs of the studio's own worker, and the other one has what
-`SFTConfig`, `DPOConfig`, `KTOConfig`, `TrainingArguments` and `LoraConfig` take when nothing is said. Balanced is no
-worse when it is better, or when the other's figure lies within the 95 % interval of its own. Ends with status 1 when it
-is worse on any of the data.
+`SFTConfig`, `DPOConfig`, `KTOConfig`, `TrainingArguments` and `LoraConfig` take when nothing is said. Each seed also
+draws other rows to hold out. Sets with fewer than twice `--judged` rows are cut into as many folds as there are seeds,
+so that each row is held out once. Balanced is no worse when its mean over the seeds is better, or when the other's mean
+lies within the mean 95 % interval of Balanced. Ends with status 1 when it is worse on any of the data.
 
-    .venv/bin/python benchmarks/defaults.py [--data FOLDER] [--only NAME ...] [--rows 240] [--judged 60] [--letters N]
+    .venv/bin/python benchmarks/defaults.py [--data FOLDER] [--only NAME ...] [--rows 240] [--judged 300] [--seeds 3]
 
 `--data` names a folder of public data (LLaMA-Factory's demos, clinc_small.json); without it only the samples are taken.
 """
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,44 +141,75 @@ def judged(studio: Studio, request: RunRequest, held: str) -> Metric:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Largest numbers of rows, and of characters in a row."""
+    """Largest numbers of rows, and of characters in a row; seeds of each set."""
 
     train: int
     held_out: int
     characters: int
+    seeds: int
+
+
+def split(rows: Rows, seed: int, sizes: Sizes) -> tuple[Rows, Rows]:
+    """Rows held out and rows to train on, of one seed. Small sets: fold `seed` of `sizes.seeds` is held out."""
+    if len(rows) >= 2 * sizes.held_out:
+        drawn = random.Random(seed).sample(rows, len(rows))
+        return drawn[: sizes.held_out], drawn[sizes.held_out :][: sizes.train]
+    held = rows[seed :: sizes.seeds]
+    return held, [row for place, row in enumerate(rows) if place % sizes.seeds != seed][: sizes.train]
+
+
+def pair(task: str, held: Rows, train: Rows, seed: int) -> tuple[Metric, Metric]:
+    """The deciding metric with Balanced and with the library's defaults."""
+    kind, model = ("encoder", "starter-classify") if task == "classification" else ("causal", "starter-chat")
+    with tempfile.TemporaryDirectory() as place:
+        studio = Studio(Path(place) / "home")
+        try:
+            judge = studio.datasets.add_file(write(held, Path(place) / "held")).id
+            data = studio.datasets.add_file(write(train, Path(place) / "rows")).id
+            request = RunRequest(dataset=data, model=model, task=task, settings={"seed": seed})
+            other = request.model_copy(update={"settings": {**library(task, kind), "seed": seed}})
+            return judged(studio, request, judge), judged(studio, other, judge)
+        finally:
+            studio.close()
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def spread(values: list[float]) -> str:
+    """Mean of the seeds, smallest and largest."""
+    return f"{mean(values):.4f} ({min(values):.4f}–{max(values):.4f})"
 
 
 def compared(name: str, folder: Path | None, sizes: Sizes, say: Callable[[str], None]) -> bool | None:
     """Whether Balanced is no worse; None where the rows are not there."""
-    most, kept, letters = sizes.train, sizes.held_out, sizes.characters
     rows, task = rows_of(name, folder)
+    letters = sizes.characters
     if task == "completion":
         rows = [{"text": row["text"][:letters]} for row in rows]
     rows = [row for row in rows if sum(len(str(value)) for value in row.values()) <= letters]
     if not rows:
-        say(f"| {name} | | | not here | |")
+        say(f"| {name} | | | not here | | |")
         return None
-    kept = min(kept, len(rows) // 4)
-    most = most * TIMES_LABELS if task == "classification" else most
-    model = "starter-classify" if task == "classification" else "starter-chat"
-    with tempfile.TemporaryDirectory() as place:
-        studio = Studio(Path(place) / "home")
-        try:
-            held = studio.datasets.add_file(write(rows[:kept], Path(place) / "held")).id
-            data = studio.datasets.add_file(write(rows[kept : kept + most], Path(place) / "rows")).id
-            kind = "encoder" if task == "classification" else "causal"
-            request = RunRequest(dataset=data, model=model, task=task)
-            ours = judged(studio, request, held)
-            theirs = judged(studio, request.model_copy(update={"settings": library(task, kind)}), held)
-        finally:
-            studio.close()
-    sign = 1 if ours.higher_is_better else -1
-    ahead = sign * (ours.tuned - theirs.tuned) >= 0
-    level = ours.low is not None and ours.high is not None and ours.low <= theirs.tuned <= ours.high
+    if task == "classification":
+        sizes = replace(sizes, train=sizes.train * TIMES_LABELS)
+    splits = [split(rows, seed, sizes) for seed in range(sizes.seeds)]
+    found = [pair(task, *each, seed) for seed, each in enumerate(splits)]
+    ours, theirs = [each[0].tuned for each in found], [each[1].tuned for each in found]
+    first = found[0][0]
+    sign = 1 if first.higher_is_better else -1
+    ahead = sign * (mean(ours) - mean(theirs)) >= 0
+    low = mean([own.low for own, _ in found if own.low is not None] or [mean(ours)])
+    high = mean([own.high for own, _ in found if own.high is not None] or [mean(ours)])
+    level = low <= mean(theirs) <= high
+    better = sum(sign * (own - other) > 0 for own, other in zip(ours, theirs, strict=True))
     word = "better or equal" if ahead else "within the interval" if level else "WORSE"
-    base = "" if ours.base is None else f"{ours.base:.4f}"
-    count = f"{min(most, len(rows) - kept):,} + {kept}"
-    say(f"| {name}, {count} rows | {JUDGED_BY[task]} | {base} | {theirs.tuned:.4f} | {ours.tuned:.4f} | {word} |")
+    counts = f"{len(splits[0][1])} | {sum(len(held) for held, _ in splits)}"
+    say(
+        f"| {name} | {counts} | {JUDGED_BY[task]} | {spread(theirs)} | {spread(ours)} | {low:.4f}–{high:.4f} "
+        f"| {better} of {len(found)} | {word} |"
+    )
     return ahead or level
 
 
@@ -188,11 +220,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", choices=[*SAMPLES, *PUBLIC])
     parser.add_argument("--rows", type=int, default=240, help="rows to learn from, at the most")
     parser.add_argument("--letters", type=int, default=1_000_000, help="longer rows are left out, plain text is cut")
-    parser.add_argument("--judged", type=int, default=60, help="rows to be judged by, at the most")
+    parser.add_argument("--judged", type=int, default=300, help="rows to be judged by for each seed, at the most")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds, and folds of small sets")
     given = parser.parse_args()
-    print("| data | metric | base | library | Balanced | |\n|---|---|---|---|---|---|")
+    print("| data | training rows | held-out rows | metric | library | Balanced | 95 % interval | Balanced better | |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     names = given.only or [*SAMPLES, *PUBLIC]
-    sizes = Sizes(given.rows, given.judged, given.letters)
+    sizes = Sizes(given.rows, given.judged, given.letters, given.seeds)
     found = [compared(name, given.data, sizes, lambda line: print(line, flush=True)) for name in names]
     worse = found.count(False)
     print(f"\nBalanced is {'no worse than the defaults anywhere' if not worse else f'worse on {worse} of the data'}.")
