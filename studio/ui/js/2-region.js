@@ -57,7 +57,7 @@
       const long = taken && new Blob([taken.value]).size > MOST_SENT;
       if (taken) studio.complain(taken, long ? "This text is too long to send at once. Save it as a file and upload the file." : "");
       if (long) return;
-      const what = said(el);               /* now: while the question stands, the region may be drawn anew */
+      const what = said(el);               /* read now: the region may be redrawn while the question is open */
       if (el.dataset.confirm && !(await studio.ask(el.dataset.confirm, el.textContent.trim()))) return;
       mark(el);
       send(taken ? { ...what, [taken.name]: taken.value } : what);

@@ -89,7 +89,7 @@
       return getComputedStyle(this.probe).color;
     }
 
-    /** What uPlot is told: `times` makes everything larger, for a picture. */
+    /** Options of uPlot. `times` scales everything, for a picture. */
     options(lines, width, times = 1) {
       const { data, small } = this, px = (size) => size * times, font = `${px(12)}px ${getComputedStyle(this.box).fontFamily}`;
       const color = (name) => () => this.color(name);
@@ -216,7 +216,7 @@
       return labels;
     }
 
-    /* --- the marker, and what stands beside it --- */
+    /* --- the marker and its labels --- */
     snapped(plot, left) {
       const told = left >= 0 && this.data.tip?.(plot.posToVal(left, "x"));
       return told ? plot.valToPos(told.x, "x") : left;

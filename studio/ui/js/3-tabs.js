@@ -29,7 +29,7 @@
     const words = Object.fromEntries(window.studioTabs);
     document.title = `${studio.news ? `${studio.news} · ` : ""}${studio.translate(words[name] || "Model")} · Fine-tune Studio`;
   };
-  /** Said anew, when there is news for those who look elsewhere. */
+  /** Update the title when there is news while another window is in front. */
   studio.titled = () => { if (document.title.includes("·")) title(shown); };
   /** "?" leads to the help page of the open tab. It is hidden on a tab without one. */
   const help = (name) => {

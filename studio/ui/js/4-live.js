@@ -1,6 +1,6 @@
 /* Owns: what the page knows of the selected run, asked of the server a little at a time. One loop for the whole page:
    it sends the cursor, gets what is new, and tells whoever listens. While nobody looks it asks
-   no more than whether the run at work has ended. */
+   no more than whether the active run has ended. */
 (() => {
   const { scale } = window.studio;
   const QUICK = 1000, SLOW = 4000, AGAIN = 2000, AWAY = 10000, MOST_STEPS = 3000;
@@ -19,13 +19,13 @@
     if (id !== live.id) { live.id = id || ""; live.data = id ? empty(id) : null; address(live.id); tell(); }
     now();
   }
-  /** The run stands in the page's address, so that a reload, a bookmark or another browser finds it again. */
+  /** Write the run into the page's address, so that a reload, a bookmark or another browser opens it. */
   function address(id) {
     const url = new URL(location.href);
     if (id) url.searchParams.set("run", id); else url.searchParams.delete("run");
     history.replaceState(history.state, "", url);
   }
-  /** Forget what is known and read it anew. */
+  /** Drop the data of the run and read it again. */
   function look() { if (live.id) live.data = empty(live.id); now(); }
   function now() { more = true; clearTimeout(timer); timer = setTimeout(tick, 0); }
   function tell() { for (const { fn } of listeners) fn(live); }
@@ -52,7 +52,7 @@
     if (asking) return;
     await window.studio.ready;
     if (asking) return;
-    const away = document.hidden;                          /* then only whether a run at work has ended */
+    const away = document.hidden;                          /* a hidden page asks only whether the active run has ended */
     if (away && !working(live.bar)) { timer = setTimeout(tick, SLOW); return; }
     asking = true;
     more = false;

@@ -10,7 +10,7 @@
   ];
   const KINDS = { best: "best step", epoch: "end of an epoch", checkpoint: "checkpoint", resume: "resumed", advice: "coach", gap: "ended" };
 
-  /* --- what stands across: steps, or the seconds at work (pauses between two workers are left out) --- */
+  /* --- the x axis: steps, or seconds of training (pauses between two workers are left out) --- */
   function axis(data, run, facts, byTime) {
     const last = Math.max(run.steps || 0, facts.last || 1);
     if (!byTime) return { x: (step) => step, step: (x) => x, from: 0, to: last, words: (x, at) => translate(at === 0 ? `step ${x}` : x.toLocaleString("en")) };
@@ -34,12 +34,12 @@
       words: (t) => translate(took(t)), sizes: scale.TIMES,
     };
   }
-  /** When training began and went on, in seconds after the run was made. */
+  /** When training started and resumed, in seconds after the run was created. */
   function beginnings(data) {
     const made = data.about?.since || 0;
     return data.phases.filter((each) => each.phase === "training" && !each.message).map((each) => Date.parse(each.time) / 1000 - made).sort((a, b) => a - b);
   }
-  /** The steps from which a later worker went on. */
+  /** The steps from which a later worker resumed. */
   function resumes(data) {
     return [...new Set(beginnings(data).slice(1).map((t) => data.steps.find((row) => row[7] > t)?.[0]).filter((step) => step > 1).map((step) => step - 1))];
   }
@@ -86,7 +86,7 @@
       return chart(host, { label, height: 132, small: true });
     };
     const small = MORE.map(([label, column]) => made(label, { "data-curve": column }));
-    const told = new Map(); /* what a task tells of a step besides (rewards, say) → its chart */
+    const told = new Map(); /* further metric of a step (rewards, for example) → its chart */
     const of = (name) => {
       if (!told.has(name)) told.set(name, made(name.replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase()), { "data-told": name }));
       return told.get(name);
