@@ -1,4 +1,8 @@
-"""Python code that loads an export and runs it, for the model card and the page. A test runs the code unchanged."""
+"""Python code that loads an export and runs it, for the model card and the page. A test runs the code unchanged.
+
+The input is one of the run's test prompts: the user's own. A model card may be published, so it is made for a run
+without test prompts and has a general input.
+"""
 
 from studio.inference.base_and_tuned import precision_of
 from studio.inference.heads import CLASSES, head_of, variant_of
@@ -11,13 +15,16 @@ PROBABILITIES = {
 }
 """Problem type → code that computes probabilities or scores from logits."""
 PROMPT = "Hello, can you help me?"
+TEXT = "A text of your own."
 PAIR = ("The shop opens at nine.", "It is closed at eight.")
+QUESTION = ("When do you open?", "We open at nine, every day.")
 
 
 def merged(run: RunRef, place: str) -> str:
     """Return code that loads a merged model."""
     kind = _kind(run)
-    return f"""from transformers import {kind}, AutoTokenizer
+    return f"""# First install: pip install torch transformers
+from transformers import {kind}, AutoTokenizer
 
 folder = {place!r}
 tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -35,7 +42,8 @@ def adapter(run: RunRef, place: str) -> str:
         heads += ", pad_token_id=tokenizer.pad_token_id" if run.info.kind == "causal" else ""
     base = run.info.hub_id or run.info.title
     merge = ".merge_and_unload()" if head_of(run.info, run.spec.data).name == "spans" else ""
-    return f"""import torch
+    return f"""# First install: pip install torch transformers peft
+import torch
 from peft import PeftModel
 from transformers import {kind}, AutoTokenizer
 
@@ -50,30 +58,49 @@ def _kind(run: RunRef) -> str:
     return CLASSES[head_of(run.info, run.spec.data).name]
 
 
+def without_own_input(run: RunRef) -> RunRef:
+    """Return the run without test prompts, for code that may be published."""
+    config = run.spec.config.model_copy(update={"test_prompts": ()})
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"config": config})})
+
+
+def _own_prompt(run: RunRef) -> str:
+    """Return the first test prompt of the run. Empty: it has none."""
+    return next((prompt for prompt in run.spec.config.test_prompts if prompt.strip()), "")
+
+
+def _own_pair(run: RunRef, default: tuple[str, str]) -> tuple[str, str]:
+    """Return both texts of the first test prompt, which an empty line separates."""
+    first, _, second = _own_prompt(run).partition("\n\n")
+    return (first, second) if first and second else default
+
+
 def _texts(run: RunRef) -> str:
     """Return the example input of a classifier: a text or a pair. A generative model gets an empty line in between."""
     if "second" not in run.spec.data.roles.values():
-        return repr(PROMPT)
-    return ", ".join(map(repr, PAIR)) if run.info.kind == "encoder" else repr("\n\n".join(PAIR))
+        return repr(_own_prompt(run) or PROMPT)
+    pair = _own_pair(run, PAIR)
+    return ", ".join(map(repr, pair)) if run.info.kind == "encoder" else repr("\n\n".join(pair))
 
 
 def _inference_code(run: RunRef) -> str:
-    variant = variant_of(run.info, run.spec.data)
+    variant, prompt = variant_of(run.info, run.spec.data), _own_prompt(run)
     if variant.head == "text" and not variant.templated:
         return f"""
-inputs = tokenizer({PROMPT!r}, return_tensors="pt")
+inputs = tokenizer({prompt or PROMPT!r}, return_tensors="pt")
 more = model.generate(**inputs, max_new_tokens=160, do_sample=False)
 print(tokenizer.decode(more[0], skip_special_tokens=True))
 """
     if variant.head == "seq2seq":
-        return """
-inputs = tokenizer("A text of your own.", return_tensors="pt")
+        return f"""
+inputs = tokenizer({prompt or TEXT!r}, return_tensors="pt")
 written = model.generate(**inputs, max_new_tokens=160)
 print(tokenizer.decode(written[0], skip_special_tokens=True))
 """
     if variant.head == "spans":
-        return """
-inputs = tokenizer("When do you open?", "We open at nine, every day.", return_tensors="pt")
+        question, passage = _own_pair(run, QUESTION)
+        return f"""
+inputs = tokenizer({question!r}, {passage!r}, return_tensors="pt")
 out = model.eval()(**inputs)
 begin, end = int(out.start_logits.argmax()), int(out.end_logits.argmax())
 print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))
@@ -86,7 +113,7 @@ print({{model.config.id2label[i]: round(float(p), 3) for i, p in enumerate(chanc
 """
     system = run.spec.config.system_prompt
     messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": PROMPT})
+    messages.append({"role": "user", "content": prompt or PROMPT})
     return f"""
 messages = {messages!r}
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)

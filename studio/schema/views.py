@@ -87,6 +87,8 @@ class MethodView(FrozenModel):
     """Why it can't be used. Empty when it can."""
     memory_bytes: int = 0
     """Estimated memory in bytes; 0: not estimated."""
+    suggested: bool = False
+    """The presets use it for this model and task."""
 
 
 class PresetView(FrozenModel):

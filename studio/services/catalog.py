@@ -14,7 +14,7 @@ from studio.training.loop.trackers import TRACKERS
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
 from studio.training.planning.parallelism import unavailable_fsdp, unavailable_offload, unavailable_zero_stages
-from studio.training.planning.presets import PRESETS
+from studio.training.planning.presets import PRESETS, default_method
 from studio.training.planning.setting_checks import unavailable_precisions
 
 
@@ -43,10 +43,12 @@ class Catalog:
     def methods(self, model: str, task: str) -> list[MethodView]:
         """All methods, each with the reason why it can't be used, if any."""
         info, machine = self.models.find(model), machine_facts()
+        suggested = default_method(task_named(task), info)
         return [
             MethodView(
                 **fields_of(MethodView, method),
                 unavailable_reason=method.unavailable_reason(info, task_named(task), machine),
+                suggested=method.name == suggested,
             )
             for method in METHODS.values()
         ]

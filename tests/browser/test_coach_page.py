@@ -185,7 +185,9 @@ def test_a_classifiers_hardest_rows_are_shown_with_their_course(look: Any, studi
     expect(first).to_contain_text("Row 8 <i>is here</i>")
     expect(first).to_contain_text("praise")
     heads = table.locator("thead th").all_text_contents()
-    assert heads == ["Row", "Correct label", "before", "step 30", "step 60", "Loss now"]
+    assert heads == ["Row", "True label", "Predicted now", "before", "step 30", "step 60", "Loss now"]
+    assert first.locator("td").all_text_contents()[1:4] == ["bug", "✕ praisewrong", "30%"]
+    expect(table.locator("tbody tr").nth(4).locator("td.wrong")).to_have_count(0)  # row 4: its label is right
     run.finish()
 
 
@@ -255,6 +257,20 @@ def test_the_title_says_that_a_run_has_ended_until_the_person_is_back(look: Any,
     page.evaluate("window.away = false")
     page.mouse.click(600, 20)
     page.wait_for_function("document.title === 'Train · Fine-tune Studio'")
+
+
+def test_blocked_notifications_say_how_to_allow_them_in_this_browser(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "blocked", at=50)
+    page = look(run.id)
+    page.evaluate("() => { Object.defineProperty(Notification, 'permission', { get: () => 'denied' }); }")
+    run.go_to(60)
+    button = page.locator("[data-part=notify]")
+    expect(button).to_have_text("Notifications are blocked. How to allow them")
+    button.click()
+    steps = page.get_by_role("status").filter(has_text="Notifications are blocked.")
+    expect(steps).to_contain_text("In Chrome, click the icon left of the address.")
+    expect(steps).to_contain_text("reload the page")
+    run.finish()
 
 
 def test_several_runs_stand_on_one_chart_with_what_they_differ_in(look: Any, studio: Served) -> None:

@@ -91,11 +91,15 @@ def test_a_run_that_goes_on_answers_what_it_has_not_and_never_as_the_base_again(
 def test_a_classifier_tells_each_validation_row_and_the_labels_that_it_never_gives(
     tmp_path: Path, bert: ModelInfo
 ) -> None:
-    _, said = run(label_job(tmp_path, bert))
+    job = label_job(tmp_path, bert)
+    original = "MY CARD doesn’t work… Why?"  # the tokens would say it in lower case
+    job.validation_rows[0] = {**job.validation_rows[0], "message": original}
+    _, said = run(job)
     held = [event for event in said if isinstance(event, HeldEvent)]
     checks = [event for event in said if isinstance(event, EvaluationEvent)]
     assert [event.step for event in held] == [event.step for event in checks]
-    assert all(row.text and row.right for row in held[0].rows) and len(held[0].rows) == 12
+    assert [row.text for row in held[0].rows] == [row["message"] for row in job.validation_rows]
+    assert all(row.right for row in held[0].rows) and len(held[0].rows) == 12
     assert not any(row.text for event in held[1:] for row in event.rows)
     right = {row.row: row.right for row in held[0].rows}
     for check, event in zip(checks, held, strict=True):

@@ -399,3 +399,12 @@ def test_rows_of_which_no_column_is_clear_are_shown_with_what_is_missing_and_wit
     for shown in (page(visit), str(rows.drawn(visit(tab="data"))[0])):
         assert "not clear which column is the reply" in shown
         assert "Replace file" in shown and "How is 3?" in shown
+
+
+def test_after_a_fix_the_checks_say_what_it_changed(visit: Visiting) -> None:
+    opened(visit, "text;label\n" + "".join(f"message {n // 2};{'ab'[n // 2 % 2]}\n" for n in range(60)))
+    assert "Changed:" not in page(visit)
+    data_tab.fix(visit(finding="duplicate"))
+    checks = page(visit).partition('aria-labelledby="doc"')[2]
+    assert "<b>Changed:</b> <span>30 rows removed" in checks
+    assert "stay as they are" not in checks.partition("</section>")[0]

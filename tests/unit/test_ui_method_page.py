@@ -13,11 +13,13 @@ from studio.services.runners.worker_processes import WorkerProcesses
 from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data, rows
 from studio.ui.tabs.data import tab as data_tab
+from studio.ui.tabs.method import prompts
 from studio.ui.tabs.method import tab as method_tab
 from studio.ui.tabs.method.plan import prepare_early
 
 Visiting = Callable[..., Visit]
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))
+LABELED = "text,label\n" + "".join(f"A message with number {n},{'ab'[n % 2]}\n" for n in range(60))
 
 
 class Notes(WorkerProcesses):
@@ -108,3 +110,28 @@ def test_only_settings_for_people_can_be_set_and_the_model_is_none(visit: Visiti
     assert refused.value.code == "unknown-setting" and visit().choices.settings == {}
     method_tab.set_value(visit(name="epochs", value="2"))
     assert visit().choices.settings == {"epochs": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "suggested"), [("chat", "starter-chat", "lora"), ("classification", "starter-classify", "full")]
+)
+def test_the_method_of_the_presets_is_the_one_that_is_suggested_and_no_card_says_to_choose_another_first(
+    visit: Visiting, notes: Notes, task: str, model: str, suggested: str
+) -> None:
+    visit().choose(task=task, model=model, method="")
+    if task == "classification":
+        import_data.open_dataset(visit(), visit().studio.datasets.add_text(LABELED))
+    method_tab.compute_plan(visit())
+    page = str(method_tab.drawn(visit())[0])
+    cards = re.findall(r'<label class="card.*?</label>', page, re.DOTALL)
+    methods = {found[1]: card for card in cards if (found := re.search(r'name="method" value="([\w-]+)"', card))}
+    assert [name for name, card in methods.items() if "Suggested for this model" in card] == [suggested]
+    assert "checked" in methods[suggested]
+    assert not any("first, " in card or "it first" in card for card in methods.values())
+
+
+def test_the_test_prompts_differ_from_each_other(visit: Visiting, notes: Notes) -> None:
+    unlike = "Can I pay by card?,Yes.\nWhich colors does the chair have?,Red.\n"
+    import_data.open_dataset(visit(), visit().studio.datasets.add_text(ROWS + unlike))
+    asked = prompts.of(visit())
+    assert asked == ("Where is number 0?", "Can I pay by card?", "Which colors does the chair have?")

@@ -116,7 +116,8 @@ class _Run:
         self.packed = uses_packing(config) and self._shares_rows(model)
         self._phase("reading")
         learned = self.learned = self._encode(job.train_rows)
-        validation = self._encode(sample_rows(job.validation_rows, config.eval_rows, config.seed))
+        validation_rows = sample_rows(job.validation_rows, config.eval_rows, config.seed)
+        validation = self._encode(validation_rows)
         require_examples(learned, job.train_rows, config)
         every = eval_interval(len(learned), len(validation), config)
         rules = ValidationRules(every, bool(validation), config.early_stopping_patience, self.variant.best_metric)
@@ -146,9 +147,8 @@ class _Run:
         if config.head_first and self.head.single_pass:
             self.trainer.add_callback(HeadWarmup(config.head_first))
         self.callback.trainer, self.callback.on_validation = self.trainer, self._on_validation
-        self.texts = [
-            self.encoding.tokenizer.decode(each.input_ids, skip_special_tokens=True) for each in validation[:MAX_ROWS]
-        ]
+        shown = validation[:MAX_ROWS] if self.head.single_pass else []
+        self.texts = [self.task.text_of(validation_rows[each.row - 1], self.encoding.roles) for each in shown]
         self.emit(read_event(job, self.variant.trainer, self.head, learned, len(validation)))
 
     def _find_checkpoint(self) -> tuple[Path, TrainingProgress] | None:

@@ -32,7 +32,7 @@ class Full(MethodDefaults):
     name = "full"
     title = "Full"
     sentence = (
-        "Trains all weights of the model, which needs much memory. Choose it for small models, and for a large model "
+        "Trains all weights of the model, which needs much memory. Choose it for small encoders, and for other models "
         "only when an adapter is not good enough."
     )
     term = "full fine-tuning"

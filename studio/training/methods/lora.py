@@ -18,7 +18,7 @@ class LoRA(AdapterMethod):
     title = "LoRA"
     sentence = (
         "Trains a small adapter beside the frozen model. Fast, needs little memory, and rarely harms the model. Choose "
-        "it first, for any data."
+        "it for generative models and for large encoders."
     )
     term = "low-rank adaptation"
     settings: Sequence[str] = (

@@ -15,19 +15,28 @@ ICONS = {
 }
 
 
-def doctor_panel(report: CheckReport | None, refused: StudioError | None, version: int) -> Html:
-    """The problems, worst first, with buttons to fix them."""
+def doctor_panel(report: CheckReport | None, refused: StudioError | None, version: int, change: str = "") -> Html:
+    """The problems, worst first, with buttons to fix them.
+
+    `version`: the newest one. `change`: what the current version changed, empty for the first.
+    """
     if report is None:
         why = alert(refused) if refused else html('<p class="muted">Nothing to check yet.</p>')
         return panel("Data checks", "doc", html('<div class="body">{why}</div>', why=why))
     usable = state("error" if report.blocked else "ok", f"{report.usable:,} of {report.rows:,} rows can be used")
     problems = sorted(report.problems, key=lambda problem: list(ICONS).index(problem.severity))
     listed = html('<p class="body muted">No problems found: no duplicates, no empty cells, nothing unreadable.</p>')
-    foot = "Your rows stay as they are."
+    foot = "" if change else "Your rows stay as they are."
     if problems:
         listed = html('<ul class="list doctor">{rows}</ul>', rows=[_finding(each) for each in problems])
         foot = f"A fix makes version {version + 1} and notes what it changed. Version {version} stays."
-    body = html('{list}<p class="bar foot small">{foot}</p>', list=listed, foot=foot)
+    done = change and html('<p class="body changed-note"><b>Changed:</b> <span>{change}</span></p>', change=change)
+    body = html(
+        "{done}{list}{foot}",
+        done=done,
+        list=listed,
+        foot=foot and html('<p class="bar foot small">{foot}</p>', foot=foot),
+    )
     return panel("Data checks", "doc", body, html('<span class="right">{usable}</span>', usable=usable))
 
 

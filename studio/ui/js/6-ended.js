@@ -6,7 +6,7 @@
     finished: ["✓", (run) => `${run.name} is finished`], stopped: ["■", (run) => `${run.name} has stopped`],
     failed: ["✕", (run) => `${run.name} has failed`], interrupted: ["✕", (run) => `${run.name} was interrupted`],
   };
-  const known = new Map();                                  /* run → was it at work when it was last seen */
+  const known = new Map();                                  /* run → whether it was active at the last poll */
 
   function look(run) {
     if (!run) return;
@@ -39,20 +39,30 @@
 
   /* --- the wish for a notification belongs to this browser --- */
   const can = () => "Notification" in window && window.isSecureContext;
+  const blocked = () => can() && Notification.permission === "denied";
   const wanted = () => can() && Notification.permission === "granted" && localStorage.getItem(KEY) === "yes";
+  /** How to allow notifications again, in the words of the browser's menus. */
+  function unblock() {
+    const agent = navigator.userAgent;
+    if (/Firefox\//.test(agent)) return "Notifications are blocked. In Firefox, click the icon left of the address. Remove “Blocked” beside “Send notifications”. Then reload the page.";
+    if (/Edg\//.test(agent)) return "Notifications are blocked. In Edge, click the icon left of the address. Open “Permissions for this site” and allow “Notifications”. Then reload the page.";
+    if (/Chrome\/|Chromium\//.test(agent)) return "Notifications are blocked. In Chrome, click the icon left of the address. Open “Site settings” and allow “Notifications”. Then reload the page.";
+    if (/Safari\//.test(agent)) return "Notifications are blocked. In Safari, open “Settings”, then “Websites”, then “Notifications”. Choose “Allow” for this page, and reload it.";
+    return "Notifications are blocked. Open the browser's settings for this page and allow notifications. Then reload the page.";
+  }
   async function toggle() {
+    if (blocked()) { studio.toast().replaceChildren(studio.h("p", { role: "status" }, unblock())); return; }
     if (wanted()) localStorage.setItem(KEY, "no");
     else if ((await Notification.requestPermission()) === "granted") localStorage.setItem(KEY, "yes");
   }
-  /** A button that asks for it: hidden where the browser can't, off where the person has forbidden it. */
+  /** A button that asks for it: hidden where the browser can't. Where the person has forbidden it, it says how to allow it. */
   function dress(button) {
     button.hidden = !can() || !(live.working(live.data?.run) || wanted());
-    const denied = can() && Notification.permission === "denied";
-    button.disabled = denied;
+    const denied = blocked();
     button.setAttribute("aria-pressed", String(wanted()));
-    const words = studio.translate(denied ? "Notifications are blocked" : wanted() ? "You will be notified" : "Notify me when it ends");
+    const words = studio.translate(denied ? "Notifications are blocked. How to allow them" : wanted() ? "You will be notified" : "Notify me when it ends");
     if (button.textContent !== words) button.textContent = words;
-    button.title = studio.translate(denied ? "The browser blocks notifications of this page." : wanted() ? "The browser notifies you when a run ends. Press again to turn this off." : "");
+    button.title = studio.translate(denied ? "The browser blocks notifications of this page. Press for the steps that allow them." : wanted() ? "The browser notifies you when a run ends. Press again to turn this off." : "");
   }
   studio.notice = { toggle, dress };
 })();

@@ -78,15 +78,20 @@
     const rows = [...now[1]].sort((a, b) => b[1] - a[1]).slice(0, HARDEST);
     const steps = spread(data.held.map(([step]) => step), COLUMNS, data.best);
     const at = new Map(data.held.map(([step, held]) => [step, new Map(held.map((row) => [row[0], row]))]));
-    const cell = (row, step) => {
-      const said = at.get(step)?.get(row[0]), right = told.get(row[0])?.[5];
-      if (!said) return h("td.num.muted", {}, "");
-      const share = said[4] ?? null, wrong = said[2] !== right;
-      const label = h("bdi", { translate: "no" }, said[2]);
-      return h("td.num", {}, share === null ? label : h("span", {}, `${Math.round(100 * share)}%`), share !== null && wrong ? h("small.d", {}, label) : null);
+    const right = (row) => told.get(row[0])?.[5] || "";
+    /** The predicted label, with a cross where it is not the true one. A score is never exactly right, so it has none. */
+    const predicted = (row) => {
+      const label = h("bdi", { translate: "no" }, row[2]), wrong = row[4] !== null && row[4] !== undefined && row[2] !== right(row);
+      return h(wrong ? "td.wrong" : "td", {}, wrong ? h("span", { "aria-hidden": "true" }, "✕ ") : null, label, wrong ? h("span.sr", {}, "wrong") : null);
     };
-    put(part("hardrows"), h("thead", {}, h("tr", {}, h("th", {}, "Row"), h("th", {}, "Correct label"), steps.map((step) => h("th.num", {}, step ? `step ${step}` : "before")), h("th.num", {}, "Loss now"))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, told.get(row[0])?.[6] ? h("span.cell-text", { translate: "no" }, told.get(row[0])[6]) : h("span.cell-text", {}, `row ${row[0]}`)), h("td", { translate: "no" }, told.get(row[0])?.[5] || ""),
+    const cell = (row, step) => {
+      const then = at.get(step)?.get(row[0]);
+      if (!then) return h("td.num.muted", {}, "");
+      const share = then[4] ?? null;
+      return h("td.num", {}, share === null ? h("bdi", { translate: "no" }, then[2]) : `${Math.round(100 * share)}%`);
+    };
+    put(part("hardrows"), h("thead", {}, h("tr", {}, h("th", {}, "Row"), h("th", {}, "True label"), h("th", {}, "Predicted now"), steps.map((step) => h("th.num", {}, step ? `step ${step}` : "before")), h("th.num", {}, "Loss now"))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, told.get(row[0])?.[6] ? h("span.cell-text", { translate: "no" }, told.get(row[0])[6]) : h("span.cell-text", {}, `row ${row[0]}`)), h("td", { translate: "no" }, right(row)), predicted(row),
         steps.map((step) => cell(row, step)), h("td.num", {}, figure(row[1]))))));
   }
 

@@ -225,7 +225,8 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
     if not state.waiting:
         counts, refused = splits.counts(visit)
         version = max(each.version for each in visit.studio.versions.all(state.record.id))
-        doctor = doctor_panel(state.report, refused if state.report and refused else state.refused, version)
+        change = state.record.note if state.record.version > 1 else ""
+        doctor = doctor_panel(state.report, refused if state.report and refused else state.refused, version, change)
     if chosen.extra.get("shares"):
         changing = splits.fields(visit, state.record)
     return html(

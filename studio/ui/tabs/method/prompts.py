@@ -2,12 +2,15 @@
 
 import json
 
+from studio.data.different_texts import different_texts
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import text_input
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
 
 MOST = 3
+ROWS = 60
+"""The test prompts are chosen among so many rows."""
 
 
 def change(visit: Visit) -> None:
@@ -19,7 +22,7 @@ def change(visit: Visit) -> None:
 
 
 def of(visit: Visit) -> tuple[str, ...]:
-    """The test prompts: as chosen, else from the first rows."""
+    """The test prompts: as chosen, else from the first rows, as different from each other as possible."""
     chosen = visit.choices
     if chosen.prompts is not None:
         return chosen.prompts
@@ -32,9 +35,9 @@ def of(visit: Visit) -> tuple[str, ...]:
     asks = both or ("prompt", "messages")
     columns = [by_role[role] for role in asks if role in by_role]
     columns = columns if both else columns[:1]
-    page = visit.studio.datasets.rows(chosen.dataset, 1, 12)
-    texts = dict.fromkeys(_prompt_in("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
-    return tuple(text for text in texts if text)[:MOST]
+    page = visit.studio.datasets.rows(chosen.dataset, 1, ROWS)
+    texts = (_prompt_in("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
+    return tuple(different_texts([text for text in texts if text], MOST))
 
 
 def _prompt_in(cell: str) -> str:

@@ -241,7 +241,8 @@ def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
         plan = planned(visit, each.name) if ready and not each.unavailable_reason else None
         name = Verbatim(each.name)
         side = join([name, memory(plan.estimate.memory_bytes)], " · ") if isinstance(plan, PlanView) else name
-        choices.append(Card(each.name, each.title, each.sentence, side, each.unavailable_reason))
+        suggested = "Suggested for this model" if each.suggested and not each.unavailable_reason else ""
+        choices.append(Card(each.name, each.title, each.sentence, side, each.unavailable_reason, small=suggested))
     usual, more = choices[:USUAL], choices[USUAL:]
     usual_cards = cards("method", "method", usual, chosen, aria_label="Method")
     if not more:

@@ -1,0 +1,44 @@
+"""The Python code beside an export: it has the user's own input and says what to install."""
+
+import ast
+
+import pytest
+
+from studio.export import export_named, snippets
+from studio.export.card import model_card
+from studio.schema.host import RunRef
+from tests.unit.test_card import FACTS, run_of
+
+OWN = "Is the “blue” lamp in stock?\nIt's for a gift."
+
+
+def strings(code: str) -> list[str]:
+    """All strings of some code, which must be valid Python."""
+    return [each.value for each in ast.walk(ast.parse(code)) if isinstance(each, ast.Constant) and each.value]
+
+
+def own(run: RunRef, *prompts: str) -> RunRef:
+    config = run.spec.config.model_copy(update={"test_prompts": prompts})
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"config": config})})
+
+
+@pytest.mark.parametrize("task", ["chat", "classification", "completion"])
+@pytest.mark.parametrize("make", [snippets.merged, snippets.adapter])
+def test_the_code_has_the_first_test_prompt_of_the_run(task: str, make: object) -> None:
+    run = own(run_of(task), " ", OWN, "another one")
+    assert callable(make)
+    assert OWN in strings(make(run, "folder"))
+
+
+def test_the_code_says_what_to_install() -> None:
+    assert snippets.merged(run_of(), "folder").startswith("# First install: pip install torch transformers\n")
+    assert snippets.adapter(run_of(), "folder").startswith("# First install: pip install torch transformers peft\n")
+
+
+def test_without_test_prompts_the_code_has_a_general_input() -> None:
+    assert snippets.PROMPT in strings(snippets.merged(run_of(), "folder"))
+
+
+def test_the_model_card_has_no_test_prompt_because_it_may_be_published() -> None:
+    card = model_card(export_named("merged"), own(run_of(), OWN), FACTS)
+    assert "lamp" not in card and "First install: pip install torch transformers" in card
