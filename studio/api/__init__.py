@@ -31,6 +31,8 @@ from studio.services.planning.planner import Planner
 from studio.services.planning.preview import Previews
 from studio.services.planning.service import Planning
 from studio.services.runners import Runner, Runners
+from studio.services.predictions import Predictions
+from studio.services.projects import Projects
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.coach import Coach
 from studio.services.runs.curves import Curves
@@ -238,6 +240,11 @@ class Studio:
     @cached_property
     def _lengths(self) -> Lengths:
         return Lengths(self.datasets, self.shared.lengths)
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Predictions for many rows, which are saved with the run; labels for the rows without one."""
+        return Predictions(self.evaluation, self.labels)
 
     @cached_property
     def _planner(self) -> Planner:

@@ -86,18 +86,23 @@ def _classify(host: "Host", request: Classify) -> Result:
 
 def _predict(host: "Host", request: Predict) -> Result:
     from studio.inference.generate import BatchOptions
-    from studio.inference.predict import predict, write_predictions, writer_for
+    from studio.inference.predict import predict_scored, write_predictions, writer_for
     from studio.inference.rows import read_rows
 
     out = Path(request.out)
-    writer_for(out)
-    rows = [row for _, row in read_rows(request.rows)]
+    if request.out:
+        writer_for(out)
+    numbered = read_rows(request.rows)
+    rows = [row for _, row in numbered]
     roles = request.run.spec.data.roles if request.roles is None else request.roles
     options = BatchOptions(request.settings, host.progress_reporter(request, "Predicting"), host.stop_of(request))
     with _models(host, request) as pair:
-        predictions = predict(pair, rows, roles, request.base, options)
+        scored = predict_scored(pair, rows, roles, request.base, options)
     if options.stop():
         raise Stopped
+    if not request.out:
+        return {"predictions": [[number, *each] for (number, _), each in zip(numbered, scored, strict=True)]}
+    predictions = [(each.text, each.confidence) for each in scored]
     write_predictions(out, list(rows[0]) if rows else [], rows, predictions)
     return {"rows": len(rows), "path": str(out)}
 

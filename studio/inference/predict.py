@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from studio.data.values import for_spreadsheet
 from studio.inference.base_and_tuned import ModelPair
@@ -21,13 +21,31 @@ Prediction = tuple[str, float | None]
 """A reply or a label, and the probability of a label."""
 MOST_TOKENS = 2048
 """Maximum prompt tokens of a batch, with padding."""
+MOST_LABELS = 9
+"""Likeliest labels of a row that are returned with their probabilities."""
+
+
+class Scored(NamedTuple):
+    """A prediction, with the likeliest labels of a classifier that gives each row one label."""
+
+    text: str
+    confidence: float | None = None
+    labels: tuple[tuple[str, float], ...] = ()
+    """(label, probability), likeliest first."""
 
 
 def predict(
     pair: ModelPair, rows: Sequence[Row], roles: dict[str, str], base: bool, options: BatchOptions
 ) -> list[Prediction]:
     """Return the prediction of the fine-tuned (or base) model for each row. Empty for a row without input."""
-    predictions: list[Prediction] = [("", None)] * len(rows)
+    return [(each.text, each.confidence) for each in predict_scored(pair, rows, roles, base, options)]
+
+
+def predict_scored(
+    pair: ModelPair, rows: Sequence[Row], roles: dict[str, str], base: bool, options: BatchOptions
+) -> list[Scored]:
+    """Return the same, with the likeliest labels and their probabilities."""
+    predictions = [Scored("")] * len(rows)
     encoding, progress, who = (
         pair.encoding(roles, options.settings.system),
         options.progress,
@@ -41,11 +59,11 @@ def predict(
         values = [pair.task.values(rows[number], roles) for number in usable]
         questions = [(each.get("question") or "", each.get("context") or "") for each in values]
         spans = extract_answers(pair, questions, who, lambda done: progress(done, len(questions)))
-        answers: list[Prediction] = [(each[0].text, each[0].share) for each in spans]
+        answers = [Scored(each[0].text, each[0].share) for each in spans]
     elif pair.head.single_pass:
         answers = labels_of(pair, ids, base, lambda done: progress(done, len(ids)))
     else:
-        answers = [(text, None) for text in replies_in_batches(pair, ids, who, options)]
+        answers = [Scored(text) for text in replies_in_batches(pair, ids, who, options)]
     for number, answer in zip(usable, answers, strict=True):
         predictions[number] = answer
     return predictions
@@ -53,11 +71,20 @@ def predict(
 
 def labels_of(
     pair: ModelPair, ids: Sequence[Sequence[int]], base: bool, progress: Callable[[int], None]
-) -> list[Prediction]:
-    """Return the likeliest label of each row, with its probability."""
+) -> list[Scored]:
+    """Return the likeliest label of each row, with its probability, and those of the next ones."""
     outputs = (neighbors(pair).probabilities if base else probabilities)(pair, ids, progress)
-    is_label = pair.head.problem != "regression"
-    return [(predicted_label(pair, row), float(row.max()) if is_label else None) for row in outputs]
+    if pair.head.problem == "regression":
+        return [Scored(predicted_label(pair, row)) for row in outputs]
+    return [Scored(predicted_label(pair, row), float(row.max()), _likeliest(pair, row)) for row in outputs]
+
+
+def _likeliest(pair: ModelPair, output: Any) -> tuple[tuple[str, float], ...]:
+    """Return the likeliest labels. Empty where a row has several labels: then they do not exclude each other."""
+    if pair.head.problem:
+        return ()
+    places = output.argsort()[::-1][:MOST_LABELS]
+    return tuple((pair.labels[int(place)], round(float(output[place]), 6)) for place in places)
 
 
 def replies_in_batches(pair: ModelPair, prompts: Sequence[Sequence[int]], who: str, options: BatchOptions) -> list[str]:

@@ -176,13 +176,13 @@ class Classify(ForRun):
 
 
 class Predict(ForRun):
-    """Write a prediction for each row into a file."""
+    """Write a prediction for each row into a file, or return the predictions."""
 
     op: Literal["predict"] = "predict"
     rows: RowsRef
     """The rows."""
-    out: str
-    """Path of the file. Its suffix names the format."""
+    out: str = ""
+    """Path of the file. Its suffix names the format. Empty: the result has the predictions."""
     base: bool = False
     """Predict with the base model."""
     roles: dict[str, str] | None = None

@@ -83,6 +83,14 @@ class SuggestState(FrozenModel):
     """Whether there is something to do: rows to embed, or enough new labels to train on."""
     unavailable_reason: str = ""
     """Why there are no suggestions: labels or the starter model are missing, or an error."""
+    run: str = ""
+    """Id of the run whose model makes the suggestions. Empty: the small classifier makes them."""
+    run_name: str = ""
+    """Its name."""
+    predictions: str = ""
+    """Id of its saved predictions."""
+    predicted: int = 0
+    """Rows that its model predicted."""
 
 
 class Point(FrozenModel):

@@ -18,6 +18,7 @@ class RunFolder:
         self.model = root / "model"
         self.report = root / "report.json"
         self.exports = root / "exports"
+        self.predictions = root / "predictions"
         self.record = root / "run.json"
         self.splits = root / "splits.json"
         self.events = root / "events.jsonl"

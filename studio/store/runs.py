@@ -257,7 +257,7 @@ class RunStore:
     def discard_output(self, run: str) -> None:
         """Remove everything that a run has learned. Its settings, curve and log stay."""
         folder = self.folder(run)
-        for learned in (folder.checkpoints, folder.adapter, folder.model, folder.exports):
+        for learned in (folder.checkpoints, folder.adapter, folder.model, folder.exports, folder.predictions):
             shutil.rmtree(learned, ignore_errors=True)
         folder.report.unlink(missing_ok=True)
         self.update(run, has_result=False, best_step=None)

@@ -18,6 +18,7 @@ from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
 from studio.schema.labeling import Carried, Labeling, LabelList, Learned, SuggestState
 from studio.schema.numbers import rows as rows_words
+from studio.schema.predictions import PredictionSet
 from studio.schema.views import Page
 from studio.services.datasets.service import Datasets
 from studio.services.labeling.active_learning import TWO_TEXTS, Progress, Suggester, missing_labels
@@ -25,6 +26,7 @@ from studio.services.labeling.import_export import export_labels, import_labels
 from studio.services.labeling.label_queue import ORDERS
 from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, MAX_REPLY, REPLIES
 from studio.services.labeling.label_view import labeling_view, list_view
+from studio.services.labeling.predicted_labels import predicted_labels, rows_stay
 from studio.services.labeling.session import Session, clean_name
 from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import HostClient
@@ -54,14 +56,34 @@ class Labels:
         """Progress, and the next row; `task` decides what rows get until a person chooses."""
         with self._opened(dataset, labeler, task=task) as session:
             session.queue.advance(session)
-            why_none = SuggestState(unavailable_reason=TWO_TEXTS if session.label_task is LABELS else "")
-            suggesting = session.suggester.progress(session.state) if session.suggester else why_none
+            suggesting = SuggestState(unavailable_reason=TWO_TEXTS if session.label_task is LABELS else "")
+            if source := session.predicted or session.suggester:
+                suggesting = source.progress(session.state)
             return labeling_view(session, suggesting, self.drafts.get(session.typed_key(session.queue.row)))
 
     def done(self, dataset: str) -> int:
         """How many rows have a label, a reply or a preference."""
         with self._opened(dataset) as session:
             return len(session.state.values)
+
+    def open_rows(self, dataset: str) -> list[int]:
+        """The rows that have no label, reply or preference, and a text."""
+        with self._opened(dataset) as session:
+            rows = [row for row in range(1, session.record.rows + 1) if row not in session.state.values]
+            return [row for row, text in session.texts(rows).items() if text.strip()]
+
+    def given(self, dataset: str, version: int) -> tuple[str, dict[int, tuple[str, str]]]:
+        """The column of the labels, and row → label and the person who gave it last (empty: no name).
+
+        Row numbers are those of `version`. No labels if the current version has other rows.
+        """
+        with self._opened(dataset) as session:
+            texts, state = (session.text_column,), session.state
+            column = session.label_task.outputs(session.columns)[session.label_task.writes[0]]
+            if not rows_stay(self.store, session.record.id, version, session.record.version, texts):
+                return column, {}
+            newest = {row: next(iter(reversed(state.given(row))), None) for row in state.values}
+            return column, {row: (state.values[row], fact.labeller if fact else "") for row, fact in newest.items()}
 
     def rows(
         self, dataset: str, labeler: str = "", show: str = "all", search: str = "", page: Page = LIST_PAGE
@@ -156,7 +178,7 @@ class Labels:
             rows = ((row, cells) for row, cells in self.datasets.table(dataset).numbered() if row in state.changed)
             new_cells = {row: label_task.cells(cells, columns, state.values[row]) for row, cells in rows}
             outputs, roles = label_task.outputs(columns), label_task.roles(columns)
-            note = label_task.note.format(rows=rows_words(len(new_cells)), **outputs)
+            note = label_task.note.format(rows=rows_words(len(new_cells)), **outputs) + session.accepted_note
             new = self.datasets.with_values(dataset, new_cells, note)
             ignored = {name: "ignore" for name in new.columns if name not in roles}
             self.datasets.set_roles(dataset, label_task.task, {**roles, **ignored})
@@ -217,6 +239,19 @@ class Labels:
             session.require_labels()
             if suggester := session.suggester:
                 suggester.start(partial(self._state_for, suggester, dataset))
+
+    def use_predictions(self, dataset: str, saved: PredictionSet | None) -> None:
+        """Take the predictions of a run's model as suggestions. None: those of the small classifier again."""
+        with self._opened(dataset) as session:
+            session.require_labels()
+            new = [name for name in self._predicted_names(saved) if name not in session.state.labels]
+            self.facts.add(session.record.id, [session.fact("add", value=name) for name in session.new_names(new)])
+            self._choose(session, predicted={"run": saved.run, "id": saved.id} if saved else None)
+            session.queue.show(None)
+
+    def _predicted_names(self, saved: PredictionSet | None) -> tuple[str, ...]:
+        """The labels of the run that made predictions."""
+        return self.context.workspace.runs.spec(saved.run).data.label_names if saved else ()
 
     @contextmanager
     def _state_for(self, suggester: Suggester, dataset: str) -> Iterator[LabelingState | None]:
@@ -286,6 +321,9 @@ class Labels:
             session.state.apply(facts, session.locate_in(self.store))
             if session.label_task is LABELS and not session.columns.get("second"):
                 session.suggester = self._suggester(session)
+            if session.label_task is LABELS and (chosen := session.choices.get("predicted")):
+                runs, version = self.context.workspace.runs, session.record.version
+                session.predicted = predicted_labels(chosen, self.store, runs, version, session.columns)
             self._last[id] = session
             for row in rows:
                 if not 1 <= row <= session.record.rows:

@@ -16,6 +16,7 @@ from studio.schema.labeling import Fact, Suggestion, What
 from studio.services.labeling.active_learning import Suggester
 from studio.services.labeling.label_queue import LabelQueue, available_orders
 from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, Columns, LabelTask, label_task_for
+from studio.services.labeling.predicted_labels import PredictedLabels
 from studio.services.labeling.state import LabelingState, Locate
 from studio.store.datasets import DatasetStore
 
@@ -41,6 +42,8 @@ class Session:
     """Labeler → the rows of that person."""
     suggester: Suggester | None = None
     """None if there are no suggestions for these values."""
+    predicted: PredictedLabels | None = None
+    """Predictions of a run's model, which come before those of the suggester. None: a person chose none."""
 
     # --- what rows are given, and the columns to read and write ---
 
@@ -93,8 +96,19 @@ class Session:
     @cached_property
     def suggested(self) -> Mapping[int, Suggestion]:
         """Row → its suggestion. Empty if a label has been renamed since the last training."""
+        if self.predicted:
+            return self.predicted.suggested(self.state)
         learned = self.suggester.learned if self.suggester else None
         return learned.rows if learned and set(learned.names) <= set(self.state.labels) else {}
+
+    @property
+    def accepted_note(self) -> str:
+        """How many new labels are suggestions of a run's model that a person accepted, as a sentence. Empty: none."""
+        if not self.predicted:
+            return ""
+        rows, state = self.predicted.rows, self.state
+        accepted = sum(row in rows and state.values[row] == rows[row].best for row in state.changed)
+        return f" {accepted:,} of them were suggested by the model {self.predicted.run.name}." if accepted else ""
 
     @property
     def order(self) -> str:

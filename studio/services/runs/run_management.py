@@ -103,5 +103,6 @@ class RunManagement:
             "fine-tuned model": folder_size(folder.adapter) + folder_size(folder.model),
             "checkpoints": folder_size(folder.checkpoints),
             "exports": folder_size(folder.exports),
+            "predictions": folder_size(folder.predictions),
         }
         return {**parts, "curve, log and settings": folder.bytes - sum(parts.values())}
