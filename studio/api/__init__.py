@@ -21,6 +21,7 @@ from studio.services.drafts import Drafts
 from studio.services.evaluation import Evaluation
 from studio.services.exports import Exports
 from studio.services.finished_runs import FinishedRuns
+from studio.services.hub_push import HubPush
 from studio.services.labeling.active_learning import Suggester
 from studio.services.labeling.labels import Labels
 from studio.services.machine import Machine
@@ -30,9 +31,9 @@ from studio.services.planning.lengths import LengthCache, Lengths
 from studio.services.planning.planner import Planner
 from studio.services.planning.preview import Previews
 from studio.services.planning.service import Planning
-from studio.services.runners import Runner, Runners
 from studio.services.predictions import Predictions
 from studio.services.projects import Projects
+from studio.services.runners import Runner, Runners
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.coach import Coach
 from studio.services.runs.curves import Curves
@@ -43,6 +44,7 @@ from studio.services.runs.service import Runs
 from studio.services.runs.storage import Storage
 from studio.store import Home
 from studio.store.home import ALONE
+from studio.store.projects import ProjectStore
 from studio.store.searches import SearchStore
 
 
@@ -72,6 +74,7 @@ class Studio:
         home: the data folder; `$STUDIO_HOME` or a folder of the user by default.
         workspace: name of the workspace; a person alone has one.
         demo: apply the rules of a public demo.
+        project: name or id of a project, in place of `workspace`. By default the default project.
     """
 
     def __init__(
@@ -81,9 +84,10 @@ class Studio:
         demo: bool = False,
         shared: Shared | None = None,
         role: Role = "owner",
+        project: str | None = None,
     ) -> None:
         self.home = home if isinstance(home, Home) else Home(home)
-        opened = self.home.workspace(workspace)
+        opened = self.home.workspace(ProjectStore(self.home).find(project).id if project else workspace)
         self.context = Context(self.home, opened, demo or opened.is_visitors, role)
         self.shared = shared or Shared.of(self.home)
 
@@ -108,6 +112,11 @@ class Studio:
         Reads never do this. The server calls it in a loop, the command line once for each command.
         """
         reconcile(self.runs)
+
+    @cached_property
+    def projects(self) -> Projects:
+        """Projects: each groups datasets, runs, labels and drafts."""
+        return Projects(self.context, self.shared.processes)
 
     # --- machine, models, choices ---
 
@@ -233,18 +242,23 @@ class Studio:
         return Evaluation(self._finished, self.shared.host)
 
     @cached_property
+    def predictions(self) -> Predictions:
+        """Predictions for many rows, which are saved with the run; labels for the rows without one."""
+        return Predictions(self.evaluation, self.labels)
+
+    @cached_property
     def exports(self) -> Exports:
         """Exports."""
         return Exports(self._finished, self.shared.host, self.evaluation.report)
 
     @cached_property
-    def _lengths(self) -> Lengths:
-        return Lengths(self.datasets, self.shared.lengths)
+    def hub(self) -> HubPush:
+        """Uploads of exports to the Hub."""
+        return HubPush(self.exports)
 
     @cached_property
-    def predictions(self) -> Predictions:
-        """Predictions for many rows, which are saved with the run; labels for the rows without one."""
-        return Predictions(self.evaluation, self.labels)
+    def _lengths(self) -> Lengths:
+        return Lengths(self.datasets, self.shared.lengths)
 
     @cached_property
     def _planner(self) -> Planner:

@@ -1,6 +1,6 @@
 """Labeling events. Each key press is one inserted row. An undo is another row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from studio.schema.labeling import Fact
 from studio.store.db import Database, now
@@ -30,9 +30,13 @@ class LabelStore:
 
     def copy(self, dataset: str, to: str) -> None:
         """Insert the facts about a dataset for its copy too."""
+        self.add_copies(to, self.after(dataset))
+
+    def add_copies(self, to: str, facts: Iterable[Fact]) -> None:
+        """Insert facts of another dataset with new ids, oldest first. An undo refers to the new id."""
         ids: dict[int | None, int] = {}
         with self.db.write() as connection:
-            for fact in self.after(dataset):
+            for fact in facts:
                 values = {**fact.model_dump(), "dataset": to, "kind": f"{fact.work}:{fact.what}"}
                 values["undoes"] = ids.get(fact.undoes)
                 ids[fact.id] = int(connection.execute(_INSERT, values).lastrowid or 0)

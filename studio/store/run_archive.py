@@ -12,6 +12,7 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from studio.machine.disk import sync_file, sync_folder, sync_tree
@@ -54,25 +55,32 @@ def pack(folder: Path, out: Path, rows: Mapping[str, tuple[Path, str]] | None = 
     records = {f"{IN_RUN}/{name}.json": known for name, (_, known) in (rows or {}).items()}
     files |= {f"{IN_RUN}/{name}.parquet": path for name, (path, _) in (rows or {}).items()}
     require_room(out.parent, sum(path.stat().st_size for path in files.values()))
+    with new_zip(out) as archive:
+        for name, path in files.items():
+            if path.suffix in BINARY:  # compression would not make it smaller
+                archive.write(path, name, zipfile.ZIP_STORED)
+            elif path.suffix in TEXT_SUFFIXES and path.name not in VOCABULARY_FILES:
+                archive.writestr(name, cleaner(name, path.read_bytes().decode("utf-8", "replace")))
+            else:
+                archive.write(path, name)
+        for name, text in records.items():
+            archive.writestr(name, cleaner(name, text))
+    return out.stat().st_size
+
+
+@contextmanager
+def new_zip(out: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip file to write into. It gets its name when it is complete and on the disk."""
     beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}.new")
     try:
         with no_room(out), zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, path in files.items():
-                if path.suffix in BINARY:  # compression would not make it smaller
-                    archive.write(path, name, zipfile.ZIP_STORED)
-                elif path.suffix in TEXT_SUFFIXES and path.name not in VOCABULARY_FILES:
-                    archive.writestr(name, cleaner(name, path.read_bytes().decode("utf-8", "replace")))
-                else:
-                    archive.write(path, name)
-            for name, text in records.items():
-                archive.writestr(name, cleaner(name, text))
+            yield archive
         with no_room(out):
             sync_file(beside)
         os.replace(beside, out)
         sync_folder(out.parent)
     finally:
         beside.unlink(missing_ok=True)
-    return out.stat().st_size
 
 
 class _PathCleaner:
@@ -155,7 +163,7 @@ def _unpack(file: Path, into: Path) -> None:
             members = list(_members(archive))
             require_room(into, sum(member.file_size for member in members))
             for member in members:
-                _copy(archive, member, into / member.filename)
+                extract(archive, member, into / member.filename)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise no_run("it is not a complete zip file") from error
 
@@ -184,8 +192,8 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
         yield info
 
 
-def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> None:
-    """Extract one file. Raises an error when it is larger than announced."""
+def extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: Path) -> None:
+    """Extract one file, which must not exist. Raises an error when it is larger than announced."""
     place.parent.mkdir(parents=True, exist_ok=True)
     left = member.file_size
     with archive.open(member) as source, place.open("xb") as out:

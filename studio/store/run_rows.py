@@ -60,7 +60,7 @@ def import_rows(folder: Path, datasets: DatasetStore) -> None:
         raise no_run("it refers to rows by a path")
     with alone(datasets.root):
         rows = [
-            (source / f"{name}.parquet", _record_of(source / name, *names[name]))
+            (source / f"{name}.parquet", record_of(source / name, *names[name]))
             for name in names
             if (source / f"{name}.parquet").exists()
         ]
@@ -102,8 +102,11 @@ def _link_or_copy(file: Path, name: Path) -> None:
         shutil.copyfile(file, name)
 
 
-def _record_of(rows: Path, dataset: str, version: int) -> DatasetRecord:
-    """The record of imported rows, validated against the rows. Raises an error if they differ."""
+def record_of(rows: Path, dataset: str, version: int) -> DatasetRecord:
+    """The record of imported rows, validated against the rows. Raises an error if they differ.
+
+    `rows`: path of both files without their suffixes .json and .parquet.
+    """
     try:
         record = DatasetRecord.model_validate_json(rows.with_name(f"{rows.name}.json").read_bytes())
         table = open_parquet(rows.with_name(f"{rows.name}.parquet"))
