@@ -90,12 +90,41 @@ def export(
     run: Run,
     form: ExportFormat,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to. Created if missing.")],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the format.")
+    ] = None,
+    install_tools: Annotated[
+        bool, typer.Option("--install-tools", help="Install the packages that the format needs, if they are missing.")
+    ] = False,
 ) -> None:
-    """Export the adapter or the merged model to a folder, load it again and compare its replies."""
+    """Export the fine-tuned model to a folder, load it again and compare its replies."""
     record = context.studio.runs.get(run)
+    options = _options(option or [])
+    if install_tools:
+        with context.progress("Installing") as progress:
+            installed = context.studio.exports.install_tools(record.id, form, options, progress)
+        for name in installed:
+            context.note(f"Installed: {name}")
     with context.progress("Exporting") as progress:
-        result = context.studio.exports.create(record.id, form, to, progress=progress)
+        result = context.studio.exports.create(record.id, form, to, progress=progress, options=options)
     context.answer(result, lambda: _show_export(context, result))
+
+
+def _options(given: list[str]) -> dict[str, str]:
+    """The options of a format: name → value.
+
+    Raises:
+        StudioError: for one without "=".
+    """
+    from studio.schema.errors import StudioError
+
+    options = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise StudioError("bad-setting", "This is not an option of a format.", given=each, valid="NAME=VALUE")
+        options[name.strip()] = value.strip()
+    return options
 
 
 def chat_settings(**values: Any) -> ChatSettings:
@@ -207,5 +236,7 @@ def _show_report(context: Context, report: Report) -> None:
 def _show_export(context: Context, result: ExportResult) -> None:
     context.say(f"{result.path} ({size(result.bytes)})")
     context.say(result.tested)
-    if result.how_to_use:
-        context.say(result.how_to_use)
+    for row in result.comparison:
+        context.say("  ".join(row))
+    for usage in result.usages:
+        context.say(f"\n{usage.title}:\n{usage.code}")

@@ -1,15 +1,17 @@
 """The model card: base, data, settings, metrics and use of a model, with the Hub's front matter."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from studio.export.folder import TAG
+from studio.export.snippets import without_own_input
 from studio.inference.base_and_tuned import precision_of
 from studio.schema.config import TrainingConfig
 from studio.schema.fields import about
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.numbers import rows as rows_words
-from studio.schema.report import Metric, Report
+from studio.schema.report import Metric, Report, Usage
 from studio.tasks import task_named
 
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "loss": "loss", "perplexity": "perplexity"}
@@ -25,11 +27,27 @@ class ExportInfo(Protocol):
     library: str
     needs_base: bool
 
-    def snippet(self, run: RunRef, place: str) -> str: ...
+    def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]: ...
 
 
-def model_card(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> str:
-    """Return README.md: front matter and text."""
+class Tested(Protocol):
+    """What a card needs from the test of an export."""
+
+    @property
+    def tested(self) -> str: ...
+
+    @property
+    def comparison(self) -> tuple[tuple[str, ...], ...]: ...
+
+
+def model_card(
+    exporter: ExportInfo,
+    run: RunRef,
+    facts: CardFacts,
+    options: dict[str, str] | None = None,
+    result: Tested | None = None,
+) -> str:
+    """Return README.md: front matter and text. `result` is the test of the export, if there was one."""
     import yaml
 
     front = yaml.safe_dump(front_matter(exporter, run, facts), sort_keys=False, allow_unicode=True)
@@ -39,7 +57,8 @@ def model_card(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> str:
         _base_section(exporter, run),
         _data_section(run, facts),
         _metrics_section(facts),
-        f"## How to use it\n\n```python\n{exporter.snippet(run, 'path/to/this/folder').strip()}\n```",
+        _usage_section(exporter.usages(without_own_input(run), "path/to/this/folder", options or {})),
+        _test_section(result),
         _system_prompt_section(run),
         _settings_section(run, facts),
         "## Limits\n\nThis model was fine-tuned on the rows named above only. On other subjects it can be worse than "
@@ -179,6 +198,25 @@ def _number(value: float | None) -> str:
 
 def _interval(metric: Metric) -> str:
     return "" if metric.low is None else f"{_number(metric.low)} to {_number(metric.high)}"
+
+
+def _usage_section(usages: Sequence[Usage]) -> str:
+    lines = ["## How to use it"]
+    for usage in usages:
+        title = [f"### {usage.title}"] if len(usages) > 1 else []
+        lines += [*title, f"```{usage.language}\n{usage.code.strip()}\n```"]
+    return "\n\n".join(lines)
+
+
+def _test_section(result: Tested | None) -> str:
+    if result is None:
+        return ""
+    lines = ["## Test of this export", "", result.tested]
+    if result.comparison:
+        head, *rows = result.comparison
+        cells = [head, ["---"] * len(head), *rows]
+        lines += ["", *(f"| {' | '.join(row)} |" for row in cells)]
+    return "\n".join(lines)
 
 
 def _system_prompt_section(run: RunRef) -> str:

@@ -23,8 +23,12 @@ TOKENIZER_FILES = tuple(
 )
 ALLOWED = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model"))
 """Allowed extensions in an export: no pickle, no optimizer state."""
-SCANNED = frozenset((".json", ".jinja", ".md"))
-"""Extensions that are scanned for paths and tokens. Vocabularies are not."""
+VOCABULARIES = frozenset(("vocab.txt", "merges.txt"))
+"""Files that are not scanned for paths and tokens of this machine. Any text can be in them."""
+BINARY = frozenset((".safetensors", ".model", ".gguf", ".onnx", ".bin", ".wasm", ".pb", ".tflite", ".parquet"))
+"""Extensions of files that are not text. Their first bytes, which hold names and metadata, are scanned."""
+FORBIDDEN = frozenset((".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"))
+"""Extensions of pickles, which no export may contain."""
 MAX_SCANNED_BYTES = 2**20
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 TAG = "finetune-studio"
@@ -104,19 +108,32 @@ def without_paths(text: str, run: RunRef) -> str:
     return text
 
 
-def check_clean(stage: Path, run: RunRef) -> None:
-    """Raise `ValueError` if a file has a path or token of this machine, or is not allowed, such as a pickle."""
+def check_clean(stage: Path, run: RunRef, extra_files: frozenset[str] = frozenset()) -> None:
+    """Raise `ValueError` if a file has a path or token of this machine, or is not allowed, such as a pickle.
+
+    `extra_files` are extensions and names that are allowed besides `ALLOWED`.
+    """
+    allowed = (ALLOWED | extra_files) - FORBIDDEN
     for file in stage.rglob("*"):
-        if file.is_dir():
+        if file.is_dir() and not file.is_symlink():
             continue
-        if file.suffix not in ALLOWED or file.is_symlink():
+        if not {file.suffix, file.name} & allowed or file.is_symlink():
             raise ValueError(f"an export must not contain {file.name}")
-        if file.suffix in SCANNED and file.stat().st_size < MAX_SCANNED_BYTES:
-            text = file.read_text(encoding="utf-8")
-            if TOKEN.search(text) or any(
-                path in text or json.dumps(path)[1:-1] in text for path in _private_paths(run)
-            ):
-                raise ValueError(f"{file.name} contains a path or a token of this machine")
+        if file.name not in VOCABULARIES and _has_private_data(file, run):
+            raise ValueError(f"{file.name} contains a path or a token of this machine")
+
+
+def _has_private_data(file: Path, run: RunRef) -> bool:
+    if file.suffix in BINARY:
+        with file.open("rb") as opened:
+            start = opened.read(MAX_SCANNED_BYTES)
+        return any(path.encode() in start for path in _private_paths(run))
+    if file.stat().st_size >= MAX_SCANNED_BYTES and file.suffix == ".json":
+        return False  # a tokenizer
+    text = file.read_text(encoding="utf-8")
+    return bool(TOKEN.search(text)) or any(
+        path in text or json.dumps(path)[1:-1] in text for path in _private_paths(run)
+    )
 
 
 def _private_paths(run: RunRef) -> set[str]:
@@ -130,7 +147,7 @@ def zipped(stage: Path, to: Path) -> Path:
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(stage.rglob("*")):
-                kind = zipfile.ZIP_STORED if file.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
+                kind = zipfile.ZIP_STORED if file.suffix in BINARY else zipfile.ZIP_DEFLATED
                 archive.write(file, f"{to.name}/{file.relative_to(stage)}", kind)
         sync_file(temporary)
         os.replace(temporary, archive_path)

@@ -123,7 +123,15 @@ def _export(host: "Host", request: Export) -> Result:
     exporter = export_named(request.format)
     if request.visitor:  # the export is compared with models that share no weights, if the memory allows it
         host.model_cache.forget(request.run.folder)
-    job = ExportJob(run=request.run, facts=request.facts, model_cache=host.model_cache, zip=request.zip)
+    job = ExportJob(
+        run=request.run,
+        facts=request.facts,
+        model_cache=host.model_cache,
+        zip=request.zip,
+        options=request.options,
+        training=request.training,
+        tools=host.home.tools,
+    )
     try:
         return {"result": exporter.export(job, Path(request.to), host.progress_reporter(request)).model_dump()}
     finally:

@@ -68,6 +68,25 @@ class CardFacts(FrozenModel):
     """Settings that the run's method and task use."""
 
 
+class TrainingFacts(FrozenModel):
+    """How a run was trained, for an export that repeats it."""
+
+    splits: dict[str, RowsRef] = Field(default_factory=dict)
+    """Split → its rows."""
+    training_losses: dict[int, float] = Field(default_factory=dict)
+    """Step → training loss."""
+    validation_losses: dict[int, float] = Field(default_factory=dict)
+    """Step → validation loss. Step 0 is the base model."""
+    padded: bool | None = None
+    """Whether batches were padded to their longest row. None: unknown."""
+    steps: int = 0
+    """Steps of the whole run."""
+
+    def validation_interval(self, setting: int) -> int:
+        """Return the steps between two validations: the setting, else the first step with one. At least 1."""
+        return setting or min((step for step in self.validation_losses if step), default=1)
+
+
 class Message(FrozenModel):
     """One turn of a conversation."""
 
@@ -215,6 +234,10 @@ class Export(ForRun):
     """Facts for the model card."""
     zip: bool = True
     """Write a zip file beside the folder."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """Chosen options: name → value."""
+    training: TrainingFacts | None = None
+    """How the run was trained, for formats that repeat it."""
 
 
 class PreviewRow(ForEncoding):

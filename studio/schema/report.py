@@ -7,7 +7,7 @@ from pydantic import Field
 from studio.schema.base import FrozenModel
 from studio.schema.numbers import plural, rows
 
-SPLITS = {"test": "test", "validation": "validation", "test+validation": "test and validation", "file": "file"}
+SPLITS = {"test": "test", "validation": "validation", "test+validation": "test and validation", "file": "file", "folds": "cross-validation"}
 """Split of a report → its name for people."""
 
 FEW_TEST_ROWS = 100
@@ -22,6 +22,8 @@ def rows_of_split(split: str, number: int) -> str:
         return plural(number, "{n} validation row", "{n} validation rows")
     if split == "test+validation":
         return plural(number, "{n} test and validation row", "{n} test and validation rows")
+    if split == "folds":
+        return plural(number, "{n} row of all folds", "{n} rows of all folds")
     return plural(number, "{n} row of the file", "{n} rows of the file")
 
 
@@ -128,13 +130,24 @@ class JudgedRow(FrozenModel):
     """What the nearest neighbors, or the most similar sentence, say where the base model can't do the task."""
 
 
+class FoldScore(FrozenModel):
+    """The scores of one fold of a cross-validation."""
+
+    run: str
+    """Id of the run that trained on the other folds."""
+    rows: int
+    """Number of evaluated rows."""
+    metrics: dict[str, float]
+    """Name → value of the fine-tuned model."""
+
+
 class Report(FrozenModel):
     """Results of the base model, of baselines and of the fine-tuned model on the same rows."""
 
     rows: int
     """Number of evaluated rows."""
     split: str
-    """`test`, `validation`, `test+validation` or `file`."""
+    """`test`, `validation`, `test+validation`, `file` or `folds`."""
     metrics: dict[str, Metric]
     """Name → metric."""
     verdict: str
@@ -166,6 +179,10 @@ class Report(FrozenModel):
     """About so many more rows would settle an open comparison. None: it is settled, or unknown."""
     chose_checkpoint: bool = False
     """Some of these rows also chose the checkpoint, so the scores are slightly too good."""
+    fold_scores: tuple[FoldScore, ...] = ()
+    """The scores of the single folds, in a report of a cross-validation."""
+    cross_validation: "Report | None" = None
+    """The report of a cross-validation with the settings of this run, if there was one."""
 
     @property
     def measured_on(self) -> str:
@@ -252,6 +269,17 @@ class Preview(FrozenModel):
     """The first truncated tokens."""
 
 
+class Usage(FrozenModel):
+    """How one program uses an export."""
+
+    title: str
+    """Name of the program."""
+    language: str
+    """Language of the code: `python`, `sh` or `text`."""
+    code: str
+    """Code or commands to copy."""
+
+
 class ExportResult(FrozenModel):
     """An export on disk, loaded again and compared."""
 
@@ -267,6 +295,12 @@ class ExportResult(FrozenModel):
     """How to load it, as text."""
     zip_path: str | None = None
     """The zip file, if there is one."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """The chosen options: name → value."""
+    usages: tuple[Usage, ...] = ()
+    """How to use it with each program. `how_to_use` is the code of the first one."""
+    comparison: tuple[tuple[str, ...], ...] = ()
+    """A table of what was measured, the head first. Empty if there is nothing to compare."""
 
 
 class MachineCheck(FrozenModel):

@@ -9,7 +9,7 @@ from studio.schema.base import FrozenModel
 from studio.schema.config import Plan
 from studio.schema.dataset import SplitCounts
 from studio.schema.models import Estimate, ModelInfo
-from studio.schema.report import Answer, ExportResult
+from studio.schema.report import Answer
 from studio.schema.runs import RunRecord
 
 
@@ -239,23 +239,6 @@ class ChatChunk(FrozenModel):
     """The reply is complete."""
     answer: Answer | None = None
     """The complete reply, when `done`."""
-
-
-class ExportView(FrozenModel):
-    """An export format of a run."""
-
-    format: str
-    """Name of the format."""
-    title: str
-    """Name for people."""
-    sentence: str
-    """What it is for."""
-    bytes: int
-    """Estimated size in bytes."""
-    unavailable_reason: str = ""
-    """Why it can't be written. Empty when it can."""
-    done: ExportResult | None = None
-    """The export that exists."""
 
 
 class RowChange(FrozenModel):

@@ -1,18 +1,21 @@
 """Exports of runs: each is written, loaded again and compared. The model host does the work."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Event
 
-from studio.export import EXPORTS, export_named
+from studio.export import EXPORTS, Exporter, export_named
+from studio.export.base import chosen_options
 from studio.schema.dataset import SplitCounts
 from studio.schema.errors import StudioError
-from studio.schema.host import CardFacts
+from studio.schema.exports import ExportTools, ExportView
+from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ExportResult, Report
 from studio.schema.runs import RunRecord
-from studio.schema.views import ExportView
 from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
+from studio.services.training_facts import training_facts
 from studio.store.files import folder_size, require_room, write_whole
 from studio.store.quota import Quota
 from studio.store.runs import RunFolder
@@ -31,34 +34,42 @@ class Exports:
         self.host = host.of(self.context.workspace)
 
     def all(self, run: str) -> list[ExportView]:
-        """All export formats, with size, and the reason why one is unavailable."""
+        """All export formats, with size, options, and the reason why one is unavailable."""
         record, folder = self.finished.get(run)
-        ref = self.finished.ref(record.id)
-        return [
-            ExportView(
-                format=name,
-                title=exporter.title,
-                sentence=exporter.sentence,
-                bytes=exporter.size(ref),
-                unavailable_reason=exporter.unavailable_reason(ref),
-                done=_kept_export(folder, name),
-            )
-            for name, exporter in EXPORTS.items()
-        ]
+        return [self._view(exporter, self.finished.ref(record.id), folder) for exporter in EXPORTS.values()]
 
-    def create(self, run: str, format: str, to: Path | None = None, progress: Progress = None) -> ExportResult:
-        """Write an export, load it again and compare. Without `to`, into the run's folder, with a zip beside it."""
+    def create(
+        self,
+        run: str,
+        format: str,
+        to: Path | None = None,
+        progress: Progress = None,
+        options: Mapping[str, str] | None = None,
+    ) -> ExportResult:
+        """Write an export, load it again and compare. Without `to`, into the run's folder, with a zip beside it.
+
+        `options` are those of the format: name → value.
+        """
         if to is not None:
             self.context.owner_only("Writing to a folder")
         record, folder = self.finished.get(run)
         exporter = export_named(format)
         ref = self.finished.ref(record.id)
-        if why := exporter.unavailable_reason(ref):
+        view = self._view(exporter, ref, folder)
+        if view.unavailable_reason:
             raise StudioError(
                 "format-unavailable",
-                why,
+                view.unavailable_reason,
                 given=format,
-                valid=[each for each in EXPORTS if not EXPORTS[each].unavailable_reason(ref)],
+                valid=[name for name, each in EXPORTS.items() if not _unavailable_reason(each, ref)],
+            )
+        chosen = chosen_options(exporter, ref, options or {})
+        if tools := view.tools_to_install(chosen):
+            raise StudioError(
+                "format-unavailable",
+                f"{tools[0].title} is not installed yet. {tools[0].sentence}",
+                given=format,
+                hint="Install it on the Export tab, or with: studio export RUN --format FORMAT --install-tools",
             )
         if to is not None and to.exists() and not (to.is_dir() and not any(to.iterdir())):
             raise StudioError(
@@ -72,13 +83,47 @@ class Exports:
         require_room(target.parent, 2 * exporter.size(ref))
         Quota(self.context.workspace).require(2 * exporter.size(ref), "This export")
         facts = self._facts(record, folder)
+        training = training_facts(self.finished, record, folder) if exporter.needs_training_facts else None
         result = self.host.result(
-            "export", progress, run=ref, format=format, to=str(target), facts=facts, zip=to is None
+            "export",
+            progress,
+            run=ref,
+            format=format,
+            to=str(target),
+            facts=facts,
+            zip=to is None,
+            options=chosen,
+            training=training,
         )
         done = ExportResult.model_validate(result["result"])
         if to is None:
             write_whole(folder.exports / f"{format}.json", done.model_dump_json())
         return done
+
+    def install_tools(
+        self,
+        run: str,
+        format: str,
+        options: Mapping[str, str] | None = None,
+        progress: Progress = None,
+        cancel: Event | None = None,
+    ) -> list[str]:
+        """Install the packages that a format needs beside the studio's own, each in an environment in the data folder.
+
+        Returns the names of what was installed. Empty if all is there already.
+        """
+        self.context.require_owner("Installing packages")
+        record, folder = self.finished.get(run)
+        exporter = export_named(format)
+        ref = self.finished.ref(record.id)
+        view, chosen = self._view(exporter, ref, folder), chosen_options(exporter, ref, options or {})
+        needed = {each.name for each in view.tools_to_install(chosen)}
+        for environment in exporter.environments:
+            if environment.name in needed:
+                environment.install(
+                    self.context.home.tools, progress or (lambda done, total, message: None), cancel or Event()
+                )
+        return sorted(needed)
 
     def zip_path(self, run: str, format: str) -> Path:
         """The zip of an existing export."""
@@ -90,6 +135,22 @@ class Exports:
                 "format-unavailable", "This format has not been exported yet.", given=format, hint="Export it first."
             )
         return Path(kept.zip_path)
+
+    def _view(self, exporter: Exporter, ref: RunRef, folder: RunFolder) -> ExportView:
+        tools = self.context.home.tools
+        return ExportView(
+            format=exporter.format,
+            title=exporter.title,
+            sentence=exporter.sentence,
+            bytes=exporter.size(ref),
+            unavailable_reason=_unavailable_reason(exporter, ref),
+            done=_kept_export(folder, exporter.format),
+            options=exporter.options(ref),
+            tools=tuple(
+                ExportTools(name=each.name, title=each.title, sentence=each.sentence, ready=each.is_ready(tools))
+                for each in exporter.environments
+            ),
+        )
 
     def _facts(self, record: RunRecord, folder: RunFolder) -> CardFacts:
         counts, config = None, self.context.workspace.runs.spec(record.id).config
@@ -118,6 +179,10 @@ class Exports:
             steps=record.steps,
             settings=tuple(applicable_settings(config.method, config.task)),
         )
+
+
+def _unavailable_reason(exporter: Exporter, ref: RunRef) -> str:
+    return exporter.unavailable_reason(ref) or exporter.missing()
 
 
 def _kept_export(folder: RunFolder, name: str) -> ExportResult | None:

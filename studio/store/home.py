@@ -59,6 +59,11 @@ class Home:
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "workspaces").mkdir(mode=0o700, exist_ok=True)
 
+    @property
+    def tools(self) -> Path:
+        """The folder of the environments of extra tools, for example the converter to GGUF."""
+        return self.root / "tools"
+
     @cached_property
     def queue(self) -> Queue:
         """The queue of this machine, for all workspaces."""

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from studio.schema.config import TrainingConfig
+from studio.schema.exports import ExportView
 from studio.schema.report import Baseline, BaselineMetric, ExportResult, JudgedRow, Metric, Preview, Report
 from studio.schema.runs import RunRecord
-from studio.schema.views import ExportView, Progress
+from studio.schema.views import Progress
 from studio.ui.components.scorecard import matrix, per_label, row_table, scorecard, signed, value
 from studio.ui.components.sparkline import spark
 from studio.ui.components.tokens import template_panel

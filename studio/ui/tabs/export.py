@@ -1,12 +1,26 @@
 """The Export tab: the formats in which a fine-tuned model can be exported. Each export is loaded again and compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from studio.schema.exports import ExportView
 from studio.schema.numbers import about, size
+from studio.schema.report import ExportResult, Usage
 from studio.schema.runs import RunRecord
-from studio.schema.views import ExportView
-from studio.ui.components.basic import Primary, action_bar, alert, facts, heading, state, track
-from studio.ui.components.layout import look_again, panel, stack
+from studio.ui.components.basic import (
+    Field,
+    Primary,
+    action_bar,
+    alert,
+    button,
+    facts,
+    heading,
+    note,
+    select_input,
+    state,
+    track,
+)
+from studio.ui.components.layout import look_again, panel, scroll_table, stack
 from studio.ui.icons import icon
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, Verbatim, attrs, html
@@ -16,13 +30,24 @@ from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.base import Components, act_then_show
 
+Options = Mapping[str, str]
+"""Chosen options of a format: name → value."""
+NO_OPTIONS: Options = MappingProxyType({})
+
 
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
     show = c.showing(drawn)
     shell.page(show)
-    shell.actions(c.body, {"look": show, "choose": act_then_show(choose, show)})
-    shell.actions(c.actions, {"export": act_then_show(export, show)})
+    shell.actions(c.body, {"look": show, "choose": act_then_show(choose, show), "option": act_then_show(option, show)})
+    shell.actions(
+        c.actions,
+        {
+            "export": act_then_show(export, show),
+            "install": act_then_show(install, show),
+            "cancel-install": act_then_show(cancel_install, show),
+        },
+    )
 
 
 def choose(visit: Visit) -> None:
@@ -30,10 +55,37 @@ def choose(visit: Visit) -> None:
     visit.remember(format=visit.text("value", 30))
 
 
+def option(visit: Visit) -> None:
+    """Choose the value of an option of a format."""
+    visit.add("export-options", **{f"{visit.text('format', 30)} {visit.text('name', 30)}": visit.text("value", 30)})
+
+
 def export(visit: Visit) -> None:
     """Make the export in the background."""
     run, studio, form = visit.studio.runs.get(target_run(visit)), visit.studio, visit.text("format", 30)
-    JOBS.begin(_key(visit, run, form), Job(), lambda job: studio.exports.create(run.id, form, progress=job.advance))
+    options = options_of(visit, next((view for view in studio.exports.all(run.id) if view.format == form), None))
+    JOBS.begin(
+        _key(visit, run, form),
+        Job(),
+        lambda job: studio.exports.create(run.id, form, progress=job.advance, options=options),
+    )
+
+
+def install(visit: Visit) -> None:
+    """Install the packages that a format needs, in the background."""
+    run, studio, form = visit.studio.runs.get(target_run(visit)), visit.studio, visit.text("format", 30)
+    studio.context.require_owner("Installing packages")
+    options = options_of(visit, next((view for view in studio.exports.all(run.id) if view.format == form), None))
+    JOBS.begin(
+        _install_key(visit),
+        Job(),
+        lambda job: studio.exports.install_tools(run.id, form, options, job.advance, job.cancelled),
+    )
+
+
+def cancel_install(visit: Visit) -> None:
+    """Cancel the installation."""
+    JOBS.cancel(_install_key(visit))
 
 
 def drawn(visit: Visit) -> tuple[Html, Html]:
@@ -45,13 +97,34 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     views = visit.studio.exports.all(run.id)
     jobs = {view.format: JOBS.look(_key(visit, run, view.format)) for view in views}
     chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))
+    options, installing = options_of(visit, chosen), JOBS.look(_install_key(visit))
     if any(view.done for view in views):
         mark_done(visit, "train", "export")
-    return body(run, views, chosen, jobs), bar(run, chosen, jobs.get(chosen.format))
+    return (
+        body(run, views, chosen, {**jobs, "": installing}, options),
+        bar(run, chosen, jobs.get(chosen.format), options, installing),
+    )
 
 
 def _key(visit: Visit, run: RunRecord, form: str) -> Key:
     return visit.workspace, f"{run.id} export {form[:30]}"
+
+
+def _install_key(visit: Visit) -> Key:
+    return visit.workspace, "install tools for exports"
+
+
+def options_of(visit: Visit, view: ExportView | None) -> dict[str, str]:
+    """The value of each option of a format: what the user chose, else that of the export that exists, else the
+    default."""
+    if view is None:
+        return {}
+    kept = visit.choices.extra.get("export-options")
+    chosen = kept if isinstance(kept, dict) else {}
+    exported = view.done.options if view.done else {}
+    return view.chosen(
+        {each.name: str(chosen.get(f"{view.format} {each.name}", exported.get(each.name, ""))) for each in view.options}
+    )
 
 
 def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
@@ -60,8 +133,14 @@ def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
     return next((view for view in able if view.format == format_), able[0])
 
 
-def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, jobs: dict[str, Job | None]) -> Html:
-    """The formats on the left, the chosen one on the right."""
+def body(
+    run: RunRecord,
+    views: Sequence[ExportView],
+    chosen: ExportView,
+    jobs: Mapping[str, Job | None],
+    options: Options = NO_OPTIONS,
+) -> Html:
+    """The formats on the left, the chosen one on the right. `jobs`: by format, and the installation of tools."""
     step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
     words = html(
         "{n}{step}. <span>{s}</span>",
@@ -76,7 +155,7 @@ def body(run: RunRecord, views: Sequence[ExportView], chosen: ExportView, jobs: 
         problems=[alert(job.error) for job in jobs.values() if job and job.error],
         head=heading("Export the fine-tuned model", words),
         formats=panel("Formats", "forms", listed),
-        detail=detail(run, chosen),
+        detail=detail(run, chosen, options),
         again=any(job and not job.ended for job in jobs.values()) and look_again(1000),
     )
 
@@ -105,47 +184,135 @@ def _state(view: ExportView, job: Job | None) -> Html:
     return state("idle", "Not available", "x") if view.unavailable_reason else state("idle", "Not exported yet")
 
 
-def detail(run: RunRecord, view: ExportView) -> Html:
-    """The chosen format: its file, what was tested, how to use it."""
+def detail(run: RunRecord, view: ExportView, options: Options = NO_OPTIONS) -> Html:
+    """The chosen format: its options, its file, what was tested, how to use it."""
     if view.done is None:
-        known = facts([("Size", f"about {size(view.bytes)}"), ("Left out", "your rows, paths on this machine")])
+        known = facts(
+            [("Size", f"about {size(view.bytes_with(options))}"), ("Left out", "your rows, paths on this machine")]
+        )
         words = view.unavailable_reason or view.sentence
-        return stack(view.title, "form-title", html("<p>{s}</p>{f}", s=words, f=known), "")
+        rest = html("<p>{s}</p>{o}{t}{f}", s=words, o=_fields(view, options), t=_tools(view, options), f=known)
+        return stack(view.title, "form-title", rest, "")
     name = f"{filename(run.name)}-{view.format}.zip"
+    exported = view.chosen(view.done.options)
+    titles = [
+        (each.title, choice.title)
+        for each in view.options
+        for choice in each.choices
+        if choice.value == exported[each.name]
+    ]
     return html(
         '<section class="panel stack" aria-labelledby="form-title"><div class="row"><h2 id="form-title">{title}</h2>'
-        '<span class="right">{ready}</span></div>{facts}<div class="stack tight"><div class="row"><h3>How to use it'
-        '</h3><button type="button" class="btn s right" data-copy="how-to-use" aria-label="Copy the code">{copy}Copy'
-        '</button></div><pre id="how-to-use" tabindex="0" aria-label="How to use it">{how}</pre></div><div '
-        'class="stack tight"><h3>Tested</h3><p class="tested"><span class="state ok">{tick}</span> {tested}</p></div>'
-        "</section>",
+        '<span class="right">{ready}</span></div>{facts}{options}{tools}{usages}<div '
+        'class="stack tight"><h3>Tested</h3><p class="tested"><span class="state ok">{tick}</span> {tested}</p>'
+        "{comparison}</div></section>",
         title=view.title,
         ready=state("ok", "Ready"),
-        facts=facts([("File", Verbatim(name)), ("Size", size(view.done.bytes)), ("Left out", "your rows")]),
-        copy=icon("copy"),
-        how=view.done.how_to_use,
+        facts=facts(
+            [("File", Verbatim(name)), ("Size", size(view.done.bytes)), *titles, ("Left out", "your rows")],
+        ),
+        options=_fields(view, options),
+        tools=_tools(view, options),
+        usages=[_usage(number, usage) for number, usage in enumerate(usages_of(view.done))],
         tick=icon("ok"),
         tested=view.done.tested,
+        comparison=view.done.comparison and _table(view.done.comparison),
     )
 
 
-def bar(run: RunRecord, view: ExportView, job: Job | None) -> Html:
-    """The action bar: make the export, or download it."""
+def usages_of(done: ExportResult) -> tuple[Usage, ...]:
+    """How to use an export. Exports of earlier versions have one code."""
+    return done.usages or (Usage(title="How to use it", language="python", code=done.how_to_use),)
+
+
+def _usage(number: int, usage: Usage) -> Html:
+    """One program: its name, its code, and a button that copies it."""
+    key = f"how-to-use-{number}" if number else "how-to-use"
+    return html(
+        '<div class="stack tight"><div class="row"><h3>{title}</h3><button type="button" class="btn s right" '
+        'data-copy="{key}" aria-label="Copy the code">{copy}Copy</button></div><pre id="{key}" tabindex="0" '
+        'aria-label="How to use it">{code}</pre></div>',
+        title="How to use it" if usage.language == "python" and not number else Verbatim(usage.title),
+        key=key,
+        copy=icon("copy"),
+        code=usage.code,
+    )
+
+
+def _fields(view: ExportView, options: Options) -> Html:
+    """A field for each option."""
+    fields = []
+    for each in view.options:
+        chosen = next(choice for choice in each.choices if choice.value == options[each.name])
+        field = Field(f"export-{each.name}", each.title, chosen.sentence)
+        choices = [
+            (choice.value, f"{choice.title} · {size(choice.bytes)}" if choice.bytes else choice.title)
+            for choice in each.choices
+        ]
+        off = [choice.value for choice in each.choices if choice.unavailable_reason]
+        control = select_input(
+            field.name, choices, chosen.value, "option", off, data_format=view.format, data_name=each.name
+        )
+        fields.append(field.around(control))
+    return html("{fields}", fields=fields)
+
+
+def _tools(view: ExportView, options: Options) -> Html:
+    """What must be installed first."""
+    return html(
+        "{notes}",
+        notes=[
+            note("info", html("<p><b>{title}</b> {sentence}</p>", title=f"{each.title}.", sentence=each.sentence))
+            for each in view.tools_to_install(options)
+        ],
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Html:
+    """What was measured, as a table."""
+    head, *others = rows
+    return scroll_table(
+        "Measured",
+        [html("<th>{cell}</th>", cell=cell) for cell in head],
+        [html("<tr>{cells}</tr>", cells=[html("<td>{c}</td>", c=cell) for cell in row]) for row in others],
+    )
+
+
+def bar(
+    run: RunRecord,
+    view: ExportView,
+    job: Job | None,
+    options: Options = NO_OPTIONS,
+    installing: Job | None = None,
+) -> Html:
+    """The action bar: install what is missing, make the export, or download it."""
     if job and not job.ended:
         words = f"{100 * job.share:.0f}%"
         wait = '<span class="row">{t}<span class="nowrap">{p}</span></span>'
         making = html(wait, t=track(job.share, label="Exporting"), p=words)
         return action_bar(making, Primary("Exporting", disabled=True), back="chat")
-    if view.done:
+    if installing and not installing.ended:
+        cancel = button("Cancel", "cancel-install", "quiet")
+        words = installing.title or "Waiting for its turn"
+        return action_bar(words, Primary("Installing", disabled=True), back="chat", extra=cancel)
+    unavailable = bool(view.unavailable_reason)
+    missing = [] if unavailable else view.tools_to_install(options)
+    exported = view.chosen(view.done.options) if view.done else {}
+    other = view.done is not None and not unavailable and view.chosen(options) != exported
+    if view.done and not other:
         press, words = {"data_download": view.format}, Verbatim(f"{filename(run.name)}-{view.format}.zip")
         label = html("{i}Download {s}", i=icon("download"), s=size(view.done.bytes))
+    elif missing:
+        press, words = {"data_act": "install", "data_format": view.format}, missing[0].sentence
+        label = html("Install {t}", t=missing[0].title)
     else:
         press = {"data_act": "export", "data_format": view.format}
-        words = view.unavailable_reason or f"About {size(view.bytes)}. The export is loaded again to test it."
-        label = html("Export {t}", t=view.title.lower())
+        about_size = size(view.bytes_with(options))
+        words = view.unavailable_reason or f"About {about_size}. The export is loaded again to test it."
+        label = html("Export again") if other else html("Export {t}", t=view.title.lower())
     primary = html(
         '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',
-        attrs=attrs(**press, data_run=run.id, disabled=bool(view.unavailable_reason) and not view.done),
+        attrs=attrs(**press, data_run=run.id, disabled=unavailable and not view.done),
         label=label,
     )
     return action_bar(words, primary, back="chat")
