@@ -9,7 +9,7 @@ from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.schema.errors import StudioError
 from studio.store import Home, Workspace
 
-Role = Literal["owner", "member"]
+Role = Literal["owner", "editor", "viewer"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Context:
     workspace: Workspace
     demo: bool = False
     role: Role = "owner"
-    """In a team: the owner of the machine, or a member."""
+    """In a team: the owner of the machine, an editor, or a viewer. ui/roles.py says what a viewer may do."""
 
     def owner_only(self, what: str) -> None:
         """Refuse in a demo what only the owner of the machine may do."""

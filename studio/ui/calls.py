@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.ui.bodies import Disconnected, Refused, json_of, read_body, replay
 from studio.ui.proxies import ROLE
-from studio.ui.security import API_FOLDERS, CALL, UPLOAD
+from studio.ui.roles import may_send
+from studio.ui.security import API_FOLDERS, CALL, SAFE_METHODS, UPLOAD
 
 SESSION = "page"
 JOIN = "/gradio_api/queue/join"
@@ -33,10 +34,11 @@ class Calls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is as the page sends it; refuse the rest in a sentence."""
-        if scope["type"] == "http" and scope["path"] != UPLOAD:
+        if scope["type"] == "http":
             try:
                 _require_owner(scope)
-                if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                _require_editor(scope)
+                if scope["path"] != UPLOAD and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                     scope, receive = await self._checked(dict(scope), receive)
             except Refused as refused:
                 await refused.answer()(scope, receive, send)
@@ -86,6 +88,12 @@ def _require_owner(scope: Scope) -> None:
     if path == "/config" or path.startswith(API_FOLDERS):
         if Headers(scope=scope).get(ROLE) != "owner":
             raise Refused(403, "The API is for the owner of this studio only.")
+
+
+def _require_editor(scope: Scope) -> None:
+    """A viewer looks and chats; all else that is sent is refused here or by the page's actions (roles.py)."""
+    if scope["method"] not in SAFE_METHODS and not may_send(Headers(scope=scope).get(ROLE, ""), scope["path"]):
+        raise Refused(403, "You are logged in as a viewer. Ask the owner of this studio for the password of an editor.")
 
 
 def _encoded(value: Any) -> bytes:

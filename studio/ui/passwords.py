@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.schema.errors import StudioError
+from studio.ui.roles import OLD_NAMES, ROLES
 
-ROLES = ("owner", "member")
 _N, _R, _P = 2**14, 8, 1
 
 
@@ -25,7 +25,7 @@ class Account:
 
 
 def hash_password(password: str) -> str:
-    """A line for the file of hashes: `scrypt$salt$hash`. `owner ` or `member ` may stand before it."""
+    """A line for the file of hashes: `scrypt$salt$hash`. A role and a space may be put before it."""
     salt = secrets.token_bytes(16)
     return f"scrypt${base64.b64encode(salt).decode()}${base64.b64encode(_scrypt(password, salt)).decode()}"
 
@@ -54,8 +54,8 @@ def matching(password: str, accounts: Sequence[Account]) -> Account | None:
 def accounts_of_environment() -> list[Account]:
     """Accounts from `$STUDIO_PASSWORD` (the owner's password) and `$STUDIO_PASSWORD_FILE` (one hash per line).
 
-    A line is `owner HASH`, `member HASH` or `HASH`. A hash without a role is the owner's when it is the only one of
-    all, else a member's.
+    A line is `owner HASH`, `editor HASH`, `viewer HASH` or `HASH`. A hash without a role is the owner's when it is the
+    only one of all, else an editor's.
     """
     password, file = os.environ.get("STUDIO_PASSWORD", ""), os.environ.get("STUDIO_PASSWORD_FILE", "")
     known = [Account(hash_password(password))] if password else []
@@ -72,7 +72,7 @@ def accounts_of_environment() -> list[Account]:
             ) from error
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     alone = len(known) + len(lines) == 1
-    return known + [_account(line, "owner" if alone else "member") for line in lines]
+    return known + [_account(line, "owner" if alone else "editor") for line in lines]
 
 
 def _reason(error: Exception) -> str:
@@ -81,13 +81,14 @@ def _reason(error: Exception) -> str:
 
 def _account(line: str, role: str) -> Account:
     given, *rest = line.split()
+    given = OLD_NAMES.get(given, given)
     if given in ROLES:
         role, line = given, " ".join(rest)
     if not _is_hash(line):
         raise StudioError(
             "password-needed",
             "The file of password hashes has a line that is not a hash.",
-            valid="scrypt$SALT$HASH, or owner scrypt$SALT$HASH, or member scrypt$SALT$HASH",
+            valid="scrypt$SALT$HASH, or a role before it: owner scrypt$SALT$HASH, editor …, viewer …",
             hint="Make a hash with: studio hash-password",
         )
     return Account(line, role)

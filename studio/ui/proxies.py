@@ -14,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from studio.schema.errors import StudioError
 
 ADDRESS, ROLE = "x-studio-address", "x-studio-role"
-"""Headers that only this server sets: the client's network address, and `owner` or `member`."""
+"""Headers that only this server sets: the client's network address, and a role of roles.py."""
 VARIABLE = "STUDIO_TRUSTED_PROXIES"
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 """Networks that are not routed on the Internet. The proxy of a Hugging Face Space has an address in one of them."""

@@ -93,7 +93,7 @@ def make_app(options: ServeOptions) -> ASGIApp:
     on_space = bool(os.environ.get("SPACE_ID"))
     access = Access(
         on_space=on_space,
-        role="member" if demo or accounts else "owner",
+        role="editor" if demo else "viewer" if accounts else "owner",
         buckets=Buckets(REQUESTS, BURST) if demo else None,
         api=not demo,
     )

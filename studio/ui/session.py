@@ -150,7 +150,12 @@ class Sessions:
             self.workspaces.admit(visitor.workspace, visitor.address)
 
     def _role_of(self, headers: Mapping[str, str]) -> Role:
-        return "member" if headers.get(ROLE) == "member" else "owner"
+        match headers.get(ROLE):
+            case "editor":
+                return "editor"
+            case "viewer":
+                return "viewer"
+        return "owner"
 
     def visit(self, headers: Mapping[str, str], page: str, event: Any = None) -> "Visit":
         """One action of an open page."""
@@ -215,6 +220,7 @@ class Visit:
         self.workspace = visitor.workspace
         self.studio = studio
         self.demo, self.limits = sessions.demo, sessions.limits
+        self.role = studio.context.role
         self.event = {name: _said(value) for name, value in event.items()} if isinstance(event, dict) else {}
         self.labeller = ""
         """Who labels from this browser, if they gave a name."""

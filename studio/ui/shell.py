@@ -20,6 +20,7 @@ from studio.ui import run_drafts
 from studio.ui.components.basic import alert
 from studio.ui.logs import report
 from studio.ui.markup import Html
+from studio.ui.roles import is_allowed, require_editor
 from studio.ui.session import HEADER, Sessions, Visit
 from studio.ui.uploads import Uploads
 
@@ -154,7 +155,11 @@ class PageShell:
         """Send what a person does in a part of the page to the handler of that name; `draw` draws the tab again."""
 
         def act(visit: Visit) -> Updates:
-            handler = {"draw": self.drawn, **table}.get(visit.text("act"))
+            action = visit.text("act")
+            handler = {"draw": self.drawn, **table}.get(action)
+            if visit.event.get("unasked") and not is_allowed(visit.role, self.name, action):
+                return None
+            require_editor(visit.role, self.name, action)
             visit.admit()
             if handler is None:
                 raise _unknown_button()
@@ -169,6 +174,8 @@ class PageShell:
         A tab to `begin` with is ignored when the person has chosen another tab in the meantime.
         """
         beat = {"done": list(visit.choices.done()) if visit else [], "tab": visit.choices.tab if visit else ""}
+        if visit and visit.role == "viewer":
+            beat["viewer"] = True
         regions = {part.elem_id: value for part, value in dict(updates or {}).items()}
         return {"regions": regions, "beat": {**beat, "open": goto or "", "begin": begin}}
 

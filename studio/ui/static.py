@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from studio.ui import languages
+from studio.ui.roles import VIEWER_ACTIONS
 
 HERE = Path(__file__).parent
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -35,11 +36,12 @@ def content(kind: str) -> bytes:
 
 
 def _tabs() -> bytes:
-    """Name, title and help page of all tabs, for the script."""
+    """Name, title and help page of all tabs, and what a viewer may do there, for the script."""
     from studio.ui.tabs.registry import TABS
 
     tabs = [[tab.name, tab.short_title, tab.help_page] for tab in TABS.values()]
-    return f"window.studioTabs = {json.dumps(tabs)};".encode()
+    viewer = {tab: sorted(actions) for tab, actions in VIEWER_ACTIONS.items()}
+    return f"window.studioTabs = {json.dumps(tabs)}; window.studioViewer = {json.dumps(viewer)};".encode()
 
 
 @cache

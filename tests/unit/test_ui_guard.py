@@ -147,13 +147,13 @@ REPORTS = (
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "203.0.113.7", "10.0.0.5"])
 def test_no_header_of_an_untrusted_peer_reaches_the_application(peer: str) -> None:
-    front = Front(trusted=("10.0.0.1",), role="member")
+    front = Front(trusted=("10.0.0.1",), role="editor")
     assert front.ask(*REPORTS, client=peer).status == 200
     assert front.seen.scope["client"][0] == peer and front.seen.scope["scheme"] == "http"
     assert front.seen.headers == {
         "host": "studio.example:7860",
         "x-studio-address": peer,
-        "x-studio-role": "member",
+        "x-studio-role": "editor",
     }
 
 

@@ -15,7 +15,7 @@ from studio.ui.passwords import Account, accounts_of_environment, hash_password,
 from tests.unit.asgi import Answer, Seen, ask
 
 FORM = ("content-type", "application/x-www-form-urlencoded")
-OWNER, MEMBER = Account(hash_password("blue stone"), "owner"), Account(hash_password("red stone"), "member")
+OWNER, MEMBER = Account(hash_password("blue stone"), "owner"), Account(hash_password("red stone"), "editor")
 
 
 def front(guesses: Guesses | None = None, key: str = "a key") -> tuple[Login, Seen]:
@@ -131,7 +131,7 @@ def test_cookies_are_for_this_site_alone_and_over_https_for_https_alone() -> Non
     asyncio.run(check())
 
 
-@pytest.mark.parametrize(("password", "role"), [("blue stone", b"owner"), ("red stone", b"member")])
+@pytest.mark.parametrize(("password", "role"), [("blue stone", b"owner"), ("red stone", b"editor")])
 def test_the_role_of_a_password_reaches_the_application(password: str, role: bytes) -> None:
     async def check() -> None:
         login, seen = front()
@@ -219,16 +219,16 @@ def test_a_line_of_the_file_has_a_role_and_a_single_hash_is_the_owners(
 ) -> None:
     one, two, three = (hash_password(each) for each in ("one", "two", "three"))
     file.write_text(f"# the team\nowner {one}\nmember  {two}\n\n{three}\n")
-    assert roles("one", "two", "three", "four") == ["owner", "member", "member", None]
+    assert roles("one", "two", "three", "four") == ["owner", "editor", "editor", None]
     file.write_text(f"{one}\n")
     assert roles("one") == ["owner"]
     file.write_text(f"member {one}\n")
-    assert roles("one") == ["member"]
+    assert roles("one") == ["editor"]
     file.write_text(f"{one}\n{two}\n")
-    assert roles("one", "two") == ["member", "member"]
+    assert roles("one", "two") == ["editor", "editor"]
     file.write_text(f"{one}\n")
     monkeypatch.setenv("STUDIO_PASSWORD", "mine")
-    assert roles("one", "mine") == ["member", "owner"]
+    assert roles("one", "mine") == ["editor", "owner"]
     monkeypatch.setenv("STUDIO_PASSWORD", "one")
     assert roles("one") == ["owner"], "of two roles the owner's"
 

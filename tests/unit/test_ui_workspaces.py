@@ -167,7 +167,7 @@ def test_a_page_that_writes_to_a_slow_disk_holds_up_no_other(tmp_path: Path, mon
 
 def test_only_the_owner_of_a_team_may_trust_code_or_keep_a_token(tmp_path: Path) -> None:
     sessions = Sessions(tmp_path)
-    member, owner = (sessions.studio_of({ROLE: role}) for role in ("member", "owner"))
+    member, owner = (sessions.studio_of({ROLE: role}) for role in ("editor", "owner"))
     for refused in (lambda: member.models.trust("someone/model"), lambda: member.models.set_hub_token("hf_x")):
         with pytest.raises(StudioError, match="owner") as error:
             refused()

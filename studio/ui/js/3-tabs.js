@@ -3,8 +3,9 @@
   const { studio } = window;
   const TABS = window.studioTabs.map(([name]) => name);
   /** The server has answered: `done` are the tabs with a tick, `open` the tab to open; `begin`: the page was loaded. */
-  studio.beat = ({ done, tab, open, begin }) => {
+  studio.beat = ({ done, tab, open, begin, viewer }) => {
     for (const f of [...studio.beats]) f();
+    if (viewer) studio.asViewer();
     studio.done(done);
     if (tab) title(tab);
     if (begin && open) current = "";                       /* nothing is drawn yet */

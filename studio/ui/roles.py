@@ -1,0 +1,54 @@
+"""What the roles of a team may do on the page. An owner may do everything, an editor all but what passwords.py's users
+must ask the owner for (`Context.require_owner`), and a viewer looks: each action and request of a viewer that is not
+listed here is refused."""
+
+import re
+from collections.abc import Mapping
+
+from studio.schema.errors import StudioError
+
+ROLES = ("owner", "editor", "viewer")
+OLD_NAMES = {"member": "editor"}
+"""Names of roles in files of hashes that earlier versions read."""
+VIEWER_ACTIONS: Mapping[str, frozenset[str]] = {
+    "model": frozenset({"look"}),
+    "data": frozenset(
+        {"close-row", "compare", "compare-again", "compare-look", "label-order", "label-page", "label-search"}
+        | {"label-show", "label-view", "library", "look", "look-again", "only", "open-row", "page", "reopen", "row"}
+        | {"stop-comparing", "view"}
+    ),
+    "method": frozenset(),
+    "train": frozenset({"open", "state"}),
+    "evaluate": frozenset({"look", "which"}),
+    "chat": frozenset({"choose", "look", "tried"}),
+    "export": frozenset({"choose", "look"}),
+    "runs": frozenset(
+        {"choose-several", "find", "find-archived", "find-dataset", "find-sort", "find-tag", "look", "more", "open"}
+        | {"pick", "storage", "weigh"}
+    ),
+}
+"""Tab → actions that change nothing but what the viewer sees. `draw` is always allowed."""
+_VIEWER_POSTS = re.compile(
+    r"/gradio_api/component_server/?|/login|/logout|/studio/ticket|/studio/workspace|/studio/run/[\w-]+/(chat|warm)"
+)
+"""Addresses to which a viewer may send something."""
+
+
+def is_allowed(role: str, tab: str, action: str) -> bool:
+    """Whether a visitor with this role may do an action of a tab."""
+    return role != "viewer" or action == "draw" or action in VIEWER_ACTIONS.get(tab, frozenset())
+
+
+def require_editor(role: str, tab: str, action: str) -> None:
+    """Raise `StudioError` if a visitor with this role may not do an action of a tab."""
+    if not is_allowed(role, tab, action):
+        raise StudioError(
+            "not-allowed",
+            "You are logged in as a viewer: you can look at everything, but you can't change anything.",
+            hint="Ask the owner of this studio for the password of an editor.",
+        )
+
+
+def may_send(role: str, path: str) -> bool:
+    """Whether a visitor with this role may send a request that is not GET to this address."""
+    return role != "viewer" or bool(_VIEWER_POSTS.fullmatch(path))
