@@ -13,10 +13,12 @@ from studio.cli import (
     data,
     datasets,
     estimate,
+    hub,
     label,
     machine,
     models,
     preview,
+    projects,
     queue,
     rerun,
     run_management,
@@ -26,7 +28,7 @@ from studio.cli import (
     serve,
     train,
 )
-from studio.cli.context import Home, add_command
+from studio.cli.context import Home, Place, Project, add_command
 
 Commands = dict[str, Callable[..., None]]
 COMMANDS: dict[str, Commands] = {
@@ -71,10 +73,13 @@ COMMANDS: dict[str, Commands] = {
         "predict": run_outputs.predict,
         "evaluate": run_outputs.evaluate,
         "export": run_outputs.export,
+        "push": hub.push,
     },
     "This machine": {"doctor": machine.doctor},
 }
 """Panel of the help → its commands."""
+OF_ALL_PROJECTS = frozenset({"The page", "Base models", "This machine"})
+"""Panels whose commands do not depend on a project."""
 DATA_COMMANDS: Commands = {
     "add": datasets.add,
     "list": datasets.list_,
@@ -108,6 +113,16 @@ LABEL_COMMANDS: Commands = {
     "import": label.import_labels,
 }
 LABEL_HELP = "Label rows, write replies, compare replies; names, agreement, suggestions, import and export."
+PROJECT_COMMANDS: Commands = {
+    "list": projects.list_,
+    "new": projects.new,
+    "rename": projects.rename,
+    "export": projects.export,
+    "import": projects.import_,
+    "delete": projects.delete,
+    "restore": projects.restore,
+}
+PROJECT_HELP = "Projects: each groups datasets, runs and labels. Export one to a file, and import it elsewhere."
 INTERRUPTED = 130
 """The status that typer returns for Ctrl-C."""
 
@@ -134,9 +149,10 @@ def build() -> typer.Typer:
     def studio(
         ctx: typer.Context,
         home: Home = None,
+        project: Project = None,
         version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     ) -> None:
-        ctx.obj = home
+        ctx.obj = Place(home, project)
         if version:
             from studio import __version__
 
@@ -146,14 +162,20 @@ def build() -> typer.Typer:
             serve.open_studio(home)
 
     data_group, label_group = typer.Typer(name="data"), typer.Typer(name="label", help=LABEL_HELP)
+    project_group = typer.Typer(name="project", help=PROJECT_HELP)
     data_group.callback(invoke_without_command=True)(datasets.data)
-    for group, commands, panel in ((data_group, DATA_COMMANDS, ""), (label_group, LABEL_COMMANDS, "Labeling")):
+    for group, commands, panel in (
+        (data_group, DATA_COMMANDS, ""),
+        (label_group, LABEL_COMMANDS, "Labeling"),
+        (project_group, PROJECT_COMMANDS, ""),
+    ):
         app.add_typer(group, rich_help_panel="Before a run")
         for name, function in commands.items():
-            add_command(group, name, panel, function)
+            add_command(group, name, panel, function, offers_project=group is not project_group)
     for panel, commands in COMMANDS.items():
         for name, function in commands.items():
-            add_command(app, name, panel, function, offers_json=function is not serve.serve)
+            offers_project = panel not in OF_ALL_PROJECTS
+            add_command(app, name, panel, function, function is not serve.serve, offers_project)
     return app
 
 

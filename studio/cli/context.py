@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -33,13 +33,21 @@ if TYPE_CHECKING:
 GROUPS = frozenset({"settings", "wrong", "reading"})
 """Parameters of a command that several flags are gathered into."""
 HOME_HELP = "Data folder. Created if missing."
+PROJECT_HELP = "Name or id of the project whose datasets and runs the command uses."
+
+
+class Place(NamedTuple):
+    """What the options before a command, or the environment, say about the place of the data."""
+
+    home: Path | None = None
+    project: str | None = None
 
 
 class Context:
-    """One call of a command: the studio of a data folder, and the format of the answer."""
+    """One call of a command: the studio of a project in a data folder, and the format of the answer."""
 
-    def __init__(self, home: Path | None, as_json: bool) -> None:
-        self.home, self.as_json = home, as_json
+    def __init__(self, home: Path | None, as_json: bool, project: str | None = None) -> None:
+        self.home, self.as_json, self.project = home, as_json, project
         self.status = 0
         """The exit status, unless an error sets another."""
 
@@ -49,7 +57,7 @@ class Context:
         from studio.api import Studio
 
         try:
-            studio = Studio(self.home)
+            studio = Studio(self.home, project=self.project)
             studio.reconcile()
             return studio
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
@@ -154,11 +162,22 @@ def _plain_values(value: Any) -> Any:
 Home = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, envvar="STUDIO_HOME")]
 OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, show_default="$STUDIO_HOME, or your own")]
 """The same option after the command. It has priority over the one before the command, and that over the environment."""
+Project = Annotated[str | None, typer.Option("--project", metavar="NAME", help=PROJECT_HELP, envvar="STUDIO_PROJECT")]
+OwnProject = Annotated[
+    str | None,
+    typer.Option("--project", metavar="NAME", help=PROJECT_HELP, show_default="$STUDIO_PROJECT, or the default one"),
+]
+"""The same option after the command."""
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 
 
 def add_command(
-    app: typer.Typer, name: str, panel: str, function: Callable[..., Any], offers_json: bool = True
+    app: typer.Typer,
+    name: str,
+    panel: str,
+    function: Callable[..., Any],
+    offers_json: bool = True,
+    offers_project: bool = True,
 ) -> None:
     """Register a function of a `Context` as a command, with its examples.
 
@@ -169,15 +188,18 @@ def add_command(
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     groups = {parameter.name for parameter in own} & GROUPS
 
-    def run(ctx: typer.Context, home: Path | None, as_json: bool = False, **options: Any) -> None:
+    def run(
+        ctx: typer.Context, home: Path | None, as_json: bool = False, in_project: str | None = None, **options: Any
+    ) -> None:
         options.pop("help_all", None)  # its callback has printed the help
         _group_options(options, groups)
-        context = Context(home or ctx.obj, as_json)
+        project = (in_project or ctx.obj.project) if offers_project else None
+        context = Context(home or ctx.obj.home, as_json, project)
         _call(function, context, options)
         if context.status:
             raise typer.Exit(context.status)
 
-    parameters = _parameters(own, groups, offers_json)
+    parameters = _parameters(own, groups, offers_json, offers_project)
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
     )
@@ -210,11 +232,15 @@ def _call(function: Callable[..., Any], context: Context, options: dict[str, Any
             context.close()
 
 
-def _parameters(own: list[inspect.Parameter], groups: set[str], offers_json: bool) -> list[inspect.Parameter]:
+def _parameters(
+    own: list[inspect.Parameter], groups: set[str], offers_json: bool, offers_project: bool
+) -> list[inspect.Parameter]:
     """The parameters that typer makes options of: those of the command, and those that all commands share."""
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     parameters += [each for each in own if each.name not in GROUPS]
-    parameters += [_option("home", OwnHome, None), *([_option("as_json", Json, False)] if offers_json else [])]
+    parameters += [_option("home", OwnHome, None)]
+    parameters += [_option("in_project", OwnProject, None)] if offers_project else []
+    parameters += [_option("as_json", Json, False)] if offers_json else []
     if "settings" in groups:
         parameters.append(_option("help_all", HelpAll, False))
     if "reading" in groups:

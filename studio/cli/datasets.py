@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from studio.cli.context import Context, Json, OwnHome
+from studio.cli.context import Context, Json, OwnHome, OwnProject, Place
 from studio.cli.options import Data, MaxLength, OptionalModel, Validation
 from studio.cli.read_options import import_dataset, open_dataset
 from studio.cli.terminal import plain
@@ -22,11 +22,11 @@ LONGEST = 80
 """Maximum characters of a cell in a line."""
 
 
-def data(ctx: typer.Context, home: OwnHome = None, as_json: Json = False) -> None:
+def data(ctx: typer.Context, home: OwnHome = None, project: OwnProject = None, as_json: Json = False) -> None:
     """Saved datasets: import, list, compare, fix, restore, split. Without a command, list them."""
-    ctx.obj = home or ctx.obj
+    ctx.obj = Place(home or ctx.obj.home, project or ctx.obj.project)
     if ctx.invoked_subcommand is None:
-        list_(Context(ctx.obj, as_json))
+        list_(Context(ctx.obj.home, as_json, ctx.obj.project))
 
 
 def add(context: Context, data: Data, reading: dict[str, Any]) -> None:

@@ -352,3 +352,34 @@ def test_a_canceled_import_leaves_nothing(studio: Studio, tmp_path: Path) -> Non
     assert len(studio.projects.all()) == 1
     assert refusal(lambda: studio.projects.export("Default", tmp_path / "two.zip", cancel=cancel)).code == "wrong-state"
     assert not list(tmp_path.glob("*two.zip*")) and not list(tmp_path.glob(".runs-*"))
+
+
+# --- the command line ---
+
+
+def test_commands_create_use_export_import_delete_and_restore_a_project(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "comments.csv"
+    file.write_text(TEXTS)
+    made = call("project", "new", "Support bot")[1]
+    assert call("project", "new", "support bot")[0] == 2
+    dataset = call("data", "add", file, "--project", "support bot")[1]["id"]
+    assert [each["id"] for each in call("data", "list", "--project", made["id"])[1]] == [dataset]
+    assert call("data", "list")[1] == []
+    monkeypatch.setenv("STUDIO_PROJECT", "Support bot")
+    assert [each["id"] for each in call("data", "list")[1]] == [dataset]
+    assert call("runs", "--project", "nothing")[0] == 2
+    assert call("doctor")[0] == 0
+    exported = call("project", "export", "Support bot", "--to", tmp_path / "bot.zip")[1]
+    assert exported["bytes"] == (tmp_path / "bot.zip").stat().st_size
+    imported = call("project", "import", tmp_path / "bot.zip")[1]
+    assert imported["title"] == "Support bot 2"
+    assert [each["datasets"] for each in call("project", "list")[1]] == [0, 1, 1]
+    assert call("project", "rename", "Support bot 2", "Other")[1]["id"] == imported["id"]
+    assert call("project", "delete", "Other", "--for-good")[0] == 2, "it is deleted first, and can be restored"
+    assert call("project", "delete", "Other")[1]["datasets"] == 1
+    assert [each["title"] for each in call("project", "list", "--deleted")[1]] == ["Other"]
+    assert call("project", "restore", "Other")[0] == 0
+    assert call("project", "delete", "other")[0] == 0 and call("project", "delete", "other", "--for-good")[0] == 0
+    assert len(call("project", "list")[1]) == 2
