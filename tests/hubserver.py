@@ -170,13 +170,14 @@ class HubServer:
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """(method, path, headers) of every request."""
 
+    @property
+    def handler(self) -> type["Handler"]:
+        """What answers its requests."""
+        return Handler
+
     def __enter__(self) -> "HubServer":
-        hub = self
-
-        class Handler(_Handler):
-            server_hub = hub
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        handler = type("HandlerOfHub", (self.handler,), {"server_hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
@@ -218,7 +219,9 @@ class HubServer:
         return [headers for _, path, headers in self.seen if part in path]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """One request to the small Hub."""
+
     server_hub: HubServer
     protocol_version = "HTTP/1.1"
 

@@ -10,6 +10,7 @@ from studio.services.catalog import Catalog
 from studio.services.chat import Chat
 from studio.services.checks import DataChecks
 from studio.services.context import Context, Role
+from studio.services.cross_validation import CrossValidations
 from studio.services.datasets.augmentation import Augmentation
 from studio.services.datasets.editing import Editing
 from studio.services.datasets.label_quality import LabelQuality
@@ -245,6 +246,11 @@ class Studio:
     def predictions(self) -> Predictions:
         """Predictions for many rows, which are saved with the run; labels for the rows without one."""
         return Predictions(self.evaluation, self.labels)
+
+    @cached_property
+    def cross_validation(self) -> CrossValidations:
+        """Cross-validations of runs."""
+        return CrossValidations(self.runs, self.evaluation)
 
     @cached_property
     def exports(self) -> Exports:

@@ -28,6 +28,7 @@ from studio.ui.poll import filename
 from studio.ui.selected import mark_done, selected, target_run, without_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
+from studio.ui.tabs import hub_upload
 from studio.ui.tabs.base import Components, act_then_show
 
 Options = Mapping[str, str]
@@ -39,7 +40,8 @@ def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
     show = c.showing(drawn)
     shell.page(show)
-    shell.actions(c.body, {"look": show, "choose": act_then_show(choose, show), "option": act_then_show(option, show)})
+    choices = {"choose": act_then_show(choose, show), "option": act_then_show(option, show)}
+    shell.actions(c.body, {"look": show, **choices, **hub_upload.actions(show)})
     shell.actions(
         c.actions,
         {
@@ -100,8 +102,11 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     options, installing = options_of(visit, chosen), JOBS.look(_install_key(visit))
     if any(view.done for view in views):
         mark_done(visit, "train", "export")
+    formats = body(run, views, chosen, {**jobs, "": installing}, options)
     return (
-        body(run, views, chosen, {**jobs, "": installing}, options),
+        html(
+            '<div class="stack">{formats}{upload}</div>', formats=formats, upload=hub_upload.panel(visit, run, chosen)
+        ),
         bar(run, chosen, jobs.get(chosen.format), options, installing),
     )
 
