@@ -210,6 +210,11 @@ def _assign(rows_: Sequence[Keyed], fractions: SplitFractions, spec: SplitSpec, 
     return splits
 
 
+def assign_by_fractions(rows: Sequence[Keyed], fractions: SplitFractions, spec: SplitSpec) -> dict[int, SplitName]:
+    """Return row number → split. Rows with one key stay together."""
+    return _assign(rows, fractions, spec, {})
+
+
 def _held_out_keys(firsts: Mapping[int, str], fraction: float, spec: SplitSpec, small: bool) -> dict[int, None]:
     """Return the texts held out from training, in file order."""
     totals: dict[str, int] = {}

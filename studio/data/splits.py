@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.data.checks import usable_values
+from studio.data.folds import assign_fold
 from studio.data.phrases import listed as in_words
 from studio.data.split_assignment import (
     LEAST_VALIDATION,
@@ -23,7 +24,7 @@ from studio.data.synthetic import MADE_FROM, is_synthetic, source_text, syntheti
 from studio.data.table import Row, Table
 from studio.data.timestamps import moments_of
 from studio.data.values import is_blank
-from studio.schema.dataset import SplitName, SplitSpec
+from studio.schema.dataset import Fold, SplitName, SplitSpec
 from studio.schema.errors import StudioError, bad_setting, nearest, raise_all
 from studio.schema.numbers import plural
 from studio.schema.spans import Spans, numbers_in
@@ -111,6 +112,8 @@ class Splitter:
     """The file's own split column."""
     known: Known = field(default_factory=dict)
     """Texts or groups that keep their split."""
+    fold: Fold | None = None
+    """The fold of a cross-validation that is the test split."""
 
     def __post_init__(self) -> None:
         spec = self.spec
@@ -176,17 +179,23 @@ class Splitter:
     def _assign_original(self) -> SplitAssignment:
         """Assign the rows that are not synthetic."""
         spec, rows_ = self.spec, self.keyed_rows
+        if self.fold:
+            rows_ = self.groups if spec.group_column else self._rows_with_own_keys()
+            return assign_fold(rows_, spec, self.fold, self.validation_file)
         if spec.time_column:
             return by_time(moments_of(self.times, spec.time_column), self.times, spec, self.validation_file)
         if spec.group_column:
             return _by_group(self.groups, spec, self.validation_file, self.known)
         if spec.split_column and self.split_column:
             require_split_names(self.file_splits, spec.split_column)
-        if len({key for _, key, _ in rows_}) < len(rows_) / 2:
-            # if many rows share a prompt, prompt and reply together identify a row
-            labels = {number: label for number, _, label in rows_}
-            rows_ = [(number, key_for(spec.seed, text), labels[number]) for number, text in self._full_texts(labels)]
-        return assign_keyed(rows_, spec, self.validation_file, self.file_splits, self.known)
+        return assign_keyed(self._rows_with_own_keys(), spec, self.validation_file, self.file_splits, self.known)
+
+    def _rows_with_own_keys(self) -> list[Keyed]:
+        """Return the rows with the hash of the prompt. If many share one, prompt and reply identify a row."""
+        if len({key for _, key, _ in self.keyed_rows}) >= len(self.keyed_rows) / 2:
+            return self.keyed_rows
+        labels = {number: label for number, _, label in self.keyed_rows}
+        return [(number, key_for(self.spec.seed, text), labels[number]) for number, text in self._full_texts(labels)]
 
     def _full_texts(self, numbers: Collection[int]) -> Iterator[tuple[int, str]]:
         """Yield rows with their full input and output."""

@@ -1,6 +1,7 @@
 """The evaluation report: both models and baselines on the same rows, for any task. The caller passes the rows."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 
 from studio.evaluation.baselines import compare
@@ -50,6 +51,45 @@ def evaluate(
 
     Of many rows, a sample with a fixed seed is used. Raise `StudioError` if no row is usable.
     """
+    evaluation, about_rows = judge(pair, rows, roles, progress)
+    metrics, baselines = measured(metric_names(pair), evaluation)
+    verdict = evaluation.verdict(Measured(metrics, len(evaluation.numbers), split, baselines))
+    known, chose = about_rows.known, pair.config.validation_chooses
+    return Report(
+        rows=len(evaluation.numbers),
+        split=split,
+        metrics=metrics,
+        verdict=verdict.text,
+        note=" ".join(filter(None, (about_rows.words, _about_split(split, known, chose), evaluation.note))),
+        baselines=baselines,
+        outcome=verdict.outcome,
+        rows_needed=verdict.rows_needed,
+        chose_checkpoint="validation" in split and chose,
+        **evaluation.details,
+    )
+
+
+@dataclass(frozen=True)
+class EvaluatedRows:
+    """Which of the rows were evaluated."""
+
+    known: int
+    """Rows with an input and a correct answer that the run knows."""
+    words: str
+    """Why others were not, in sentences."""
+
+
+def judge(
+    pair: ModelPair,
+    rows: Sequence[tuple[int, Row]],
+    roles: dict[str, str] | None,
+    progress: Progress,
+    parts: int = 1,
+) -> tuple[Evaluation, EvaluatedRows]:
+    """Let the models answer rows, or a sample of many. `parts`: how many calls share the maximum number of rows.
+
+    Raise `StudioError` if no row is usable.
+    """
     roles = pair.run.spec.data.roles if roles is None else roles
     usable = [(number, row) for number, row in rows if not pair.task.missing(row, roles)]
     known = [(number, row) for number, row in usable if _label_is_known(pair, row, roles)]
@@ -61,35 +101,14 @@ def evaluate(
             hint="Choose a file whose rows have both an input and the correct answer.",
         )
     most = MOST_LABELS if pair.head.single_pass else MOST_TEXTS
-    chosen = [known[place] for place in sample_of(range(len(known)), most, SEED)]
+    chosen = [known[place] for place in sample_of(range(len(known)), max(1, most // parts), SEED)]
     evaluation = _evaluator(pair.variant.judge or pair.variant.trainer)(pair, chosen, roles, progress)
-    names = list(dict.fromkeys((*pair.variant.metrics, "loss")))
-    metrics, baselines = _measured(names, evaluation)
-    if not metrics:
-        raise StudioError(
-            "too-few-rows",
-            "All rows are longer than the run's maximum length, and nothing of the replies is left.",
-            hint="Evaluate on shorter rows, or train again with a larger maximum length.",
-        )
-    verdict = evaluation.verdict(Measured(metrics, len(evaluation.numbers), split, baselines))
-    chose = "validation" in split and pair.config.validation_chooses
-    notes = (
-        _about_rows(len(rows), len(usable), len(known), len(chosen)),
-        _about_split(split, len(known), pair.config.validation_chooses),
-        evaluation.note,
-    )
-    return Report(
-        rows=len(evaluation.numbers),
-        split=split,
-        metrics=metrics,
-        verdict=verdict.text,
-        note=" ".join(filter(None, notes)),
-        baselines=baselines,
-        outcome=verdict.outcome,
-        rows_needed=verdict.rows_needed,
-        chose_checkpoint=chose,
-        **evaluation.details,
-    )
+    return evaluation, EvaluatedRows(len(known), _about_rows(len(rows), len(usable), len(known), len(chosen)))
+
+
+def metric_names(pair: ModelPair) -> list[str]:
+    """Return the names of the metrics of a run's task, the main ones first."""
+    return list(dict.fromkeys((*pair.variant.metrics, "loss")))
 
 
 def _evaluator(name: str) -> Callable[..., Evaluation]:
@@ -104,9 +123,9 @@ def _label_is_known(pair: ModelPair, row: Row, roles: dict[str, str]) -> bool:
     return pair.head.name != "labels" or has_known_labels(pair, row, roles)
 
 
-def _measured(names: Sequence[str], evaluation: Evaluation) -> tuple[dict[str, Metric], tuple[Baseline, ...]]:
+def measured(names: Sequence[str], evaluation: Evaluation) -> tuple[dict[str, Metric], tuple[Baseline, ...]]:
     """Return the metrics that can be computed, with intervals, and the baselines. The base's metrics are left out if it
-    has no observations."""
+    has no observations. Raise `StudioError` if there is no metric."""
     base, tuned = evaluation.base, evaluation.tuned
     of_base = {} if base is None else measure(names, base)
     results, resamples = {}, {}
@@ -130,6 +149,12 @@ def _measured(names: Sequence[str], evaluation: Evaluation) -> tuple[dict[str, M
             fields |= {"gain_low": gain_ci and gain_ci.low, "gain_high": gain_ci and gain_ci.high}
             metric = metric.model_copy(update=fields)
         results[name] = metric
+    if not results:
+        raise StudioError(
+            "too-few-rows",
+            "All rows are longer than the run's maximum length, and nothing of the replies is left.",
+            hint="Evaluate on shorter rows, or train again with a larger maximum length.",
+        )
     return results, compare(evaluation.baselines, tuned, list(results), resamples, SEED)
 
 

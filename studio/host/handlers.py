@@ -16,6 +16,7 @@ from studio.schema.host import (
     DrawCurve,
     Embed,
     Evaluate,
+    EvaluateFolds,
     Export,
     FirstBatch,
     JudgeLabels,
@@ -115,6 +116,18 @@ def _evaluate(host: "Host", request: Evaluate) -> Result:
     with _models(host, request) as pair:
         report = evaluate(pair, rows, request.split, host.progress_reporter(request), request.roles)
     return {"report": report.model_dump()}
+
+
+def _evaluate_folds(host: "Host", request: EvaluateFolds) -> Result:
+    from studio.evaluation.cross_validation import CrossValidationReport
+    from studio.inference.rows import read_rows
+
+    report = CrossValidationReport(len(request.folds))
+    for fold in request.folds:
+        with host.model_cache.using(fold.run, one_copy=True if request.visitor else None) as pair:
+            report.add(pair, read_rows(fold.rows), fold.name, host.progress_reporter(request))
+        host.model_cache.forget(fold.run.folder)  # the next fold needs the memory
+    return {"report": report.report().model_dump()}
 
 
 def _export(host: "Host", request: Export) -> Result:
@@ -273,6 +286,7 @@ ANSWERS: dict[type, Callable[["Host", Any], Result]] = {
     Classify: _classify,
     Predict: _predict,
     Evaluate: _evaluate,
+    EvaluateFolds: _evaluate_folds,
     Export: _export,
     PreviewRow: _preview,
     Lengths: _lengths,

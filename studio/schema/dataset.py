@@ -114,6 +114,15 @@ class SplitSpec(FrozenModel):
     """The split of a row depends on its content or group only, whatever rows are added, removed or moved."""
 
 
+class Fold(FrozenModel):
+    """One fold of a cross-validation: its rows are the test split."""
+
+    number: int = Field(ge=1)
+    """Number of the fold, from 1."""
+    count: int = Field(ge=2)
+    """Number of folds."""
+
+
 class SplitCounts(FrozenModel):
     """Rows in each split, and the reason in a sentence."""
 

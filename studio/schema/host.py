@@ -222,6 +222,25 @@ class Evaluate(ForRun):
     """Column → role; None: as the run read its rows."""
 
 
+class FoldRef(FrozenModel):
+    """The run of one fold of a cross-validation."""
+
+    run: RunRef
+    """The run that trained on the other folds."""
+    name: str
+    """Id of that run."""
+    rows: RowsRef
+    """The rows of the fold."""
+
+
+class EvaluateFolds(Request):
+    """Evaluate the model of each fold on the rows that it did not see, as one report."""
+
+    op: Literal["evaluate_folds"] = "evaluate_folds"
+    folds: tuple[FoldRef, ...]
+    """The folds."""
+
+
 class Export(ForRun):
     """Write the fine-tuned model for use elsewhere, load it again and compare."""
 
@@ -342,6 +361,7 @@ AnyRequest = Annotated[
     | Classify
     | Predict
     | Evaluate
+    | EvaluateFolds
     | Export
     | PreviewRow
     | Lengths

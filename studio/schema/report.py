@@ -7,7 +7,13 @@ from pydantic import Field
 from studio.schema.base import FrozenModel
 from studio.schema.numbers import plural, rows
 
-SPLITS = {"test": "test", "validation": "validation", "test+validation": "test and validation", "file": "file", "folds": "cross-validation"}
+SPLITS = {
+    "test": "test",
+    "validation": "validation",
+    "test+validation": "test and validation",
+    "file": "file",
+    "folds": "cross-validation",
+}
 """Split of a report → its name for people."""
 
 FEW_TEST_ROWS = 100

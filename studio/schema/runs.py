@@ -6,7 +6,7 @@ from pydantic import Field
 
 from studio.schema.base import FrozenModel
 from studio.schema.config import TrainingConfig
-from studio.schema.dataset import DatasetSpec, SplitSpec
+from studio.schema.dataset import DatasetSpec, Fold, SplitSpec
 
 RunStatus = Literal[
     "queued", "paused", "starting", "training", "stopping", "finished", "stopped", "interrupted", "failed"
@@ -87,6 +87,8 @@ class RunSpec(FrozenModel):
     replay: Replay | None = None
     runner: str = "local"
     """Where it trains; see services/runners."""
+    fold: Fold | None = None
+    """The fold of a cross-validation that it trains for. Its test split is that fold."""
     because: tuple[str, ...] = ()
     """The reasons for the settings."""
     memory_bytes: int = 0

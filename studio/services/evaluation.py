@@ -42,6 +42,8 @@ class Evaluation:
         result = self.host.result("evaluate", progress, run=ref, rows=rows, split=split, roles=roles)
         report = Report.model_validate(result["report"])
         if data is None:
+            before = self.report(record.id)
+            report = report.model_copy(update={"cross_validation": before and before.cross_validation})
             write_whole(folder.report, report.model_dump_json(indent=2))
         return report
 

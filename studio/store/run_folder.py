@@ -17,6 +17,7 @@ class RunFolder:
         self.adapter = root / "adapter"
         self.model = root / "model"
         self.report = root / "report.json"
+        self.folds = root / "cross-validation.json"
         self.exports = root / "exports"
         self.predictions = root / "predictions"
         self.record = root / "run.json"

@@ -16,7 +16,7 @@ from studio.data.checks.bad_line import BadLines
 from studio.data.parquet_store import open_parquet
 from studio.data.split_assignment import Known, SplitAssignment
 from studio.data.splits import Splitter
-from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
+from studio.schema.dataset import DatasetRecord, DatasetSpec, Fold, SplitSpec
 from studio.schema.errors import StudioError
 from studio.store.datasets import DatasetStore
 from studio.tasks import task_named
@@ -36,6 +36,8 @@ class VersionSplit:
     """How the columns are used."""
     splits: SplitSpec
     validation_file: bool = False
+    fold: Fold | None = None
+    """The fold of a cross-validation that is the test split."""
 
     @property
     def path(self) -> Path:
@@ -54,6 +56,7 @@ class VersionSplit:
             spec.rows_left_out,
             self.splits,
             self.validation_file,
+            self.fold,
         )
 
     def assign(self) -> SplitAssignment:
@@ -74,7 +77,8 @@ class VersionSplit:
             self.splits,
             validation_file=self.validation_file,
             split_column=self.record.split_column,
-            known=self._known(),
+            known={} if self.fold else self._known(),
+            fold=self.fold,
         )
 
     def _known(self) -> Known:

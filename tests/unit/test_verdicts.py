@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from studio.evaluation.baselines import Guess
-from studio.evaluation.evaluate import _measured
+from studio.evaluation.evaluate import measured
 from studio.evaluation.evaluators import Evaluation
 from studio.evaluation.rows_needed import rows_to_settle, settle
 from studio.evaluation.verdict import Measured, Verdict, of_correlation, of_labels, of_score, of_texts
@@ -35,9 +35,9 @@ def judge(
     if neighbors is not None:
         guesses.append(Guess("neighbors", "", "", {"expected": expected, "predicted": neighbors}))
     evaluation = Evaluation([], None, tuned, of_texts, baselines=guesses)
-    metrics, baselines = _measured(["accuracy", "macro_f1"], evaluation)
-    measured = Measured(metrics, len(expected), split, baselines)
-    return of_labels(measured, per_label(expected, predicted, labels), confusion(expected, predicted, labels))
+    metrics, baselines = measured(["accuracy", "macro_f1"], evaluation)
+    facts = Measured(metrics, len(expected), split, baselines)
+    return of_labels(facts, per_label(expected, predicted, labels), confusion(expected, predicted, labels))
 
 
 def balanced(rows: int, labels: int = len(LABELS)) -> Any:
@@ -199,12 +199,12 @@ def test_rows_that_would_settle_it_follow_from_the_width(
 def test_a_model_that_diverged_is_worse() -> None:
     """Its outputs are NaN, and a comparison with NaN is false."""
     base = {"loss": np.linspace(1, 2, 20), "tokens": np.ones(20)}
-    metrics, _ = _measured(["loss"], Evaluation([], base, {**base, "loss": np.full(20, np.nan)}, of_texts))
+    metrics, _ = measured(["loss"], Evaluation([], base, {**base, "loss": np.full(20, np.nan)}, of_texts))
     found = of_texts(Measured(metrics, 20))
     assert found.outcome == "worse" and found.text.startswith("Clearly worse:"), found.text
     scores = {"score": np.linspace(1, 5, 20), "guess": np.full(20, np.nan)}
     guesses = [Guess("mean", "", "", {"score": scores["score"], "guess": np.full(20, 3.0)}, "3")]
-    metrics, baselines = _measured(["pearson", "mse"], Evaluation([], None, scores, of_correlation, baselines=guesses))
+    metrics, baselines = measured(["pearson", "mse"], Evaluation([], None, scores, of_correlation, baselines=guesses))
     assert of_correlation(Measured(metrics, 20, "test", baselines)).outcome == "worse"
 
 
@@ -242,7 +242,7 @@ def scores(noise: float, seed: int = 0) -> Verdict:
     score = random.normal(3, 1, 60)
     tuned = {"score": score, "guess": score * (noise < 5) + random.normal(0, noise, 60)}
     mean = Guess("mean", "", "", {"score": score, "guess": np.full(60, 3.0)}, "3")
-    metrics, baselines = _measured(["pearson", "mse"], Evaluation([], None, tuned, of_texts, baselines=[mean]))
+    metrics, baselines = measured(["pearson", "mse"], Evaluation([], None, tuned, of_texts, baselines=[mean]))
     return of_correlation(Measured(metrics, 60, "test", baselines))
 
 

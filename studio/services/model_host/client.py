@@ -28,7 +28,7 @@ MOST_LOG = 5_000_000
 """Size of the log after which the next host starts a new one, in bytes."""
 GRACE = 1.0
 """Seconds that the host may take to end when the server ends. A host that imports its libraries takes longer."""
-LONG = frozenset(("predict", "evaluate", "export", "first_batch", "embed", "write", "judge_labels", "draw_curve"))
+LONG = frozenset("predict evaluate evaluate_folds export first_batch embed write judge_labels draw_curve".split())
 """Long operations. One runs at a time; a visitor may have a few waiting."""
 JOB_MINUTES, WAITING_JOBS = 5.0, 2
 """Limits of a visitor: minutes of one such job, and waiting jobs beside the running ones."""
