@@ -77,11 +77,19 @@ def duplicate(
 def export(
     context: Context,
     dataset: Dataset,
-    to: Annotated[Path, typer.Option(metavar="FILE", help="A file that ends in .csv or .jsonl.")],
+    to: Annotated[Path, typer.Option(metavar="PATH", help="The file to write. For hub: a new folder.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="csv and jsonl: all rows as they are. openai, sharegpt, parquet and hub: the usable rows, cleaned.",
+            show_default="by the end of the file's name",
+        ),
+    ] = "",
 ) -> None:
-    """Write the rows of the current version to a file."""
+    """Write the rows of the current version to a file, or to a folder for the Hub."""
     record = context.studio.datasets.find(dataset)
-    count = context.studio.library.export_file(record.id, to)
+    count = context.studio.library.export_file(record.id, to, format=format)
     context.answer({"rows": count, "to": str(to)}, lambda: context.say(f"{rows(count)} in {to}"))
 
 

@@ -24,6 +24,8 @@ class StepEvent(FrozenModel):
     """Share of the CPU cores that this process used since the previous step, 0 to 1."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Other metrics of the task in a step, for example rewards."""
+    delayed: float = 0.0
+    """Seconds before this step in which the base model was measured."""
 
 
 class EvaluationEvent(FrozenModel):
@@ -75,6 +77,8 @@ class ReadEvent(FrozenModel):
     """Tokens of the longest row."""
     room: int | None = None
     """The context length of the model, if known."""
+    padded: bool | None = None
+    """Whether batches are padded to their longest row. None: not recorded."""
 
 
 class ReplyEvent(FrozenModel):

@@ -10,8 +10,29 @@ from studio.tasks.chat import PROMPT_NAMES, SYSTEM, Chat
 from studio.tasks.conversation import messages_of, train_last_reply_only, transcript_of
 from studio.tasks.text_to_text import conversation_example
 
-_CHOSEN = ("chosen", "chosen messages", "preferred", "accepted", "better", "good", "winner", "best", "positive")
-_REJECTED = ("rejected", "rejected messages", "dispreferred", "worse", "bad", "loser", "worst", "negative")
+_CHOSEN = (
+    "chosen",
+    "chosen messages",
+    "preferred",
+    "accepted",
+    "better",
+    "good",
+    "winner",
+    "best",
+    "positive",
+    "preferred output",
+)
+_REJECTED = (
+    "rejected",
+    "rejected messages",
+    "dispreferred",
+    "worse",
+    "bad",
+    "loser",
+    "worst",
+    "negative",
+    "non preferred output",
+)
 EQUAL, DIFFERENT_PROMPTS = "equal-pair", "different-prompts"
 
 

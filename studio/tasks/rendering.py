@@ -8,7 +8,7 @@ learns the same tokens.
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.schema.errors import StudioError
@@ -54,6 +54,11 @@ def portable_template(tokenizer: Any) -> str:
     return unmarked.replace("{{ begin_text }}", _begin(tokenizer))
 
 
+def standalone_template(tokenizer: Any, training_template: str | None) -> str:
+    """Return the template that conversations are trained with, with its marks and without our variables."""
+    return (training_template or template_of(tokenizer)).replace("{{ begin_text }}", _begin(tokenizer))
+
+
 def render(tokenizer: Any, turns: Sequence[dict[str, Any]], training_template: str | None = None) -> str:
     """Return a whole conversation as text, as it is tokenized."""
     return _render(tokenizer, turns, training_template or template_of(tokenizer), add_generation_prompt=False)
@@ -75,7 +80,7 @@ def _apply_template(tokenizer: Any, turns: Sequence[dict[str, Any]], template: s
     """
     from jinja2 import TemplateError
 
-    messages, tools = _for_template(turns, template)
+    messages, tools = template_messages(turns, template)
     options |= {"chat_template": template, "begin_text": _begin(tokenizer), **({"tools": tools} if tools else {})}
     try:
         return tokenizer.apply_chat_template(messages, **options)
@@ -97,7 +102,7 @@ def _apply_template(tokenizer: Any, turns: Sequence[dict[str, Any]], template: s
     )
 
 
-def _for_template(turns: Sequence[dict[str, Any]], template: str) -> tuple[list[dict[str, Any]], Any]:
+def template_messages(turns: Sequence[Mapping[str, Any]], template: str) -> tuple[list[dict[str, Any]], Any]:
     """Return messages and tools in the template's format. Without tool support, tools become text, as in Hermes."""
     tools = turns[0].get(TOOLS) if turns else None
     supports_calls = CALLS in template

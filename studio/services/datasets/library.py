@@ -5,12 +5,15 @@ from filecmp import cmp
 from pathlib import Path
 
 from studio.data.text_lines import LINES
-from studio.schema.dataset import DatasetEntry, DatasetRecord
+from studio.schema.dataset import DatasetEntry, DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError, named
+from studio.services.datasets.row_export import RowsToExport
+from studio.services.datasets.row_formats import ROW_FORMATS
 from studio.services.datasets.service import Datasets
 from studio.services.labeling.labels import Labels
 from studio.store.files import folder_size, require_folder, require_room
 from studio.store.quota import Quota
+from studio.store.split_store import VersionSplit
 
 LONGEST_NAME = 120
 """Maximum characters of a dataset's name."""
@@ -74,19 +77,44 @@ class Library:
         return made
 
     def lines(self, dataset: str, format: str = "csv", version: int | None = None) -> Iterator[str]:
-        """The rows of a version as the text of a CSV or JSONL file, in pieces. By default of the current version."""
+        """The rows of a version as text, in pieces: csv, jsonl, openai or sharegpt. By default of the current version.
+
+        csv and jsonl have all rows as they are. The other formats have the usable rows, with cleaned values.
+        """
+        texts = {name: each for name, each in ROW_FORMATS.items() if each.suffix == ".jsonl"}
+        if format in texts:
+            return self._to_export(dataset, version).lines(texts[format])
         write = named(LINES, format, "format", field="format", code="unknown-format")
         return write(self.datasets.table(dataset, version))
 
-    def export_file(self, dataset: str, to: Path | str, version: int | None = None) -> int:
-        """Write the rows to a file that ends in .csv or .jsonl. Returns how many."""
+    def export_file(self, dataset: str, to: Path | str, version: int | None = None, format: str = "") -> int:
+        """Write the rows to a file, or to a folder for the Hub. Returns how many.
+
+        `format` is csv, jsonl, openai, sharegpt, parquet or hub. By default, the end of the file's name decides.
+        """
         record, to = self.store.get(dataset, version), Path(to)
         self.context.owner_only("Writing to a folder of this machine")
-        lines = self.lines(dataset, to.suffix.lower().lstrip(".") or to.name, version)
+        format = format or to.suffix.lower().lstrip(".") or to.name
+        if format in ROW_FORMATS:
+            require_folder(to.parent, "to")
+            return self._to_export(dataset, version).write(ROW_FORMATS[format], to)
+        if format not in LINES:
+            named({**LINES, **ROW_FORMATS}, format, "format", field="format", code="unknown-format")
+        lines = self.lines(dataset, format, version)
         require_folder(to.parent, "to")
         with to.open("w", encoding="utf-8", newline="") as out:
             out.writelines(lines)
         return record.rows
+
+    def _to_export(self, dataset: str, version: int | None) -> RowsToExport:
+        record = self.store.get(dataset, version)
+        spec = record.spec or self.datasets.spec(dataset)
+        return RowsToExport(
+            record,
+            self.datasets.table(dataset, version),
+            spec,
+            lambda: VersionSplit(self.store, record, spec, spec.splits or SplitSpec()).cached().splits,
+        )
 
     def find_same(self, files: Sequence[Path]) -> DatasetRecord | None:
         """The dataset that was imported from files with the same content: one with labels, else the newest."""
