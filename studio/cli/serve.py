@@ -24,6 +24,12 @@ def serve(
         list[str] | None,
         typer.Option("--trusted-proxy", metavar="ADDRESS", help="Proxy whose X-Forwarded headers are trusted."),
     ] = None,
+    user_header: Annotated[
+        str, typer.Option(metavar="NAME", help="Header in which a trusted proxy names the person, as in Remote-User.")
+    ] = "",
+    root_path: Annotated[
+        str, typer.Option(metavar="PATH", help="Path below which a proxy serves the page, as in /tuning.")
+    ] = "",
     limit: Annotated[
         list[str] | None,
         typer.Option("--limit", metavar="NAME=N", help="Limit of the demo, as in run_minutes=20. 0: no limit."),
@@ -42,6 +48,8 @@ def serve(
             demo_limits(limit or []),
             allow_host or [],
             trusted_proxy or [],
+            user_header,
+            root_path,
             not no_browser,
             mcp,
         )

@@ -13,8 +13,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from studio.schema.errors import StudioError
 
-ADDRESS, ROLE = "x-studio-address", "x-studio-role"
-"""Headers that only this server sets: the client's network address, and a role of roles.py."""
+ADDRESS, ROLE, USER = "x-studio-address", "x-studio-role", "x-studio-user"
+"""Headers that only this server sets: the client's network address, a role of roles.py, and the person whom a trusted
+proxy names."""
 VARIABLE = "STUDIO_TRUSTED_PROXIES"
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 """Networks that are not routed on the Internet. The proxy of a Hugging Face Space has an address in one of them."""
@@ -29,6 +30,7 @@ _REMOVED = (
     b"x-gradio-server",
     ADDRESS.encode(),
     ROLE.encode(),
+    USER.encode(),
 )
 """Headers that are removed from every request. Gradio takes the page's root from X-Gradio-Server."""
 
@@ -116,10 +118,12 @@ class Proxies:
         trusted: Sequence[str],
         allowed_host: Callable[[str], bool],
         https_hosts: Callable[[str], bool] = lambda _: False,
+        user_header: bytes = b"",
     ) -> None:
+        """`user_header`: name in lower case of the header in which a trusted proxy names the person."""
         self.app = app
         self.trusted = Trusted(trusted)
-        self.allowed_host, self.https_hosts = allowed_host, https_hosts
+        self.allowed_host, self.https_hosts, self.user_header = allowed_host, https_hosts, user_header
         self._reported = ProxyHeadersMiddleware(self._cleaned, trusted_hosts=list(trusted))  # type: ignore[arg-type]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,8 +135,17 @@ class Proxies:
         peer = plain_address(peer)
         removed = _REMOVED if peer in self.trusted else (*_REMOVED, *_FORWARDED)
         headers = [(key.lower(), value) for key, value in scope["headers"] if key.lower() not in removed]
+        headers = self._with_user(headers, peer in self.trusted)
         scope = {**scope, "client": (peer, port), "headers": _first_proto(headers)}
         await self._reported(scope, receive, send)  # type: ignore[arg-type]
+
+    def _with_user(self, headers: list[tuple[bytes, bytes]], is_trusted: bool) -> list[tuple[bytes, bytes]]:
+        """The headers with the person whom a trusted proxy names, if it names exactly one."""
+        if not self.user_header:
+            return headers
+        named = [value for key, value in headers if key == self.user_header]
+        rest = [pair for pair in headers if pair[0] != self.user_header]
+        return [*rest, (USER.encode(), named[0].strip())] if is_trusted and len(named) == 1 else rest
 
     async def _cleaned(self, scope: Scope, receive: Receive, send: Send) -> None:
         hosts = header_values(scope["headers"], b"x-forwarded-host")

@@ -23,6 +23,10 @@ class ServeOptions:
     """Host names under which the page may be asked for."""
     trusted_proxies: Sequence[str] = ()
     """Addresses and networks of proxies whose X-Forwarded headers count."""
+    user_header: str = ""
+    """Header in which a trusted proxy names the person who is logged in. `$STUDIO_ROLES_FILE` gives the roles."""
+    root_path: str = ""
+    """Path below which a proxy serves the page, such as /tuning. Empty: at the root of its host."""
     open_browser: bool = True
     mcp: bool = False
     """Whether agents may call the API's endpoints by the Model Context Protocol."""

@@ -20,11 +20,12 @@ from studio.machine.descriptors import raise_descriptor_limit
 from studio.machine.environment import remove_secrets
 from studio.schema.errors import StudioError
 from studio.store.home import default_home
-from studio.ui import logs, proxies
+from studio.ui import logs, proxies, sign_on
 from studio.ui.passwords import Account, accounts_of_environment
 from studio.ui.rate_limits import Buckets
 from studio.ui.security import BURST, REQUESTS, Access, Guard, host_name, is_loopback, space_hosts
 from studio.ui.serve_options import ServeOptions
+from studio.ui.sub_path import SubPath, root_path
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -53,6 +54,7 @@ def make_app(options: ServeOptions) -> ASGIApp:
     from studio.ui.workspaces import SWEEP_SECONDS, Repeated
 
     demo, accounts = options.demo, options.accounts
+    path = root_path(options.root_path)
     sessions = Sessions(options.home, demo, options.limits)
     files = uploads.Uploads(sessions.root.home.root / "uploads", sessions.limits)
 
@@ -77,6 +79,7 @@ def make_app(options: ServeOptions) -> ASGIApp:
         app,
         page,
         path="/",
+        root_path=path or None,
         theme=theme(),
         footer_links=[] if demo else ["api"],
         run_history=False,
@@ -89,17 +92,28 @@ def make_app(options: ServeOptions) -> ASGIApp:
         mcp_server=options.mcp and not demo,
     )
     calls = Calls(static.Preload(mounted), _function_id(page), page.fns)
-    login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
+    user_header = sign_on.header_name(options.user_header, options.trusted_proxies)
+    login: ASGIApp
+    if user_header:
+        login = sign_on.SignOn(calls, sign_on.roles_of_environment())
+    else:
+        login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
     on_space = bool(os.environ.get("SPACE_ID"))
     access = Access(
         on_space=on_space,
-        role="editor" if demo else "viewer" if accounts else "owner",
+        role="editor" if demo else "viewer" if accounts or user_header else "owner",
         buckets=Buckets(REQUESTS, BURST) if demo else None,
         api=not demo,
     )
     guard = Guard(login, options.allow_hosts, access)
     https = space_hosts() if on_space else []
-    return proxies.Proxies(guard, options.trusted_proxies, guard.allowed_host, lambda host: host_name(host) in https)
+    return proxies.Proxies(
+        SubPath(guard, path),
+        options.trusted_proxies,
+        guard.allowed_host,
+        lambda host: host_name(host) in https,
+        user_header,
+    )
 
 
 def _function_id(page: "Blocks") -> int:
@@ -113,7 +127,9 @@ def serve(options: ServeOptions) -> None:
         _require_mcp(options.demo)
     demo = options.demo or bool(os.environ.get("SPACE_ID"))
     trusted = proxies.trusted_proxies(options.trusted_proxies)
-    accounts = _accounts(options.host, demo)
+    if options.user_header:
+        _require_no_other_login(demo)
+    accounts = _accounts(options.host, demo or bool(options.user_header))
     listening = _listen(options.host, options.port)
     os.environ.pop("STUDIO_PASSWORD", None)  # no child process needs it
     if demo:
@@ -124,7 +140,7 @@ def serve(options: ServeOptions) -> None:
     with _ended_by_signals(), logs.writing(home / "logs"), _empty_folder():
         app = make_app(options)
         host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
-        url = f"http://{host}:{listening.getsockname()[1]}"
+        url = f"http://{host}:{listening.getsockname()[1]}{root_path(options.root_path)}"
         print(f"The studio is at {url}", flush=True)
         if options.open_browser and _has_screen():
             threading.Timer(0.5, lambda: _open(url)).start()
@@ -201,9 +217,20 @@ def _require_mcp(demo: bool) -> None:
         )
 
 
-def _accounts(host: str, demo: bool) -> list[Account]:
+def _require_no_other_login(demo: bool) -> None:
+    if demo or accounts_of_environment():
+        raise StudioError(
+            "bad-setting",
+            "The studio can't take the sign-on of a proxy and be a demo or have passwords at the same time.",
+            given="--user-header",
+            hint="Leave out --user-header, or --demo and STUDIO_PASSWORD and STUDIO_PASSWORD_FILE.",
+        )
+
+
+def _accounts(host: str, is_open: bool) -> list[Account]:
+    """Accounts of the environment. `is_open`: the page needs no password, as a demo or behind a proxy's sign-on."""
     accounts = accounts_of_environment()
-    if not accounts and not demo and not is_loopback(host):
+    if not accounts and not is_open and not is_loopback(host):
         raise StudioError(
             "password-needed",
             "Without a password, everyone who can reach this address could use the studio.",

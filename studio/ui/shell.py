@@ -21,7 +21,7 @@ from studio.ui.components.basic import alert
 from studio.ui.logs import report
 from studio.ui.markup import Html
 from studio.ui.roles import is_allowed, require_editor
-from studio.ui.session import HEADER, Sessions, Visit
+from studio.ui.session import HEADER, PROJECT, Sessions, Visit
 from studio.ui.uploads import Uploads
 
 Updates = Mapping[Any, Any] | None
@@ -48,12 +48,14 @@ class Shell:
         default_factory=dict
     )
     """What handles actions, and the tab that shows why one was refused, by the id of the part that they come from."""
+    header: Callable[[Visit], Updates] = lambda visit: None
+    """How the header is drawn when the page is loaded."""
 
     def server_function(self) -> Callable[..., Any]:
         """`act` for gr.HTML(server_functions=[…]); Gradio marks the function, so it is no method."""
 
         async def act(data: Any, request: gr.Request) -> Answer:
-            """Do an action. `data`: the visitor's `secret`, the open `page`, the `region` and what was `said` there."""
+            """Do an action. `data`: the visitor's `secret` or `project`, `page`, `region`, and what was `said` there."""
             return await self.act(data, request.headers)
 
         return act
@@ -61,14 +63,15 @@ class Shell:
     async def act(self, data: Any, headers: Mapping[str, str]) -> Answer:
         """The answer to an action. It never raises, because Gradio would not report the error to the page."""
         data = data if isinstance(data, dict) else {}
-        region, page, said, secret = (data.get(name) for name in ("region", "page", "said", "secret"))
+        region, page, said, secret, project = map(data.get, ("region", "page", "said", "secret", "project"))
+        sent = {HEADER: secret, PROJECT: project}
         tab, handler = self.handlers.get(region if isinstance(region, str) else "", (self.first, None))
         try:
             named = isinstance(page, str) and PAGE_ID.fullmatch(page)
             if handler is None or not named or not isinstance(said, dict) or len(said) > MOST_FIELDS:
                 raise _unknown_button()
             known = {name.lower(): value for name, value in headers.items()}
-            known[HEADER] = secret if isinstance(secret, str) else ""
+            known |= {name: value if isinstance(value, str) else "" for name, value in sent.items()}
             visitor = self.sessions.visitor_of(known)
             return await self.sessions.actions.run(visitor, handler, known, page, said)
         except Exception as error:
@@ -94,9 +97,10 @@ class Shell:
                 run_drafts.begin(visit, visit.text("run", 100), bool(visit.text("fresh", 5)))
             except Exception as error:
                 return first.refusal(None, error)
-            if visit.choices.tab in self.pages and visit.choices.tab != first.name:
-                return first.answer(visit, {}, visit.choices.tab, begin=True)
-            return first.shown(visit)
+            other = visit.choices.tab in self.pages and visit.choices.tab != first.name
+            answer = first.answer(visit, {}, visit.choices.tab, begin=True) if other else first.shown(visit)
+            header = first.answer(visit, self.header(visit))["regions"]
+            return {**answer, "regions": {**answer["regions"], **header}}
 
         self.handlers["page"] = first, begin
 
@@ -173,7 +177,7 @@ class PageShell:
 
         A tab to `begin` with is ignored when the person has chosen another tab in the meantime.
         """
-        beat = {"done": list(visit.choices.done()) if visit else [], "tab": visit.choices.tab if visit else ""}
+        beat: dict[str, object] = {"done": list(visit.choices.done()) if visit else [], "tab": visit.choices.tab if visit else ""}
         if visit and visit.role == "viewer":
             beat["viewer"] = True
         regions = {part.elem_id: value for part, value in dict(updates or {}).items()}

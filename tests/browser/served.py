@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -49,8 +50,13 @@ class Served:
             command = [*self.prefix, sys.executable, "-m", "studio", *asked]
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         for _ in range(400):
-            with suppress(OSError), urllib.request.urlopen(self.url, timeout=5):
+            try:
+                with urllib.request.urlopen(self.url, timeout=5):
+                    return
+            except urllib.error.HTTPError:  # it answers, and refuses a client without a name
                 return
+            except OSError:
+                pass
             if self.process.poll() is not None:
                 break
             time.sleep(0.1)
