@@ -343,7 +343,7 @@ def _unclear(draft: _Draft, task: RoleTask) -> StudioError:
     )
     missing = [name for name in best if name not in have]
     needs, unclear, columns = listed([f"a {name}" for name in best]), listed(missing), listed(_names(draft.columns), 30)
-    role, explanation = missing[0], _explained(titles[missing[0]])
+    role, explanation = missing[0], _explained(titles[missing[0]]) + _label_first(draft, best, titles)
     return StudioError(
         "columns-unclear",
         f"{task.title} needs {needs}. It is not clear which column is the {unclear}.",
@@ -351,6 +351,15 @@ def _unclear(draft: _Draft, task: RoleTask) -> StudioError:
         hint=f"Set the role above the table, or with --map COLUMN={role}. {explanation}",
         field="map",
     )
+
+
+LABEL_FIRST = " Are there no labels yet? Label rows in the view Label of the Data tab, or with studio label put."
+
+
+def _label_first(draft: _Draft, roles: Sequence[str], by_name: Mapping[str, Role]) -> str:
+    """Return where rows get labels, if that is what is missing."""
+    have = set(draft.roles.values())
+    return LABEL_FIRST if any(by_name[name].holds == "label" and name not in have for name in roles) else ""
 
 
 def _names(columns: Iterable[str]) -> list[str]:
@@ -369,7 +378,9 @@ def _can_fill(draft: _Draft, missing: Sequence[Role]) -> bool:
     return len(free) >= len(missing) and all(any(column.can_hold(role.holds) for column in free) for role in missing)
 
 
-def _no_task(names: Iterable[str], tasks: Sequence[Any]) -> StudioError:
+def _no_task(names: Mapping[str, Column], tasks: Sequence[Any]) -> StudioError:
+    texts = [each for each in names.values() if not each.bookkeeping]
+    label_first = LABEL_FIRST if len(texts) == 1 and texts[0].prose else ""
     needs = [f"{task.title.lower()}: {' or '.join(listed(one) for one in task.alternatives)}" for task in tasks]
     columns = listed(_names(names), 30)
     return StudioError(
@@ -377,6 +388,6 @@ def _no_task(names: Iterable[str], tasks: Sequence[Any]) -> StudioError:
         "The columns do not fit any task.",
         given=f"the columns {columns}",
         valid="; ".join(needs),
-        hint="Choose a task, and set the roles of the columns above the table or with --map COLUMN=ROLE.",
+        hint=f"Choose a task, and set the roles of the columns above the table or with --map COLUMN=ROLE.{label_first}",
         field="map",
     )

@@ -231,3 +231,40 @@ class Carried(FrozenModel):
     """Lines without a valid label or without a matching row."""
     by: str
     """How rows were matched: `row` or `text`."""
+
+
+class Unlabeled(FrozenModel):
+    """A dataset that has texts but no labels."""
+
+    column: str
+    """The column with the texts."""
+    rows: int
+    first: int
+    """Rows to label before the first training."""
+    minutes: int
+    """How long that takes, roughly."""
+
+
+class HeldOutSize(FrozenModel):
+    """What a test of a model can show that was trained on few labels."""
+
+    labeled: int
+    held_out: int
+    """Labeled rows that are not trained on."""
+    low: float
+    high: float
+    """The 95% interval of the accuracy, if the model gets 80% of the held-out rows right."""
+    useful: int
+    """Labeled rows with which that interval is plus or minus 10 points."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The same in words."""
+        first = f"{self.held_out:,} of {self.labeled:,} labeled rows are held out to measure the model."
+        if not self.held_out:
+            return ("No labeled row is held out, so nothing measures the model.",)
+        low, high = f"{100 * self.low:.0f}%", f"{100 * self.high:.0f}%"
+        second = f"If it gets 80% of them right, its accuracy on other rows is likely between {low} and {high}."
+        if self.labeled >= self.useful:
+            return first, second
+        return first, second, f"For plus or minus 10 points, label about {self.useful:,} rows."

@@ -241,6 +241,13 @@ def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
     async def report(request: Request, run: str, kind: str) -> Response:
         """The saved report, as JSON or as a standalone page."""
         return await studios.run(request.headers, lambda studio: _report(studio, run, kind))
+    @router.get("/predictions/{run}/{id}.{kind}")
+    async def predictions(request: Request, run: str, id: str, kind: str) -> StreamingResponse:
+        """All rows of a dataset with their predictions, sent as they are read."""
+        lines = await studios.run(request.headers, lambda studio: studio.predictions.lines(run, id, kind))
+        media = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
+        return StreamingResponse(lines, media_type=media, headers={"Cache-Control": "no-store"})
+
 
 
 def _export_file(studio: Studio, export: ExportRequest) -> tuple[Path, str]:

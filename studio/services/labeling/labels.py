@@ -16,7 +16,7 @@ from studio.data.formats import read, read_text
 from studio.data.table import Table
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
-from studio.schema.labeling import Carried, Labeling, LabelList, Learned, SuggestState
+from studio.schema.labeling import Carried, Labeling, LabelList, Learned, SuggestState, Unlabeled
 from studio.schema.numbers import rows as rows_words
 from studio.schema.predictions import PredictionSet
 from studio.schema.views import Page
@@ -29,6 +29,7 @@ from studio.services.labeling.label_view import labeling_view, list_view
 from studio.services.labeling.predicted_labels import predicted_labels, rows_stay
 from studio.services.labeling.session import Session, clean_name
 from studio.services.labeling.state import LabelingState
+from studio.services.labeling.unlabeled import unlabeled
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.store.files import require_folder
@@ -65,6 +66,10 @@ class Labels:
         """How many rows have a label, a reply or a preference."""
         with self._opened(dataset) as session:
             return len(session.state.values)
+
+    def unlabeled(self, dataset: str, task: str = "") -> Unlabeled | None:
+        """How many rows to label first, if a dataset has texts but no labels yet. `task`: the chosen one, or none."""
+        return unlabeled(self.datasets, dataset, task)
 
     def open_rows(self, dataset: str) -> list[int]:
         """The rows that have no label, reply or preference, and a text."""

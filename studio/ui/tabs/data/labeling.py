@@ -12,6 +12,8 @@ from studio.ui.components.label_card import card, recent
 from studio.ui.components.label_list import PAGE, label_list
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
+from studio.ui.tabs import prediction
+from studio.ui.tabs.data import unlabeled
 from studio.ui.tabs.data.stale_guard import require_same
 
 STEADY = 300
@@ -197,6 +199,7 @@ ACTS: dict[str, Callable[[Visit], None]] = {
     "labeller": lambda visit: None,  # the browser saves the name in a cookie
     "paste-labels": paste,
     "use-labels": use,
+    **prediction.ACTS,
 }
 
 
@@ -246,7 +249,9 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
         main=main,
         side=[
             now.work == "label" and label_sidebar.so_far(now),
-            label_sidebar.suggestions(now, poll=view != "list"),
+            unlabeled.of_labeling(now),
+            prediction.label_panel(visit, now, record),
+            not now.suggesting.run and label_sidebar.suggestions(now, poll=view != "list"),
             label_sidebar.who(now),
             label_sidebar.columns(now, record.columns),
             label_sidebar.import_export(now, record.id, record.name.rsplit(".", 1)[0]),

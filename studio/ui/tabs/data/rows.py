@@ -6,10 +6,12 @@ from typing import Any
 
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.schema.errors import StudioError
+from studio.schema.labeling import Unlabeled
 from studio.schema.numbers import rows as rows_words
 from studio.schema.numbers import size
 from studio.schema.views import Page
 from studio.services.datasets.check_options import CheckOptions
+from studio.tasks import task_named
 from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments, without_flags
 from studio.ui.components.data_checks import doctor_panel, splits_panel
 from studio.ui.components.import_preview import reading_fold, which_sheet
@@ -30,6 +32,7 @@ from studio.ui.tabs.data import (
     stale_guard,
     task_picker,
     tokens,
+    unlabeled,
     versions,
 )
 from studio.ui.tabs.data.check_progress import check_key
@@ -58,6 +61,8 @@ class DatasetState:
     refused: StudioError | None
     waiting: bool = False
     """There are many rows: the table is shown first, and checked afterwards."""
+    unlabeled: Unlabeled | None = None
+    """The rows have texts but no labels yet."""
 
 
 def drawn(visit: Visit) -> tuple[Html, Html]:
@@ -117,8 +122,10 @@ def dataset_state(visit: Visit) -> DatasetState:
             return DatasetState(record, {column: spec.roles.get(column) for column in record.columns}, None, None, True)
         report = _check(visit)
     except StudioError as error:
-        return DatasetState(record, {column: None for column in record.columns}, None, error)
-    return DatasetState(record, dict(report.columns), report, None)
+        roles = {column: None for column in record.columns}
+        return DatasetState(record, roles, None, error, unlabeled=visit.studio.labels.unlabeled(record.id, chosen.task))
+    needed = visit.studio.labels.unlabeled(record.id, chosen.task) if report.blocked else None
+    return DatasetState(record, dict(report.columns), report, None, unlabeled=needed)
 
 
 def _check(visit: Visit) -> CheckReport:
@@ -227,21 +234,24 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
         version = max(each.version for each in visit.studio.versions.all(state.record.id))
         change = state.record.note if state.record.version > 1 else ""
         doctor = doctor_panel(state.report, refused if state.report and refused else state.refused, version, change)
+        if state.unlabeled:
+            doctor = unlabeled.panel(state.unlabeled)
     if chosen.extra.get("shares"):
         changing = splits.fields(visit, state.record)
     return html(
         '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" aria-label="Rows">'
         "{table}{foot}</section>"
-        '<div class="stack">{cells}{doctor}{closer}{splits}</div></div>{poll}',
+        '<div class="stack">{cells}{doctor}{closer}{splits}{shows}</div></div>{poll}',
         cells=row_editor.panel(visit),
         sheet=which_sheet(state.record),
         how=reading_fold(state.record),
-        other=_other_task(visit, state),
+        other=html("{t}{o}", t=_other_task(visit, state), o=unlabeled.offer(visit, state.record)),
         table=rows_table(page, state.roles, known),
         foot=rows_foot(page, chosen.only),
         doctor=doctor,
         closer=augmentation.extra_checks(visit, state.report),
         splits=state.report and splits_panel(counts, 42, changing),
+        shows=unlabeled.of_splits(counts, task_named(chosen.task).has_labels),
         poll=_next(visit, state),
     )
 
@@ -277,6 +287,8 @@ def _other_task(visit: Visit, state: DatasetState) -> Html:
 
 def _bar(state: DatasetState) -> Html:
     report, primary = state.report, Primary("Next: method", goto="method")
+    if state.unlabeled:
+        return unlabeled.bar()
     if state.waiting:
         words: Html | str = html("<b>{n}</b>", n=rows_words(state.record.rows))
     elif report is None or report.blocked:

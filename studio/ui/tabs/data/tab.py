@@ -17,6 +17,7 @@ from studio.ui.tabs.data import (
     row_editor,
     splits,
     tokens,
+    unlabeled,
     versions,
 )
 from studio.ui.tabs.data.rows import check_lengths, dataset_state, drawn, measurement_key
@@ -45,6 +46,7 @@ def wire(c: Components, shell: PageShell) -> None:
         **import_data.ACTS,
         **tokens.ACTS,
         **labeling.ACTS,
+        **unlabeled.ACTS,
         **library.ACTS,
     }
     shell.page(c.showing(drawn))

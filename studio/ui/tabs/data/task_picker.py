@@ -5,6 +5,7 @@ from studio.ui.components.basic import Card, Primary, action_bar, cards
 from studio.ui.components.rows import PAGE, rows_foot, rows_table
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
+from studio.ui.tabs.data import unlabeled
 from studio.ui.tabs.data.import_data import tasks_here
 
 
@@ -16,10 +17,12 @@ def drawn(visit: Visit, record: DatasetRecord) -> Html:
         Card(t.name, t.title, t.sentence, "", t.unavailable_reason, t.sample_in, t.sample_out, off_word=off)
         for t in tasks_here(visit)
     ]
+    needed = visit.studio.labels.unlabeled(record.id)
     return html(
-        '<div class="stack"><section class="panel stack" aria-labelledby="purpose"><div><h2 id="purpose">What should '
-        'the model learn from these rows?</h2><p class="muted">{why}</p></div>{cards}</section>'
+        '<div class="stack">{label}<section class="panel stack" aria-labelledby="purpose"><div><h2 id="purpose">What '
+        'should the model learn from these rows?</h2><p class="muted">{why}</p></div>{cards}</section>'
         '<section class="panel flush" aria-label="Rows">{table}{foot}</section></div>',
+        label=needed and unlabeled.panel(needed, with_tasks=True),
         why=f"The column names do not show it: {listed}.",
         cards=cards("purpose", "task", known, "", aria_label="What the model should do"),
         table=rows_table(page, {}, ()),

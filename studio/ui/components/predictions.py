@@ -1,0 +1,161 @@
+"""Predictions for many rows: progress of a job, saved predictions with downloads, and what to do with suggestions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from time import monotonic
+
+from studio.schema.dataset import DatasetRecord
+from studio.schema.numbers import about, ago, duration, plural
+from studio.schema.numbers import rows as rows_words
+from studio.schema.predictions import PredictionSet
+from studio.ui.components.basic import Field, button, tag, track
+from studio.ui.components.layout import look_again, stack
+from studio.ui.jobs import Job
+from studio.ui.markup import Html, Verbatim, html, join
+
+POLL_INTERVAL = 1000
+"""Milliseconds between two requests while rows are predicted."""
+ENOUGH = 0.5
+"""Seconds of predicting after which the speed is shown."""
+
+
+@dataclass
+class PredictionJob(Job):
+    """A job that predicts rows. The speed leaves out the time to load the model."""
+
+    run: str = ""
+    dataset: str = ""
+    """The dataset. Empty: the file is still being read."""
+    start: tuple[int, float] = field(default=(0, 0.0))
+    """Rows that were done when predicting began, and the time."""
+
+    def advance(self, done: int, total: int, title: str = "") -> None:
+        """Progress. As long as the number of rows does not grow, predicting has not begun."""
+        if done <= self.done or not self.start[1]:
+            self.start = (done, monotonic())
+        super().advance(done, total, title)
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """The speed. None while it is too early to tell."""
+        rows, seconds = self.done - self.start[0], monotonic() - self.start[1]
+        return rows / seconds if rows > 0 and seconds > ENOUGH else None
+
+
+def progress(job: PredictionJob) -> Html:
+    """The progress of a job, with its speed, the time left, and a button to cancel."""
+    words = [f"{job.done:,} of {job.total:,} rows"] if job.total else []
+    if speed := job.rows_per_second:
+        words.append(f"{speed:,.0f} rows per second" if speed >= 2 else f"{60 * speed:,.0f} rows per minute")
+        words.append(f"{about((job.total - job.done) / speed)} left")
+    else:
+        words.append(job.title or "Waiting for the model")
+    return html(
+        '<div class="stack mid" data-key="predicting"><div class="row"><b>Predicting</b><span class="right nowrap"><b>'
+        '{share:.0f}%</b></span></div>{track}<p class="muted" role="status">{words}</p><div class="row wrap">{stop}'
+        '<small class="muted">{stay}</small></div>{again}</div>',
+        share=100 * job.share,
+        track=track(job.share, label="Predicting"),
+        words=join(words, " · "),
+        stop=button("Cancel", "stop-predicting", "s", run=job.run),
+        stay="You can leave this page. Finished rows are saved.",
+        again=look_again(POLL_INTERVAL),
+    )
+
+
+def saves(run: str, run_name: str, saved: PredictionSet) -> Html:
+    """Buttons that download the rows with their predictions."""
+    stem = PurePath(saved.name).stem or "rows"
+    return html(
+        "{buttons}",
+        buttons=[
+            html(
+                '<button type="button" class="btn s" data-save="studio/predictions/{run}/{id}.{kind}" '
+                'data-name="{stem}-{name}.{kind}" aria-label="{label}">Save as {title}</button>',
+                run=run,
+                id=saved.id,
+                kind=kind,
+                stem=stem,
+                name=run_name,
+                label=f"Save the predictions for {saved.name} as {kind.upper()}",
+                title=kind.upper(),
+            )
+            for kind in ("csv", "jsonl")
+        ],
+    )
+
+
+def saved_list(run: str, run_name: str, saved: Sequence[PredictionSet], outdated: set[str], busy: bool) -> Html:
+    """The saved predictions of a run. `outdated`: ids of those by an earlier model of the run."""
+    if not saved:
+        return Html("")
+    items = [_saved(run, run_name, each, each.id in outdated, busy) for each in saved]
+    return html('<ul class="list opts" aria-label="Saved predictions">{items}</ul>', items=items)
+
+
+def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: bool) -> Html:
+    facts = [
+        "all rows" if each.which == "all" else "rows without a label",
+        f"version {each.version}",
+        rows_words(each.done) if each.complete else f"{each.done:,} of {each.total:,} rows",
+        ago(each.created),
+    ]
+    if each.seconds >= 1:
+        facts.append(f"predicted in {duration(each.seconds)}")
+    acts = [saves(run, run_name, each)] if each.done else []
+    if not each.complete and not busy:
+        what = {"run": run, "dataset": each.dataset, "which": each.which}
+        acts.append(button("Continue", "predict", "s", **what, aria_label=f"Continue with {each.name}"))
+    question = f"Delete the predictions for “{each.name}”? Labels that you accepted stay."
+    label = f"Delete the predictions for {each.name}"
+    acts.append(
+        button(
+            "Delete", "delete-predictions", "s quiet danger", run=run, id=each.id, aria_label=label, confirm=question
+        )
+    )
+    return html(
+        '<li data-key="{id}"><span class="grow"><span class="row"><b class="cut">{name}</b>{old}</span><small>{facts}'
+        '</small>{note}</span><span class="row wrap acts">{acts}</span></li>',
+        id=each.id,
+        name=Verbatim(each.name),
+        old=outdated and tag("earlier checkpoint", "warn"),
+        facts=join(facts, " · "),
+        note=each.note and html('<small class="wt">{n}</small>', n=each.note),
+        acts=acts,
+    )
+
+
+def choose_rows(run: str, datasets: Sequence[DatasetRecord], chosen: str, writes: bool) -> Html:
+    """The form to predict all rows of a dataset or of a file. `writes`: the model writes replies."""
+    options = [(each.id, Verbatim(each.name)) for each in datasets]
+    words = (
+        "Each row gets a reply. Your file stays as it is: you download a copy with the column prediction."
+        if writes
+        else "Each row gets a prediction. Your file stays as it is: you download a copy with the columns prediction "
+        "and confidence."
+    )
+    rows = Field("predict-data", "Rows", words).select(options, chosen, "predict-data", data_run=run) if options else ""
+    return html(
+        '<div class="stack mid">{rows}<div class="row wrap">{start}<label class="btn s filebtn">Choose a file<input '
+        'type="file" class="sr" data-file aria-label="Choose a file to predict"></label></div><div class="sending" '
+        'data-sending data-keep aria-live="polite"></div></div>',
+        rows=rows,
+        start=options and button("Predict all rows", "predict", "s accent", run=run, dataset=chosen, which="all"),
+    )
+
+
+def rest_offer(run: str, run_name: str, rows: int) -> Html:
+    """The offer to label the rows without a label, for the panel of suggestions and the Evaluate tab."""
+    label = plural(rows, "Label the remaining row with this model", "Label the remaining {n} rows with this model")
+    return html(
+        '<p class="muted">{words}</p><div class="row">{start}</div>',
+        words=f"The model {run_name} predicts labels for the rows without one. You accept or correct them by key. A "
+        "prediction is not trained on or tested with before you accept it.",
+        start=button(label, "label-rest", "s accent", run=run),
+    )
+
+
+def rest_panel(body: Html) -> Html:
+    """The panel about rows without a label."""
+    return stack("Rows without a label", "rest", body, "mid")

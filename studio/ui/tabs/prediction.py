@@ -1,0 +1,241 @@
+"""Predictions for many rows: a file, a dataset, or the rows without a label. Part of the tabs Evaluate and Data."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from studio.schema.dataset import DatasetRecord
+from studio.schema.errors import StudioError
+from studio.schema.labeling import Labeling
+from studio.schema.predictions import PredictionSet
+from studio.schema.runs import RunRecord
+from studio.services.predictions import Watch
+from studio.ui.components import predictions as components
+from studio.ui.components.basic import alert, button
+from studio.ui.components.layout import stack
+from studio.ui.components.predictions import PredictionJob
+from studio.ui.jobs import JOBS, Key
+from studio.ui.markup import Html, html
+from studio.ui.selected import select_run, target_run
+from studio.ui.session import Visit
+from studio.ui.tabs.data.import_options import AT_ONCE
+from studio.ui.uploads import Uploads
+
+Acts = dict[str, Callable[[Visit], None]]
+
+
+def acts(files: Uploads) -> Acts:
+    """What a person can do on the Evaluate tab. `files`: what was uploaded."""
+    return {
+        **ACTS,
+        "predict": predict,
+        "predict-data": choose_dataset,
+        "delete-predictions": delete,
+        "review": review,
+        "file": partial(predict_file, files=files),
+    }
+
+
+def label_rest(visit: Visit) -> None:
+    """Predict labels for the rows without one, in the background."""
+    run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
+    _begin(visit, run, run.dataset, lambda job: studio.predictions.label_rest(run.id, _watch(job)))
+
+
+def predict(visit: Visit) -> None:
+    """Predict rows of a dataset in the background, or continue to do so."""
+    if visit.text("which", 20) == "unlabeled":
+        label_rest(visit)
+        return
+    run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
+    record = studio.datasets.get(visit.text("dataset", 80))
+    _begin(visit, run, record.id, lambda job: studio.predictions.predict(run.id, record.id, _watch(job)))
+
+
+def predict_file(visit: Visit, files: Uploads) -> None:
+    """Import the file that was just sent, unless it is a dataset already, and predict its rows in the background."""
+    run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
+    tickets = (visit.text("tickets", 200) or visit.text("ticket", 64)).split()
+    if len(tickets) != 1:
+        raise StudioError(
+            "too-large",
+            "The studio predicts one file at a time.",
+            given=f"{len(tickets)} files",
+            valid="one file",
+            hint="Choose the next file when this one is done.",
+        )
+    path = files.take(visit.workspace, tickets[0])
+
+    def work(job: PredictionJob) -> PredictionSet:
+        try:
+            record = studio.library.find_same([path])
+            if record is None and path.stat().st_size > AT_ONCE:
+                record = studio.jobs.add_files({path.name: path}, job.watch)
+            record = record or studio.datasets.add_file(path, path.name)
+        finally:
+            files.forget(path)
+        job.dataset = record.id
+        return studio.predictions.predict(run.id, record.id, _watch(job))
+
+    _begin(visit, run, "", work)
+
+
+def stop(visit: Visit) -> None:
+    """Cancel. Rows that have a prediction are saved."""
+    JOBS.cancel(_key(visit, visit.text("run", 100)))
+
+
+def choose_dataset(visit: Visit) -> None:
+    """Choose the dataset to predict."""
+    visit.remember(predict_data=visit.text("value", 80))
+
+
+def delete(visit: Visit) -> None:
+    """Delete saved predictions."""
+    visit.studio.predictions.delete(visit.text("run", 100), visit.text("id", 200))
+
+
+def review(visit: Visit) -> None:
+    """Open the predicted labels in the Data tab, the least certain first."""
+    studio, run = visit.studio, visit.studio.runs.get(visit.text("run", 100))
+    select_run(visit, run.id)
+    saved = next(each for each in studio.predictions.all(run.id) if _is_of_rest(each, run))
+    studio.labels.use_predictions(run.dataset, saved)
+    if "least-sure" in dict(studio.labels.state(run.dataset, visit.labeller).orders):
+        studio.labels.choose_order(run.dataset, "least-sure", visit.labeller)
+    visit.choose(dataset=run.dataset, task=run.task, view="label")
+    visit.add("label", view="one")
+    visit.goto("data")
+
+
+def drop_predictions(visit: Visit) -> None:
+    """Let the small classifier suggest labels again."""
+    visit.studio.labels.use_predictions(visit.choices.dataset, None)
+
+
+ACTS: Acts = {"label-rest": label_rest, "stop-predicting": stop, "drop-predictions": drop_predictions}
+"""What a person can do in the view Label of the Data tab."""
+
+
+def _watch(job: PredictionJob) -> Watch:
+    return Watch(job.advance, job.cancelled)
+
+
+def _key(visit: Visit, run: str) -> Key:
+    return visit.workspace, f"predict {run}"
+
+
+def _begin(visit: Visit, run: RunRecord, dataset: str, work: Callable[[Any], Any]) -> None:
+    """Start a job. Refused while another dataset is predicted with this model."""
+    key, job = _key(visit, run.id), PredictionJob(run=run.id, dataset=dataset)
+    JOBS.take(key)
+    if JOBS.begin(key, job, work) is not job:
+        hint = "Wait until it ends, or cancel it."
+        raise StudioError("wrong-state", "Other rows are being predicted with this model.", hint=hint)
+
+
+def _job(visit: Visit, run: str) -> tuple[PredictionJob | None, Html]:
+    """The running job of a run, and why the last one failed, which is shown once it has ended."""
+    job: Any = JOBS.look(_key(visit, run))
+    if job is None or not job.ended:
+        return job, Html("")
+    return None, alert(job.error) if job.error else Html("")
+
+
+def _is_of_rest(saved: PredictionSet, run: RunRecord) -> bool:
+    """Whether predictions are about the rows without a label of the run's dataset."""
+    return saved.which == "unlabeled" and saved.dataset == run.dataset
+
+
+# --- drawing ---
+
+
+def panels(visit: Visit, run: RunRecord) -> Html:
+    """The panels of the Evaluate tab: rows without a label, and predictions for any rows."""
+    job, problem = _job(visit, run.id)
+    studio = visit.studio
+    saved = studio.predictions.all(run.id)
+    outdated = {each.id for each in saved if studio.predictions.is_outdated(each)}
+    chosen = _chosen_dataset(visit, run)
+    writes = not studio.chat.is_classifier(run.id)
+    work = html("{p}", p=components.progress(job)) if job else ""
+    form = "" if job else components.choose_rows(run.id, studio.datasets.all(), chosen, writes)
+    listed = components.saved_list(run.id, run.name, saved, outdated, job is not None)
+    return html(
+        '<div class="stack predictions" data-key="predictions">{problem}{rest}{many}</div>',
+        problem=problem,
+        rest=_rest(visit, run, saved, job),
+        many=stack("Predict many rows", "predict-many", [work, form, listed], "mid"),
+    )
+
+
+def _chosen_dataset(visit: Visit, run: RunRecord) -> str:
+    known = [each.id for each in visit.studio.datasets.all()]
+    wanted = (visit.choices.extra.get("predict_data", ""), run.dataset, *known)
+    return next((each for each in wanted if each in known), "")
+
+
+def _rest(visit: Visit, run: RunRecord, saved: list[PredictionSet], job: PredictionJob | None) -> Html:
+    """What to do with the rows without a label. Empty when there are none, or the model can't label them."""
+    rows = visit.studio.predictions.remaining(run.id)
+    mine = next(
+        (each for each in saved if _is_of_rest(each, run) and not visit.studio.predictions.is_outdated(each)), None
+    )
+    if not rows or (job and job.dataset == run.dataset):
+        return Html("")
+    if mine is None or not mine.complete:
+        return components.rest_panel(components.rest_offer(run.id, run.name, rows)) if job is None else Html("")
+    words = "The least certain come first. Enter accepts a prediction, the key of a label corrects it."
+    body = html(
+        '<p><b>{left}</b> <span class="muted">{words}</span></p><div class="row wrap">{go}{save}</div>',
+        left=f"{rows:,} predicted labels are not reviewed yet.",
+        words=words,
+        go=button("Review the predicted labels", "review", "s accent", run=run.id),
+        save=components.saves(run.id, run.name, mine),
+    )
+    return components.rest_panel(body)
+
+
+def label_panel(visit: Visit, now: Labeling, record: DatasetRecord) -> Html:
+    """The panel of the view Label: predictions to review, a job in progress, or the offer to predict the rest."""
+    if now.work != "label" or not now.labels:
+        return Html("")
+    run = now.suggesting.run or _labeler(visit, now, record)
+    if not run:
+        return Html("")
+    job, problem = _job(visit, run)
+    name = visit.studio.runs.get(run).name
+    if job:
+        body = components.progress(job)
+    elif now.suggesting.run:
+        body = _to_review(visit, now)
+    else:
+        body = components.rest_offer(run, name, now.total - now.done)
+    return html("{p}{panel}", p=problem, panel=stack("Predicted labels", "predicted", body, "mid"))
+
+
+def _labeler(visit: Visit, now: Labeling, record: DatasetRecord) -> str:
+    """The newest run whose model can label the rows without a label. Empty: none, or all rows have a label."""
+    if now.done >= now.total:
+        return ""
+    runs = (run for run in visit.studio.runs.all() if run.dataset == record.id and run.has_result)
+    newest = next(runs, None)
+    return newest.id if newest and not visit.studio.predictions.unavailable_reason(newest.id) else ""
+
+
+def _to_review(visit: Visit, now: Labeling) -> Html:
+    state = now.suggesting
+    left = f"{state.rows:,} of {state.predicted:,} predicted labels are not reviewed yet."
+    words = (
+        f"The model {state.run_name} predicted them. The least certain come first. They are not trained on or tested "
+        "with before you accept them."
+    )
+    saved = next((each for each in visit.studio.predictions.all(state.run) if each.id == state.predictions), None)
+    return html(
+        '<p><b>{left}</b></p><p class="muted">{words}</p>{why}<div class="row wrap">{save}{drop}</div>',
+        left=left,
+        words=words,
+        why=state.unavailable_reason and html('<p class="wt">{w}</p>', w=state.unavailable_reason),
+        save=saved and components.saves(state.run, state.run_name, saved),
+        drop=button("Use other suggestions", "drop-predictions", "s quiet"),
+    )
