@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from studio.cli.context import Context
+from studio.cli.cross_validation import cross_validate
 from studio.cli.options import ExportFormat, Run
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
+from studio.schema.errors import StudioError
 from studio.schema.numbers import rows, share, size
 from studio.schema.report import Answer, ChatSettings, ExportResult, Report, confused_pairs, confusion_sentence
 from studio.schema.runs import RunRecord
@@ -74,15 +76,45 @@ def evaluate(
             metavar="FILE", help="Rows to evaluate on.", show_default="the test rows, else the validation rows"
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Cross-validate: train the same settings N times, each time without one of N parts of the rows, and "
+            "test on that part. For small test sets.",
+        ),
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="With --folds: cancel the cross-validation.")] = False,
     *,
     reading: dict[str, Any],
 ) -> None:
     """Evaluate the fine-tuned model against the base model, or against baselines, on rows it did not learn from."""
     record = context.studio.runs.get(run)
+    if folds is not None or stop:
+        _fold(context, record, folds or 0, stop, data)
+        return
     data = open_dataset(context, data, reading).id if data else None
     with context.progress("Rows") as progress:
         report = context.studio.evaluation.evaluate(record.id, data, progress=progress)
     context.answer(report, lambda: _show_report(context, report))
+
+
+def _fold(context: Context, record: RunRecord, folds: int, stop: bool, data: str | None) -> None:
+    """Cross-validate a run, or cancel that."""
+    if data is not None or not folds:
+        raise StudioError(
+            "bad-setting",
+            "A cross-validation tests the rows of the run, so it has a number of folds and no other rows.",
+            hint=f"For example: studio evaluate {record.id} --folds 5",
+            field="folds",
+        )
+    if stop:
+        view = context.studio.cross_validation.stop(record.id)
+        context.answer(view, lambda: context.say(view.sentence))
+        return
+    report = cross_validate(context, record, folds)
+    if report is not None:
+        context.answer(report, lambda: _show_report(context, report))
 
 
 def export(
@@ -190,8 +222,6 @@ def _converse(context: Context, record: RunRecord, settings: ChatSettings) -> No
 
     Each prompt is a new conversation, so that both models always get the same.
     """
-    from studio.schema.errors import StudioError
-
     if context.as_json:
         raise StudioError("bad-setting", "--json needs a prompt.", hint='studio chat RUN "PROMPT" --json')
     context.note("Each prompt is a new conversation. An empty line ends the chat.")
@@ -227,6 +257,9 @@ def _show_report(context: Context, report: Report) -> None:
         values = (*(of_baselines or [metric.base]), metric.tuned, metric.low, metric.high)
         table.add_row(plain(metric.title or name), *("" if value is None else f"{value:.3f}" for value in values))
     context.out.print(table)
+    for number, fold in enumerate(report.fold_scores, start=1):
+        scores = ", ".join(f"{name} {value:.3g}" for name, value in fold.metrics.items())
+        context.say(f"Fold {number}, {rows(fold.rows)}: {scores}")
     for label, other, times in confused_pairs(report.confusion or {})[:SHOWN_PAIRS]:
         context.say(confusion_sentence(label, other, times))
     for label, scores in (report.per_label or {}).items():

@@ -29,7 +29,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 def trained(studio: Studio, dataset: str, model: str, task: str, **settings: Any) -> str:
     run = studio.runs.start(RunRequest(dataset=dataset, model=model, task=task, settings={**FEW, **settings}))
-    wait_for(lambda: studio.runs.get(run.id).status not in ACTIVE, 240, studio)
+    wait_for(lambda: studio.runs.get(run.id).status not in ACTIVE, 600, studio)
     assert studio.runs.get(run.id).has_result
     return run.id
 
@@ -40,7 +40,7 @@ def test_each_row_is_answered_by_the_model_of_a_fold_that_did_not_see_it(studio:
     begun = studio.cross_validation.start(run, 3)
     assert begun.status == "training" and len(begun.runs) == 3
     assert studio.cross_validation.start(run, 3).runs[0].id == begun.runs[0].id, "a second click starts nothing"
-    wait_for(lambda: studio.cross_validation.view(run).status == "trained", 240, studio)  # type: ignore[union-attr]
+    wait_for(lambda: studio.cross_validation.view(run).status == "trained", 600, studio)  # type: ignore[union-attr]
     report = studio.cross_validation.evaluate(run)
     tested: list[int] = []
     for each in begun.runs:
@@ -68,17 +68,17 @@ def test_folds_are_paused_continued_and_canceled(studio: Studio, tmp_path: Path)
     run = trained(studio, dataset, model, "chat")
     studio.cross_validation.start(run, 2)
     paused = studio.cross_validation.pause(run)
-    wait_for(lambda: not any(each.status in ACTIVE for each in studio.runs.all()), 120, studio)
+    wait_for(lambda: not any(each.status in ACTIVE for each in studio.runs.all()), 600, studio)
     paused = studio.cross_validation.view(run)
     assert paused and paused.status in ("paused", "trained")
     studio.cross_validation.start(run, 2)
     stopped = studio.cross_validation.stop(run)
     assert stopped.status in ("stopped", "finished")
-    wait_for(lambda: not any(each.status in ACTIVE for each in studio.runs.all()), 120, studio)
+    wait_for(lambda: not any(each.status in ACTIVE for each in studio.runs.all()), 600, studio)
     with pytest.raises(StudioError, match="is not complete"):
         studio.cross_validation.evaluate(run)
     assert studio.cross_validation.start(run, 2).status == "training"
-    wait_for(lambda: studio.cross_validation.view(run).status == "trained", 240, studio)  # type: ignore[union-attr]
+    wait_for(lambda: studio.cross_validation.view(run).status == "trained", 600, studio)  # type: ignore[union-attr]
     report = studio.cross_validation.evaluate(run)
     assert report.rows > 100 and report.metrics["loss"].base and not report.baselines
 
@@ -91,7 +91,7 @@ def test_a_run_that_can_not_be_divided_into_folds_is_refused_with_the_reason(stu
         with pytest.raises(StudioError, match=words):
             studio.cross_validation.start(run, folds)
     later = studio.runs.extend(run)
-    wait_for(lambda: studio.runs.get(later.id).status not in ACTIVE, 240, studio)
+    wait_for(lambda: studio.runs.get(later.id).status not in ACTIVE, 600, studio)
     problem = studio.cross_validation.problem(later.id)
     assert problem and "may have seen the rows" in problem.what
     assert len(studio.runs.all()) == 2, "nothing was left behind"

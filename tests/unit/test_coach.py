@@ -238,7 +238,7 @@ def test_the_summary_tells_the_result_the_trend_and_one_thing_to_try() -> None:
     assert "only by little" in flat.why and flat.actions[0].tab == "evaluate"
     overfit = ended(falling(60, 10, turn=30))
     assert "at step 30. Later ones were not better" in overfit.why
-    assert overfit.action == "To try next: Train for fewer epochs, or add rows."
+    assert overfit.action == "If the evaluation is not good enough: Train for fewer epochs, or add rows."
     assert [action.changes for action in overfit.actions] == [{"learning_rate": config().learning_rate / 2}]
     blind = ended([PhaseEvent(phase="training", steps=20), step(10, 3.0), step(20, 1.0)])
     assert "Without validation rows" in blind.why

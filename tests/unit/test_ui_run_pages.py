@@ -1,15 +1,20 @@
 """What steps 4 to 7 and Runs are drawn from: pure functions, every text escaped, every state with its way on."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from studio.schema.config import TrainingConfig
 from studio.schema.exports import ExportView
-from studio.schema.report import Baseline, BaselineMetric, ExportResult, JudgedRow, Metric, Preview, Report
+from studio.schema.report import Baseline, BaselineMetric, ExportResult, FoldScore, JudgedRow, Metric, Preview, Report
 from studio.schema.runs import RunRecord
 from studio.schema.views import Progress
+from studio.services.next_step import NextStep, RunFacts, StepKind
+from studio.ui import next_step
+from studio.ui.components.basic import action_bar
 from studio.ui.components.scorecard import matrix, per_label, row_table, scorecard, signed, value
 from studio.ui.components.sparkline import spark
 from studio.ui.components.tokens import template_panel
@@ -152,7 +157,6 @@ def test_a_classifier_is_beside_baselines_under_their_own_names_and_never_beside
     assert "Majority class" in drawn and "Nearest neighbors" in drawn and "31.0" in drawn and "63.0" in drawn
     assert '<b class="accent">+25.0</b>' in drawn and "<img" not in drawn
     assert "Base model<" not in drawn and "base model</span>" not in drawn
-    assert "Open Data to label more" in drawn and 'data-goto="data"' in drawn
     settled = LABELED.model_copy(update={"rows_needed": None})
     assert "Open Data" not in evaluate.report_body(a_run(), settled, "worst")
 
@@ -347,3 +351,39 @@ def test_only_a_chat_template_is_said_to_mark_who_speaks() -> None:
     plain, chat = (template_panel(each) for each in (one, one.model_copy(update={"templated": True})))
     assert "who speaks" in chat and "assistant-only" in chat
     assert "who speaks" not in plain and "tokenizer adds" in plain and "[CLS] {text} [SEP]" in plain
+
+
+STEPS = {
+    "evaluate": ("Evaluate", 'data-act="evaluate"'),
+    "cross-validate": ("Check with 5-fold cross-validation (4 min)", 'data-act="folds"'),
+    "repeat": ("Run again with 6 epochs", 'data-act="repeat"'),
+    "label": ("Label more rows", 'data-goto="data"'),
+    "check-data": ("Check the rows", 'data-goto="data"'),
+    "chat": ("Try it on a text", 'data-goto="chat"'),
+    "export": ("Export", 'data-goto="export"'),
+}
+
+
+@pytest.mark.parametrize("kind", get_args(StepKind))
+def test_every_next_step_is_the_one_primary_button_with_its_reason(kind: StepKind) -> None:
+    facts = RunFacts(has_labels=True, repeat="Run again with 6 epochs", fold_seconds=240.0)
+    primary = next_step.primary_of(NextStep(kind, "So it is."), facts, a_run(), "Try it on a text", here="evaluate")
+    drawn = str(action_bar("So it is.", primary))
+    assert drawn.count("data-primary") == 1 and "So it is." in drawn
+    assert all(part in drawn for part in STEPS[kind])
+
+
+def test_a_run_with_a_model_has_one_primary_step_on_the_train_tab_and_the_others_beside_it() -> None:
+    drawn = the_bar(status="finished", has_result=True)
+    assert drawn.count("data-primary") == 1
+    assert re.search(r'data-primary[^>]*data-goto="evaluate"', drawn) and 'data-goto="chat"' in drawn
+
+
+def test_the_scores_of_each_fold_are_beside_the_verdict_over_all_rows() -> None:
+    folds = tuple(FoldScore(run=f"r{n}", rows=20 + n, metrics={"accuracy": 0.8 + n / 100}) for n in range(5))
+    whole = LABELED.model_copy(update={"split": "folds", "rows": 110, "fold_scores": folds, "verdict": "Better."})
+    report = LABELED.model_copy(update={"cross_validation": whole})
+    saved = str(evaluate.report_page(a_run(), report))
+    assert "Cross-validation" in saved and "Better." in saved and "cross-validation, 110 rows" in saved
+    assert all(words in saved for words in ("80.0", "84.0", ">24<"))
+    assert saved.count('id="score"') == 1

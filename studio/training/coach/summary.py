@@ -1,4 +1,5 @@
-"""The summary at the end of a run: the result, whether it was still improving, and one thing to try next."""
+"""The summary at the end of a run: the result, whether it was still improving, and what to change if the result is not
+good enough. What to do next depends on the evaluation: see services/next_step.py."""
 
 from studio.schema.events import Action, AdviceEvent, EvaluationEvent
 from studio.schema.report import rows_of_split
@@ -89,12 +90,14 @@ def _next(history: RunHistory) -> tuple[str, tuple[Action, ...]]:
     others = [each for rule, each in history.current.items() if rule != "summary"]
     if others:
         first = min(others, key=lambda each: SEVERITIES[each.severity])
-        return f"To try next: {first.action}", tuple(each for each in first.actions if each.kind != "stop")[:1]
+        return f"If the evaluation is not good enough: {first.action}", tuple(
+            each for each in first.actions if each.kind != "stop"
+        )[:1]
     if _still_improving(history):
         if history.step < history.total:
-            return "To try next: resume the run and train it to the end.", ()
-        return "To try next: train longer.", (_longer(history),)
-    return "To try next: evaluate it.", (EVALUATE,)
+            return "If the evaluation is not good enough: resume the run and train it to the end.", ()
+        return "If the evaluation is not good enough: train longer.", (_longer(history),)
+    return "Next: evaluate it.", (EVALUATE,)
 
 
 def _longer(history: RunHistory) -> Action:

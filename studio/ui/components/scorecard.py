@@ -12,6 +12,7 @@ SENTENCES = {
     "test": "Test rows were not used in training or to choose the checkpoint.",
     "test+validation": "These rows were not used in training or to choose the checkpoint.",
     "file": "Rows of the file: they should not be among the training rows.",
+    "folds": "Each row was tested by a model that was not trained on it.",
 }
 CHOSE = "Validation rows were not used in training, but they chose the checkpoint."
 DID_NOT_CHOOSE = "Validation rows were not used in training or to choose the checkpoint."
@@ -49,8 +50,11 @@ def other_title(report: Report) -> str:
     return guess.title if guess else "Nearest neighbors" if without_base(report) else "Base model"
 
 
-def scorecard(report: Report, name: str) -> Html:
-    """All metrics of the fine-tuned model and of what it is compared with, with intervals and the gain."""
+def scorecard(report: Report, name: str, key: str = "score") -> Html:
+    """All metrics of the fine-tuned model and of what it is compared with, with intervals and the gain.
+
+    `key`: id of its title.
+    """
     other = other_title(report)
     legend = html(
         '<div class="legend right small"><span>{rows}</span><span><i class="sq b"></i>{other}</span><span><i '
@@ -73,7 +77,7 @@ def scorecard(report: Report, name: str) -> Html:
         table=scroll_table("Scorecard", heads, rows, "score"),
         baselines=_baselines(report.baselines),
     )
-    return panel("Scorecard", "score", body, legend)
+    return panel("Scorecard", key, body, legend)
 
 
 def _against(metric: Metric, guess: Baseline | None, key: str) -> Metric:
@@ -105,7 +109,7 @@ def _baselines(baselines: tuple[Baseline, ...]) -> Html | str:
 
 
 def _metric(key: str, metric: Metric, more: list[Baseline]) -> Html:
-    share = _as_share(metric)
+    share = as_share(metric)
     gain = "" if metric.base is None else signed(metric.tuned - metric.base, share)
     others = [
         html(
@@ -145,7 +149,8 @@ def _range(low: float | None, high: float | None, words: Callable[[float], str],
     return html("<small>{low}{between}{high}</small>", low=words(low), between=between, high=words(high))
 
 
-def _as_share(metric: Metric) -> bool:
+def as_share(metric: Metric) -> bool:
+    """Whether a metric is shown as a percentage."""
     if metric.as_share is not None:
         return metric.as_share
     return metric.higher_is_better and all(0 <= number <= 1 for number in (metric.tuned, metric.base or 0))

@@ -4,6 +4,7 @@ from studio.schema.numbers import about
 from studio.schema.report import JudgedRow, Report, rows_of_split
 from studio.schema.runs import RunRecord
 from studio.tasks import task_named
+from studio.ui import next_step
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, segments, track
 from studio.ui.components.layout import look_again
 from studio.ui.components.scorecard import (
@@ -21,6 +22,7 @@ from studio.ui.selected import mark_done, selected, target_run, without_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.static import content
+from studio.ui.tabs import cross_validation, prediction
 from studio.ui.tabs.base import Components, act_then_show
 from studio.ui.tabs.chat import chat_label
 
@@ -32,8 +34,11 @@ def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
     show = c.showing(drawn)
     shell.page(show)
-    shell.actions(c.body, {"look": show, "which": act_then_show(choose_rows, show)})
-    shell.actions(c.actions, {"evaluate": act_then_show(evaluate, show)})
+    many = {name: act_then_show(act, show) for name, act in prediction.acts(shell.shell.files).items()}
+    folds = {name: act_then_show(act, show) for name, act in cross_validation.ACTS.items()}
+    shell.actions(c.body, {"look": show, "which": act_then_show(choose_rows, show), **many, **folds})
+    steps = {"evaluate": evaluate, "repeat": next_step.repeat}
+    shell.actions(c.actions, {name: act_then_show(act, show) for name, act in steps.items()} | folds)
 
 
 def evaluate(visit: Visit) -> None:
@@ -57,17 +62,22 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     chat = Primary(chat_label(classifies), goto="chat")
     job = JOBS.look(_key(visit, run))
     if job and not job.ended:
-        return at_work(run, job), action_bar("", chat, back="train")
+        return at_work(run, job), action_bar("You can try the model meanwhile.", chat, back="train")
     report = visit.studio.evaluation.report(run.id)
     problem = alert(job.error) if job and job.error else Html("")
+    step, facts = next_step.step_of(visit, run, report)
+    primary = next_step.primary_of(step, facts, run, chat_label(classifies), here="evaluate")
     if report is None:
-        start = Primary("Evaluate", act="evaluate", run=run.id)
-        return problem + invitation(run), action_bar("Each row is answered once.", start, back="train")
+        many = prediction.panels(visit, run)
+        return problem + invitation(run) + many, action_bar(step.reason, primary, back="train")
     mark_done(visit, "train", "evaluate")
-    body = report_body(run, report, visit.choices.extra.get("judged", ""))
-    again = button("Evaluate again", "evaluate", run=run.id)
-    next_step = "Next, try it on a text." if classifies else "Next, chat with both models."
-    return problem + body, action_bar(next_step, chat, back="train", extra=again)
+    folds = cross_validation.panel(visit, run, report, step.kind == "cross-validate")
+    shown = report_body(run, report, visit.choices.extra.get("judged", ""))
+    body = html("{shown}{folds}{many}", shown=shown, folds=folds, many=prediction.panels(visit, run))
+    extra: list[Html] = [button("Evaluate again", "evaluate", run=run.id)]
+    if step.kind != "chat":
+        extra.append(button(chat_label(classifies), goto="chat"))
+    return problem + body, action_bar(step.reason, primary, back="train", extra=extra)
 
 
 def _key(visit: Visit, run: RunRecord) -> Key:
@@ -134,7 +144,7 @@ def report_body(run: RunRecord, report: Report, which: str) -> Html:
         mixed=mixed and html('<span class="muted">{words}</span>', words=_mixed_words(mixed[0])),
         rows=row_table(mixed or kinds[which], report.confusion is not None, row_source(report)),
     )
-    return _report(run, report, rows, html("{more}{save}", more=_next_step(report), save=save), linked=True)
+    return _report(run, report, rows, save, linked=True)
 
 
 def mixed_up(report: Report, which: str) -> tuple[JudgedRow, ...]:
@@ -149,13 +159,6 @@ def mixed_up(report: Report, which: str) -> tuple[JudgedRow, ...]:
 
 def _mixed_words(row: JudgedRow) -> str:
     return f"“{row.expected}” taken for “{row.tuned}”"
-
-
-def _next_step(report: Report) -> Html | str:
-    """A button to what would settle an open verdict."""
-    if report.rows_needed or report.outcome in ("unclear", "useless"):
-        return button("Open Data to label more", "", "s", goto="data")
-    return ""
 
 
 def _report(run: RunRecord, report: Report, rows: Html, side: Html | str = "", linked: bool = False) -> Html:
@@ -210,6 +213,8 @@ def report_page(run: RunRecord, report: Report) -> str:
         )
         for title, kind in (("Worst rows", report.worst_rows), ("Best rows", report.best_rows))
     ]
+    if report.cross_validation is not None:
+        rows.insert(0, cross_validation.result(run, report.cross_validation))
     return html(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
         'initial-scale=1"><title>{name} · report</title><style>{style}</style></head><body class="report '

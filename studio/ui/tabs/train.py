@@ -10,6 +10,7 @@ from studio.schema.numbers import size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.views import Progress
 from studio.services.runs.run_messages import pause_message
+from studio.ui import next_step
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
@@ -18,6 +19,8 @@ from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 from studio.ui.tabs.chat import chat_label
+
+EVALUATE = Primary("Evaluate", goto="evaluate")
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,13 @@ def wire(c: Components, shell: PageShell) -> None:
             return {c.view: {"run": "", "state": ""}, c.actions: actions}
         mark_done(visit, *done(visit, run))
         progress = visit.studio.runs.progress(run.id)
-        classifies = visit.studio.chat.is_classifier(run.id)
-        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: bar(progress, classifies)}
+        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: _bar_of(visit, progress)}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
     then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
     shell.page(show)
     shell.actions(c.view, {"state": show, **then_shown})
-    shell.actions(c.actions, {**then_shown, "again": open_rerun_form})
+    shell.actions(c.actions, {**then_shown, "again": open_rerun_form, "repeat": act_then_show(next_step.repeat, show)})
 
 
 # --- what a person does ---
@@ -117,13 +119,25 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def bar(progress: Progress, classifies: bool = False) -> Html:
-    """The action bar for the state of a run. `classifies`: its model predicts labels."""
+def _bar_of(visit: Visit, progress: Progress) -> Html:
+    run = progress.record
+    classifies = visit.studio.chat.is_classifier(run.id)
+    if not run.has_result or run.status in ACTIVE:
+        return bar(progress, classifies)
+    step, facts = next_step.step_of(visit, run, visit.studio.evaluation.report(run.id))
+    return bar(progress, classifies, step.reason, next_step.primary_of(step, facts, run, chat_label(classifies)))
+
+
+def bar(progress: Progress, classifies: bool = False, reason: str = "", step: Primary = EVALUATE) -> Html:
+    """The action bar for the state of a run. `classifies`: its model predicts labels.
+
+    `step`: the next step of a run with a model, and `reason`: why it is.
+    """
     run, saved = progress.record, progress.saved
     if run.status in ACTIVE:
         return _running_bar(progress)
     if run.has_result:
-        return _result_bar(progress, classifies)
+        return _result_bar(progress, classifies, reason, step)
     lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
     delete = button("Delete run", "delete", "danger", run=run.id, confirm=f"Delete {run.name}: {lost}?")
     keep = "" if progress.keeps is None else button(f"Finish with step {progress.keeps:,}", "finish", run=run.id)
@@ -141,22 +155,21 @@ def _resume_label(progress: Progress) -> str:
     return f"Resume from step {progress.saved:,}"
 
 
-def _result_bar(progress: Progress, classifies: bool) -> Html:
+def _result_bar(progress: Progress, classifies: bool, reason: str, step: Primary) -> Html:
     """The action bar of a run with a result. The run may still be resumable."""
     run, result = progress.record, "The fine-tuned model"
     if run.best_step is not None:
         result = f"The checkpoint from training step {run.best_step:,}"
     resume = run.status in GOES_ON and button(_resume_label(progress), "resume", run=run.id)
-    again = html("{r}{b}", r=resume, b=button("Run again", "again", run=run.id))
-    steps = html(
-        '<button type="button" class="btn tall" data-goto="evaluate">Evaluate</button>'
-        '<button type="button" class="btn primary" data-primary data-goto="chat">{chat}</button>',
-        chat=chat_label(classifies),
-    )
+    extra = [resume, button("Run again", "again", run=run.id)]
+    if step.goto != "chat":
+        extra.append(button(chat_label(classifies), goto="chat"))
+    if step.goto != "evaluate":
+        extra.append(button("Evaluate", goto="evaluate"))
     ready = f"{result} is ready to evaluate, chat with and export."
     if classifies:
         ready = f"{result} is ready to evaluate, try on a text and export."
-    return action_bar(ready, steps, extra=again)
+    return action_bar(html("{ready} {reason}", ready=ready, reason=reason), step, extra=html("{all}", all=extra))
 
 
 def _running_bar(progress: Progress) -> Html:
