@@ -108,6 +108,7 @@ LABEL_COMMANDS: Commands = {
     "remove": label.remove,
     "suggest": label.suggest,
     "agreement": label.agreement,
+    "predict": label.predict,
     "use": label.use,
     "export": label.export,
     "import": label.import_labels,

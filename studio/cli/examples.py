@@ -80,6 +80,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "label remove": ("studio label remove last package",),
     "label suggest": ("studio label suggest last --take 0.95",),
     "label agreement": ("studio label agreement last",),
+    "label predict": ("studio label predict last", "studio label predict last --out labels.csv"),
     "label use": ("studio label use last",),
     "label export": ("studio label export last --to labels.csv",),
     "label import": ("studio label import last labels.csv",),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from studio.cli.context import Context
+from studio.cli.options import Run
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
@@ -161,6 +162,31 @@ def suggest(
     taken = context.studio.labels.give_many(record.id, sure, labeler=labeler) if sure else 0
     document = {"id": record.id, "taken": taken, **(learned.model_dump() if learned else {"rows": {}})}
     context.answer(document, lambda: _show_suggestions(context, learned, taken))
+
+
+def predict(
+    context: Context,
+    run: Run,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write all rows with predictions to a file that ends in .csv or .jsonl."
+        ),
+    ] = None,
+) -> None:
+    """Predict labels for the rows without one, with the model of a run. They are suggestions until you accept them."""
+    from studio.services.predictions import Watch
+
+    predictions, record = context.studio.predictions, context.studio.runs.get(run)
+    with context.progress("Rows") as progress:
+        saved = predictions.label_rest(record.id, Watch(progress))
+    if out:
+        predictions.export_file(record.id, saved.id, out)
+    left = context.studio.labels.state(saved.dataset).suggesting.rows
+    words = (
+        f"{rows(saved.done)} of {saved.name} predicted, {left:,} not reviewed yet: studio label list {saved.dataset}"
+    )
+    context.answer({**saved.model_dump(), "left": left}, lambda: context.say(words))
 
 
 def agreement(context: Context, data: Data) -> None:

@@ -6,6 +6,7 @@ limit or the end of the server loses at most one piece, and the next start predi
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from studio.services.evaluation import Evaluation
 from studio.services.labeling.labels import Labels
 from studio.services.model_host.client import JOB_MINUTES
 from studio.store.db import now
-from studio.store.files import require_room
+from studio.store.files import require_folder, require_room
 from studio.store.predictions import PredictionStore
 from studio.store.quota import Quota
 from studio.tasks import task_named
@@ -212,6 +213,16 @@ class Predictions:
         if saved.which == "unlabeled":
             self._add_labels(saved, predicted, cells)
         return write(changed(table, values=cells))
+
+    def export_file(self, run: str, id: str, to: Path | str) -> int:
+        """Write the same to a file that ends in .csv or .jsonl. Returns the number of predictions."""
+        self.context.owner_only("Writing to a folder of this machine")
+        to = Path(to)
+        lines = self.lines(run, id, to.suffix.lower().lstrip(".") or to.name)
+        require_folder(to.parent, "out")
+        with to.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(lines)
+        return self._store(self.finished.store.get(run).id).get(id).done
 
     def _add_labels(
         self, saved: PredictionSet, predicted: Mapping[int, PredictedRow], cells: dict[int, dict[str, Any]]

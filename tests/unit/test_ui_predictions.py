@@ -1,0 +1,172 @@
+"""Predictions on the page: the offer, the progress, saved predictions, and what is refused. No model is loaded."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from studio.schema.errors import StudioError
+from studio.schema.labeling import Suggestion
+from studio.schema.predictions import PredictedRow, PredictionSet
+from studio.schema.runs import RunRecord, RunSpec
+from studio.store.predictions import PredictionStore
+from studio.ui.components.predictions import PredictionJob, progress, saved_list
+from studio.ui.jobs import JOBS
+from studio.ui.session import Visit
+from studio.ui.tabs import prediction
+from studio.ui.tabs.data import labeling, unlabeled
+from tests.browser.made import Made
+
+EVIL = "<img src=x onerror=alert(1)>"
+TEXTS = "comment\n" + "".join(f"This is comment number {n} {EVIL}\n" for n in range(30))
+Visiting = Callable[..., Visit]
+
+
+@pytest.fixture
+def run(visit: Visiting) -> RunRecord:
+    """A finished run on 12 labels of 30 rows. It was never trained."""
+    studio = visit().studio
+    dataset = studio.datasets.add_text(TEXTS, f"comments {EVIL}.csv").id
+    studio.labels.set_names(dataset, ["praise", "complaint"])
+    for row in range(1, 13):
+        studio.labels.give(dataset, row, "praise" if row % 2 else "complaint", "Ann")
+    studio.labels.apply(dataset)
+    made = Made(studio.home.root, "mood", at=60, task="classification")
+    spec = made.space.runs.spec(made.id)
+    own = {"dataset": dataset, "dataset_version": 2, "data": made.space.datasets.get(dataset).spec}
+    made.space.runs.replace_spec(made.id, RunSpec.model_validate({**spec.model_dump(), **own}))
+    made.finish()
+    return made.space.runs.get(made.id)
+
+
+def predicted(visit: Visiting, run: RunRecord, rows: range = range(13, 31), **fields: Any) -> PredictionSet:
+    """Predictions as the service saves them."""
+    store = PredictionStore(visit().studio.runs.store.folder(run.id).predictions)
+    saved = PredictionSet(
+        id=f"{run.dataset}-v2-unlabeled",
+        run=run.id,
+        dataset=run.dataset,
+        version=2,
+        name=f"comments {EVIL}.csv",
+        which="unlabeled",
+        total=18,
+        done=len(rows),
+        step=run.best_step,
+        created="2026-11-30T18:00:00+00:00",
+    ).model_copy(update=fields)
+    store.keep(saved)
+    store.append(saved.id, [sure(row) for row in rows])
+    return saved
+
+
+def sure(row: int) -> PredictedRow:
+    confidence = 0.5 + row / 100
+    labels = (("praise", confidence), ("complaint", 1 - confidence))
+    return PredictedRow(row=row, prediction="praise", confidence=confidence, labels=labels)
+
+
+def test_the_evaluate_tab_and_the_view_label_offer_to_label_the_rest(visit: Visiting, run: RunRecord) -> None:
+    shown = prediction.panels(visit(), run)
+    assert "Label the remaining 18 rows with this model" in shown and EVIL not in shown
+    page = visit()
+    page.choose(dataset=run.dataset, task="classification", view="label")
+    _, body, _ = labeling.drawn(page)
+    assert "Label the remaining 18 rows with this model" in body
+    assert "2 of 12 labeled rows are held out to measure the model." in unlabeled.of_labeling(
+        page.studio.labels.state(run.dataset).model_copy(update={"total": 12})
+    )
+
+
+def test_predicted_labels_are_reviewed_the_least_certain_first_and_no_other_suggestions_are_made(
+    visit: Visiting, run: RunRecord
+) -> None:
+    predicted(visit, run)
+    assert "18 predicted labels are not reviewed yet." in prediction.panels(visit(), run)
+    page = visit(run=run.id)
+    prediction.review(page)
+    assert (page.wanted_tab, page.choices.view, page.choices.dataset) == ("data", "label", run.dataset)
+    state = page.studio.labels.state(run.dataset)
+    assert (state.row, state.order) == (13, "least-sure")
+    assert state.suggestion == Suggestion(labels=sure(13).labels)
+    assert not state.suggesting.due, "the small classifier does no work meanwhile"
+    _, body, _ = labeling.drawn(page)
+    assert "18 of 18 predicted labels are not reviewed yet." in body and 'data-hot="Enter"' in body
+    assert page.studio.labels.give(run.dataset, 13, "praise").suggesting.rows == 17
+    prediction.drop_predictions(page)
+    assert page.studio.labels.state(run.dataset).suggesting.run == ""
+
+
+def test_a_renamed_label_ends_the_suggestions_and_the_page_says_why(visit: Visiting, run: RunRecord) -> None:
+    page = visit()
+    page.studio.labels.use_predictions(run.dataset, predicted(visit, run))
+    page.studio.labels.rename(run.dataset, "praise", "thanks")
+    state = page.studio.labels.state(run.dataset)
+    assert state.suggestion is None and "The labels were changed" in state.suggesting.unavailable_reason
+
+
+def test_predictions_of_an_edited_text_are_no_suggestions(visit: Visiting, run: RunRecord) -> None:
+    studio = visit().studio
+    studio.labels.use_predictions(run.dataset, predicted(visit, run))
+    studio.editing.edit(run.dataset, 20, {"label": "praise"})
+    assert studio.labels.state(run.dataset).suggesting.rows == 17, "another label moves no row"
+    studio.editing.edit(run.dataset, 21, {"comment": "Another text"})
+    assert studio.labels.state(run.dataset).suggesting.run == ""
+
+
+def test_a_deleted_run_takes_its_predictions_along_and_labels_stay(visit: Visiting, run: RunRecord) -> None:
+    studio = visit().studio
+    studio.labels.use_predictions(run.dataset, predicted(visit, run))
+    studio.labels.give(run.dataset, 13, "praise")
+    studio.runs.delete(run.id)
+    state = studio.labels.state(run.dataset)
+    assert (state.suggesting.run, state.done) == ("", 13)
+
+
+def test_unfinished_predictions_can_be_continued_and_those_of_an_earlier_checkpoint_are_marked(
+    visit: Visiting, run: RunRecord
+) -> None:
+    predicted(visit, run, range(13, 20), note="Predictions may take 5 minutes at a time in this demo.")
+    shown = prediction.panels(visit(), run)
+    assert "7 of 18 rows" in shown and "Continue" in shown and "at a time in this demo" in shown
+    assert "earlier checkpoint" not in shown
+    predicted(visit, run, step=30)
+    assert "earlier checkpoint" in prediction.panels(visit(), run)
+
+
+def test_progress_has_rows_speed_and_time_left_without_the_time_to_load_the_model() -> None:
+    job = PredictionJob(run="r", dataset="d")
+    assert "Waiting for the model" in progress(job)
+    job.advance(0, 1000, "Loading the model")
+    time.sleep(0.3)
+    job.advance(0, 1000, "Predicting")
+    began = time.monotonic()
+    time.sleep(0.6)
+    job.advance(300, 1000, "Predicting")
+    speed = job.rows_per_second
+    assert speed is not None and speed == pytest.approx(300 / (time.monotonic() - began), rel=0.05)
+    shown = progress(job)
+    assert "300 of 1,000 rows" in shown and "rows per second" in shown and "left" in shown and "Cancel" in shown
+
+
+def test_a_second_start_while_rows_are_predicted_is_refused(visit: Visiting, run: RunRecord) -> None:
+    page, key = visit(run=run.id), ("default", f"predict {run.id}")
+    JOBS.begin(key, PredictionJob(run=run.id), lambda job: job.cancelled.wait(20))
+    with pytest.raises(StudioError, match="Other rows are being predicted"):
+        prediction.label_rest(page)
+    assert "Cancel" in prediction.panels(page, run)
+    prediction.stop(page)
+    assert "Cancel" not in prediction.panels(page, run)
+
+
+def test_predictions_of_another_visitor_or_an_invented_id_are_refused(visit: Visiting, run: RunRecord) -> None:
+    studio = visit().studio
+    with pytest.raises(StudioError, match="do not exist"):
+        studio.predictions.lines(run.id, "../../../secret")
+    with pytest.raises(StudioError):
+        studio.visitor("visitor-other").predictions.lines(run.id, "x")
+
+
+def test_saved_predictions_escape_the_names_of_files(visit: Visiting, run: RunRecord) -> None:
+    saved = predicted(visit, run)
+    assert EVIL not in saved_list(run.id, f"run {EVIL}", [saved], set(), busy=False)
