@@ -123,10 +123,14 @@ class Projects:
         done = self._in_process(import_in_process, arguments, limits, progress, cancel)
         return ProjectRecord.model_validate(done)
 
-    def with_run(self, run: str) -> str:
-        """The id of the project that has a run; empty when none has it. This project comes first."""
+    def is_usable(self, project: str) -> bool:
+        """Whether there is a project with this id that was not deleted."""
+        return not self.context.demo and self._store.is_usable(project)
+
+    def with_run(self, run: str, first: str = "") -> str:
+        """The id of the project that has a run; empty when none has it. `first`: where to look first."""
         self._require_allowed()
-        return self._store.with_run(run, self.context.workspace.name)
+        return self._store.with_run(run, first or self.context.workspace.name)
 
     def run_elsewhere(self) -> tuple[ProjectRecord, RunRecord] | None:
         """The run of another project that trains on this machine now, and its project. None in a demo."""

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from studio.ui import api, docs, languages, static
-from studio.ui.components import limits, run_bar
+from studio.ui.components import limits, project_menu, run_bar
 from studio.ui.components.region import region
 from studio.ui.icons import icon
 from studio.ui.markup import Html, attrs, html
@@ -26,6 +26,7 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
             bar = run_bar.build()
             if has_login:
                 gr.HTML(LOGOUT, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
+            projects = None if sessions.demo else project_menu.build()
             fresh = new_run.build()
             gr.HTML(_language_menu(), js_on_load=None, apply_default_css=False, elem_classes="language-slot")
             gr.HTML(_help(), js_on_load=None, apply_default_css=False, elem_classes="help-slot")
@@ -42,6 +43,8 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
             tab.wire(components, at)
         run_bar.wire(bar, shell)
         new_run.wire(fresh, shell)
+        if projects:
+            project_menu.wire(projects, shell)
         shell.load()
         gr.HTML(
             value="",

@@ -20,8 +20,10 @@ from studio.api import Studio
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.numbers import time_range, timestamp
-from studio.schema.runs import ACTIVE
+from studio.schema.projects import ProjectRecord
+from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui import chat_routes, run_updates
+from studio.ui.components import project_menu
 from studio.ui.error_routes import PlainErrors, StudioFinder
 from studio.ui.poll_throttle import ResponseCache, Watchers
 from studio.ui.tabs.evaluate import report_page
@@ -132,17 +134,25 @@ def new_of(studio: Studio, run: str, after: int, wait: float) -> dict[str, Any]:
 
 
 def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] | None:
-    """The state of the run for the bar. None when the caller knows it, or when there is no run."""
+    """The state of the run for the bar. None when the caller knows it, or when there is no run.
+
+    While no run of this project is running or queued, it is the running one of another project.
+    """
     runs = studio.runs.all()
     working = [record for record in runs if record.status in ACTIVE]
     first = next((record for record in reversed(working) if record.status != "queued"), None)
-    chosen = (
-        first
-        or next(iter(working), None)
-        or next((r for r in runs if r.id == selected), None)
-        or next(iter(runs), None)
-    )
+    chosen = first or next(iter(working), None)
+    if chosen is None and (elsewhere := studio.projects.run_elsewhere()):
+        return _state_elsewhere(*elsewhere)
+    chosen = chosen or next((r for r in runs if r.id == selected), None) or next(iter(runs), None)
     return None if chosen is None or chosen.id == known else run_updates.run_state(studio.runs.progress(chosen.id))
+
+
+def _state_elsewhere(project: ProjectRecord, record: RunRecord) -> dict[str, Any]:
+    """The state of a run of another project, with the project."""
+    share = {"steps": record.steps, "share": run_updates.short(record.step / record.steps, 3)} if record.steps else {}
+    named = {"project": {"id": project.id, "title": project.title}}
+    return {"id": record.id, "name": record.name, "status": record.status, "step": record.step, **share, **named}
 
 
 def about(studio: Studio, run: str) -> dict[str, Any]:
@@ -231,6 +241,13 @@ def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
         media = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
         return StreamingResponse(lines, media_type=media, headers={"Cache-Control": "no-store"})
 
+    @router.get("/predictions/{run}/{id}.{kind}")
+    async def predictions(request: Request, run: str, id: str, kind: str) -> StreamingResponse:
+        """All rows of a dataset with their predictions, sent as they are read."""
+        lines = await studios.run(request.headers, lambda studio: studio.predictions.lines(run, id, kind))
+        media = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
+        return StreamingResponse(lines, media_type=media, headers={"Cache-Control": "no-store"})
+
     @router.get("/run/{run}/curve.csv")
     async def curve(request: Request, run: str) -> Response:
         """All steps of a run as CSV."""
@@ -241,17 +258,13 @@ def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
     async def report(request: Request, run: str, kind: str) -> Response:
         """The saved report, as JSON or as a standalone page."""
         return await studios.run(request.headers, lambda studio: _report(studio, run, kind))
-    @router.get("/predictions/{run}/{id}.{kind}")
-    async def predictions(request: Request, run: str, id: str, kind: str) -> StreamingResponse:
-        """All rows of a dataset with their predictions, sent as they are read."""
-        lines = await studios.run(request.headers, lambda studio: studio.predictions.lines(run, id, kind))
-        media = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
-        return StreamingResponse(lines, media_type=media, headers={"Cache-Control": "no-store"})
-
 
 
 def _export_file(studio: Studio, export: ExportRequest) -> tuple[Path, str]:
     """The file of an export, and the name under which it is downloaded."""
+    if export.format == "project":
+        path = project_menu.exported_file(studio)
+        return path, path.name
     if export.format in ("run", "run-with-rows"):
         path = studio.saved.export_archive(export.run, rows=export.format != "run")
     else:

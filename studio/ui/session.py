@@ -1,8 +1,9 @@
 """The visitor of a request, and the choices of a browser tab.
 
 In a demo a visitor is known by a secret in a request header, issued by the server and kept by the page's script; its
-hash is the name of the visitor's workspace. Without a demo, the workspace is `default`. Choices are stored twice: here
-for the open page, and as a draft in the workspace, so that a reload or a restart of the server loses none of them.
+hash is the name of the visitor's workspace. Without a demo, the page names the project that it has open, and the
+workspace is that of the project. Choices are stored twice: here for the open page, and as a draft in the workspace, so
+that a reload or a restart of the server loses none of them.
 """
 
 import threading
@@ -23,6 +24,8 @@ from studio.ui.scheduler import JOB_TURNS, ActionScheduler, Visitor
 from studio.ui.workspaces import Workspaces
 
 HEADER = "x-studio-workspace"
+PROJECT = "x-studio-project"
+"""The header with the id of the project that a page has open. Not used in a demo."""
 _LARGEST = 2**53
 T = TypeVar("T")
 MOST_PAGES, PAGES_OF_ONE = 1024, 16
@@ -122,11 +125,29 @@ class Sessions:
     def workspace_of(self, headers: Mapping[str, str]) -> str:
         """The workspace of the sender of these headers, which alone are trusted."""
         if not self.demo:
-            return "default"
+            return self._project_of(headers.get(PROJECT, ""))
         name = self.root.home.visitor_workspace(headers.get(HEADER, ""))
         if name is None:
             raise StudioError("not-allowed", "This page has lost its workspace.", hint="Reload the page.")
         return name
+
+    def _project_of(self, project: str) -> str:
+        """The workspace of a project of the owner; by default of the default project."""
+        if project and not self.root.projects.is_usable(project):
+            raise StudioError(
+                "not-allowed", "This project was deleted.", hint="Reload the page. It then opens the default project."
+            )
+        return project or "default"
+
+    def project_to_open(self, project: str, run: str) -> str:
+        """The id of the project that a page opens: the one with the run in its address, else the one it had open.
+
+        The default project, where that one was deleted. Empty in a demo.
+        """
+        if self.demo:
+            return ""
+        usable = project if self.root.projects.is_usable(project) else "default"
+        return self.root.projects.with_run(run, usable) or usable
 
     def studio_of(self, headers: Mapping[str, str]) -> Studio:
         """The Studio of the sender of these headers. A new visitor has no files yet."""
@@ -255,6 +276,10 @@ class Visit:
     def admit(self) -> None:
         """Called before anything is written for a visitor; see `Sessions.admit`."""
         self._sessions.admit(self._visitor)
+
+    def close_workspace(self, workspace: str) -> None:
+        """Close the database of a workspace that is about to be removed."""
+        self._sessions.workspaces.close_workspace(workspace)
 
     def goto(self, tab: str) -> None:
         """Open a tab after the handler."""

@@ -23,7 +23,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import MB, OWNER, Limits
 from studio.store.files import folder_size
 from studio.ui.error_routes import PlainErrors
-from studio.ui.session import Sessions
+from studio.ui.session import PROJECT, Sessions
 
 LARGEST = 2_000_000_000
 OLD = 6 * 3600
@@ -174,7 +174,10 @@ def routes(sessions: Sessions, uploads: Uploads) -> APIRouter:
         return JSONResponse({"ticket": await uploads.keep(visitor.workspace, name, request.stream())})
 
     @router.post("/studio/workspace")
-    def workspace(request: Request) -> JSONResponse:
-        return JSONResponse({"secret": sessions.new_secret(request.headers) if sessions.demo else ""})
+    def workspace(request: Request, run: str = "") -> JSONResponse:
+        """The secret of a demo's visitor, else the project that the page opens. `run`: the one in its address."""
+        secret = sessions.new_secret(request.headers) if sessions.demo else ""
+        project = sessions.project_to_open(request.headers.get(PROJECT, ""), run)
+        return JSONResponse({"secret": secret, "project": project})
 
     return router

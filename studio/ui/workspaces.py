@@ -136,7 +136,7 @@ class Workspaces:
             with self._admitting:
                 if home.hours_since_visit(name) <= hours:  # back in this very moment
                     continue
-                self._close(name)
+                self.close_workspace(name)
                 remove_workspace(home, name)
                 self._root.shared.processes.forget(name)
                 shutil.rmtree(home.root / "uploads" / name, ignore_errors=True)
@@ -145,7 +145,8 @@ class Workspaces:
             _log.info("Deleted %d workspaces without a visit for %g hours.", len(gone), hours)
         return gone
 
-    def _close(self, workspace: str) -> None:
+    def close_workspace(self, workspace: str) -> None:
+        """Close the databases of a workspace, because it is removed."""
         with self._lock:
             closed = [self._open.pop(key) for key in list(self._open) if key[0] == workspace]
             self._noted.pop(workspace, None)

@@ -32,7 +32,7 @@
   studio.draw = (id, value) => { values.set(id, value); shows.get(id)?.(value); };
   studio.act = async (region, said) => {
     const server = await connection;
-    const answer = await server.act({ secret: studio.secret(), page, region, said }).catch(() => null);
+    const answer = await server.act({ secret: studio.secret(), project: studio.project(), page, region, said }).catch(() => null);
     if (!answer?.regions) {
       for (const f of [...studio.beats]) f();
       if (!said.unasked) studio.toast().replaceChildren(studio.h("p.wrong", { role: "alert" }, LOST));

@@ -20,17 +20,22 @@
       bar.classList.toggle("none", !run);
       if (!run && !live.offline) return put(bar, h("span.muted", {}, "No run is running"));
       if (live.offline) return put(bar, h("span.state.warn", {}, icon("warn"), "Offline"), h("span.muted", {}, h("span", { translate: "no" }, run ? run.name : ""), h("span.long", {}, " · trying again")));
-      put(bar, state(run.status, run.result), h("span.name", { translate: "no" }, run.name), ...middle(run), button(run));
+      put(bar, state(run.status, run.result), h("span.name", { translate: "no" }, run.name), ...place(run), ...middle(run), button(run));
     };
     bar.addEventListener("click", (e) => {
       const to = e.target.closest("[data-to]");
-      if (to) send({ act: "open", run: live.bar.id, to: to.dataset.to });
+      if (to && live.bar.project) window.studio.openProject(live.bar.project.id, live.bar.id);
+      else if (to) send({ act: "open", run: live.bar.id, to: to.dataset.to });
     });
     live.on(() => { if (document.contains(element)) draw(); });
     draw();
     live.now();
   };
 
+  /** The project of a run, where it is another than the open one. */
+  function place(run) {
+    return run.project ? [h("span.muted.place", {}, "Project: ", h("bdi", { translate: "no" }, run.project.title))] : [];
+  }
   function middle(run) {
     if (live.working(run) && run.status !== "queued") {
       const share = Math.min(99, Math.round((run.share || 0) * 100));
