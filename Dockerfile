@@ -11,7 +11,7 @@ RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu 
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
     > needed.txt && pip install --no-cache-dir --constraint constraints.txt --requirement needed.txt
-COPY README.md LICENSE ./
+COPY Dockerfile README.md LICENSE ./
 COPY assets assets
 COPY docs docs
 COPY studio studio

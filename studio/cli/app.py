@@ -74,6 +74,7 @@ COMMANDS: dict[str, Commands] = {
         "evaluate": run_outputs.evaluate,
         "export": run_outputs.export,
         "push": hub.push,
+        "space": hub.space,
     },
     "This machine": {"doctor": machine.doctor},
 }
@@ -107,8 +108,8 @@ LABEL_COMMANDS: Commands = {
     "merge": label.merge,
     "remove": label.remove,
     "suggest": label.suggest,
-    "agreement": label.agreement,
     "predict": label.predict,
+    "agreement": label.agreement,
     "use": label.use,
     "export": label.export,
     "import": label.import_labels,

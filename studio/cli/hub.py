@@ -1,5 +1,6 @@
 """Commands for the Hugging Face Hub: upload an export, and write a Space of the studio."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,6 +47,22 @@ def push(
     with context.progress("Uploading") as progress:
         state = context.studio.hub.push(record.id, form, request, progress=progress)
     context.answer(state, lambda: _show_state(context, state))
+
+
+def space(
+    context: Context,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="New folder to write to.")],
+) -> None:
+    """Write a Hugging Face Space of the studio itself, with the Docker SDK."""
+    files = context.studio.hub.write_space(to)
+    document = {"to": str(to), "sdk": "docker", "files": len(files)}
+    context.answer(document, lambda: _show_space(context, to, len(files)))
+
+
+def _show_space(context: Context, to: Path, files: int) -> None:
+    context.say(f"{files} files in {to}")
+    context.say("Make a Docker Space on https://huggingface.co/new-space, then upload the folder:")
+    context.say(f"hf upload OWNER/NAME {to} . --repo-type space")
 
 
 def _show_plan(context: Context, view: PushView) -> None:

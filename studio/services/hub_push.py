@@ -8,6 +8,7 @@ from typing import Any
 from studio.export import export_named
 from studio.export.hub import check_license, check_repo_name, files_to_push, read_front, suggested_name
 from studio.export.hub_upload import UPLOADING, upload
+from studio.export.studio_space import write_studio_space
 from studio.machine.environment import child_environment
 from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.models.hub_files import Remote, require_network
@@ -108,6 +109,11 @@ class HubPush:
         finished = state.model_copy(update={"status": "done", **done})
         write_whole(path, finished.model_dump_json())
         return finished
+
+    def write_space(self, to: Path) -> list[str]:
+        """Write the folder of a Space of the studio itself, with the Docker SDK. Returns its files."""
+        self.context.owner_only("Writing to a folder")
+        return write_studio_space(to.resolve())
 
     def _folder(self, run: str, format: str) -> Path:
         """The folder of an export that exists."""

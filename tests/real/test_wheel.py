@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from studio.export.studio_space import FILES, write_studio_space
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -74,7 +76,18 @@ def test_the_wheel_holds_code_assets_and_licence_and_no_tests(wheel: Path) -> No
 def test_the_wheel_holds_every_file_of_the_code_the_assets_and_the_docs_and_no_other(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("studio/")}
     folders = {"studio": "studio", "assets": "studio/assets", "docs": "studio/docs"}
-    assert held == set().union(*(files_of(ROOT / folder, under) for folder, under in folders.items()))
+    deployed = {f"studio/deploy/{name}" for name in FILES}
+    assert held == deployed.union(*(files_of(ROOT / folder, under) for folder, under in folders.items()))
+
+
+def test_the_space_of_an_installed_studio_is_that_of_the_repository(studio: Path, tmp_path: Path) -> None:
+    run(studio, tmp_path, "space", "--to", str(tmp_path / "installed"))
+    write_studio_space(tmp_path / "repository")
+    files = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "installed", tmp_path / "repository")
+    ]
+    assert files[0] == files[1]
 
 
 ASKED = """
