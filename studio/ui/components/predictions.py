@@ -105,8 +105,10 @@ def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: b
         facts.append(f"predicted in {duration(each.seconds)}")
     acts = [saves(run, run_name, each)] if each.done else []
     if not each.complete and not busy:
-        what = {"run": run, "dataset": each.dataset, "which": each.which}
-        acts.append(button("Continue", "predict", "s", **what, aria_label=f"Continue with {each.name}"))
+        label = f"Continue with {each.name}"
+        acts.append(
+            button("Continue", "predict", "s", run=run, dataset=each.dataset, which=each.which, aria_label=label)
+        )
     question = f"Delete the predictions for “{each.name}”? Labels that you accepted stay."
     label = f"Delete the predictions for {each.name}"
     acts.append(
