@@ -17,6 +17,7 @@ from tests.security.attacks import (  # noqa: F401  (importing registers them)
     s10_paths,
     s11_malformed,
     s12_addresses,
+    s_projects,
     secrets_and_headers,
     trust,
 )
