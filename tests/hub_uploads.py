@@ -99,6 +99,8 @@ class UploadHandler(Handler):
         repo = hub.own.get(f"{found[1]}/{found[2]}") if found else None
         if repo is not None and found is not None:
             return self._json(200, repo.tree() if found[4] else repo.describe())
+        if found is not None and found[1] == "space":
+            return self._json(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         return super()._route(path, query)
 
     def do_PUT(self) -> None:

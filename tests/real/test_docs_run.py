@@ -33,6 +33,8 @@ NOT_RUN = {
     "studio estimate sample:support-tone --model starter-chat --probe": "tests/real/test_oom_retry.py measures",
     "studio combine ": "tests/real/test_adapter_merge.py combines",
     "studio export last --format adapter ": "tests/real/test_export.py exports adapters",
+    "studio push ": "needs the Hub; tests/unit/test_hub_push.py has one",
+    "studio export last --format space ": "tests/real/test_space_export.py exports Spaces and runs them",
     "from studio.api import": "tests/real/test_python_api.py runs it",
 }
 """How a command or a Python block begins that does not run here → why. test_docs.py parses those of the studio."""

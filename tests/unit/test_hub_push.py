@@ -22,6 +22,7 @@ from studio.schema.report import ExportResult
 from studio.schema.runs import RunSpec
 from studio.store.files import write_whole
 from tests.hub_uploads import TOKEN, OwnRepo, UploadHub
+from tests.said import caller
 
 CARD = """---
 license: apache-2.0
@@ -269,7 +270,7 @@ def test_a_visitor_of_a_demo_and_a_member_of_a_team_can_not_use_the_token_of_the
     studio, run, _ = exported
     for other in (
         Studio(studio.home, demo=True, shared=studio.shared),
-        Studio(studio.home, shared=studio.shared, role="member"),
+        Studio(studio.home, shared=studio.shared, role="editor"),
     ):
         with pytest.raises(StudioError) as caught:
             other.hub.push(run, "adapter", PushRequest(repo="ann/tone"))
@@ -319,3 +320,35 @@ def test_a_suggested_name_is_always_valid() -> None:
     for name in ("Support tone!", "../../etc", "--", "Größe 3", "a" * 200, "\u202e", "x.git"):
         check_repo_name(f"ann/{suggested_name(name)}")
     assert suggested_name("Support tone!") == "support-tone"
+
+
+def test_the_command_line_uploads_and_prints_the_link(
+    exported: Any, hub: UploadHub, capfd: pytest.CaptureFixture[str]
+) -> None:
+    studio, run, _ = exported
+    call, home = caller(capfd), str(studio.home.root)
+    said = call("push", run, "ann/tone", "--json", "--home", home)
+    assert said.status == 0, said.err
+    assert said.document["url"] == f"{hub.url}/ann/tone" and said.document["private"]
+    assert "adapter_model.safetensors" in said.err and "allows sharing" in said.err
+    assert TOKEN not in said.out + said.err
+    for wrong in (("push", run), ("push", run, "../tone"), ("push", run, "ann/a", "--repo", "ann/b")):
+        said = call(*wrong, "--home", home)
+        assert said.status == 2 and "OWNER/NAME" in said.err and "Traceback" not in said.err
+    said = call("push", run, "--repo", "ann/public", "--public", "--home", home)
+    assert said.status == 0 and "public" in said.out and not hub.own["model/ann/public"].private
+
+
+def test_a_space_is_uploaded_as_a_space_on_free_hardware(exported: Any, hub: UploadHub) -> None:
+    folder = exported[2]
+    (folder / "README.md").write_text(
+        "---\nsdk: gradio\nsuggested_hardware: zero-a10g\ntags:\n- finetune-studio\n---\n\n# Tone\n"
+    )
+    state = pushed(exported)
+    repo = hub.own["space/ann/tone"]
+    assert state.url == f"{hub.url}/spaces/ann/tone" and (repo.sdk, repo.hardware) == ("gradio", "zero-a10g")
+    (folder / "README.md").write_text(
+        "---\nsdk: gradio\nsuggested_hardware: cpu-basic\ntags:\n- finetune-studio\n---\n"
+    )
+    error = refusal(exported, "ann/other")
+    assert "paid plan" in error.what and "ZeroGPU" in error.hint
