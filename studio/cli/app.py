@@ -14,6 +14,7 @@ from studio.cli import (
     datasets,
     estimate,
     hub,
+    import_config,
     label,
     machine,
     models,
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Commands] = {
         "learning-curve": augmentation.learning_curve,
         "augment": augmentation.augment,
         "estimate": estimate.estimate,
+        "import-config": import_config.import_config,
         "search": search.search,
     },
     "Runs": {

@@ -1,0 +1,46 @@
+"""The command that converts a settings file of LLaMA-Factory or Axolotl."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studio.cli.context import Context
+from studio.cli.terminal import plain
+from studio.schema.config_import import ImportedConfig
+from studio.schema.numbers import plural
+
+
+def import_config(
+    context: Context,
+    file: Annotated[Path, typer.Argument(help="A YAML file of LLaMA-Factory or Axolotl.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A new file for the settings.", show_default="only shown"),
+    ] = None,
+) -> None:
+    """Convert settings of LLaMA-Factory or Axolotl, and list what can't be converted.
+
+    Use the result with: studio train DATA --config FILE
+    """
+    from studio.services.config_import.service import as_yaml, convert_file, write_settings
+
+    found = convert_file(file)
+    if out is not None:
+        write_settings(found, out)
+    document = {**found.model_dump(), "out": str(out) if out else None}
+    context.answer(document, lambda: _show(context, found, as_yaml(found), out))
+
+
+def _show(context: Context, found: ImportedConfig, text: str, out: Path | None) -> None:
+    context.say(f"Settings of {found.tool}:")
+    context.say(text.rstrip())
+    if found.not_converted:
+        context.say(plural(len(found.not_converted), "{n} entry was not converted:", "{n} entries were not converted:"))
+    for each in found.not_converted:
+        context.say(f"  {each.name}: {plain(each.value)}. {each.reason}")
+    if found.not_needed:
+        context.say(f"Not needed here: {', '.join(found.not_needed)}")
+    for data in found.data:
+        mapped = "".join(f" --map {column}={role}" for column, role in data.roles.items())
+        context.say(f"  studio train {plain(data.path)}{plain(mapped)} --config {out or 'settings.yaml'}")

@@ -1,0 +1,1 @@
+"""Conversion of settings files of LLaMA-Factory and Axolotl."""
