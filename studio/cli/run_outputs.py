@@ -78,11 +78,7 @@ def evaluate(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Cross-validate: train the same settings N times, each time without one of N parts of the rows, and "
-            "test on that part. For small test sets.",
-        ),
+        typer.Option(metavar="N", help="Cross-validate: train the same settings on N folds."),
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="With --folds: cancel the cross-validation.")] = False,
     *,

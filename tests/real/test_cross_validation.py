@@ -13,7 +13,7 @@ from studio.api import RunRequest, Studio
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE
 
-FEW: dict[str, Any] = {"max_length": 32, "max_steps": 2, "precision": "float32", "early_stopping_patience": 0}
+FEW: dict[str, Any] = {"max_length": 64, "max_steps": 2, "precision": "float32", "early_stopping_patience": 0}
 LABELED = "text,label\n" + "".join(
     f"{'Where is my parcel' if n % 2 else 'The lamp is broken'} {n}?,{'delivery' if n % 2 else 'damage'}\n"
     for n in range(45)
@@ -30,7 +30,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def trained(studio: Studio, dataset: str, model: str, task: str, **settings: Any) -> str:
     run = studio.runs.start(RunRequest(dataset=dataset, model=model, task=task, settings={**FEW, **settings}))
     wait_for(lambda: studio.runs.get(run.id).status not in ACTIVE, 600, studio)
-    assert studio.runs.get(run.id).has_result
+    assert studio.runs.get(run.id).has_result, studio.runs.log(run.id)
     return run.id
 
 

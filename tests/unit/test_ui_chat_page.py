@@ -8,8 +8,9 @@ import pytest
 
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
-from studio.schema.runs import RunSpec
-from studio.ui.session import Sessions
+from studio.schema.report import Metric, Report
+from studio.schema.runs import RunRecord, RunSpec
+from studio.ui.session import Sessions, Visit
 from studio.ui.tabs import chat
 
 
@@ -22,6 +23,12 @@ def sessions(tmp_path: Path) -> Iterator[Sessions]:
 
 def told(sessions: Sessions, **settings: Any) -> str:
     """What stands above the panes of a run with these settings."""
+    visit, run = made(sessions, **settings)
+    return str(chat.view_data(visit, run, [])["how"])
+
+
+def made(sessions: Sessions, **settings: Any) -> tuple[Visit, RunRecord]:
+    """A visit, and a run with these settings that has a model."""
     visit = sessions.visit({}, "page", {})
     config = TrainingConfig(task="chat", model="starter-chat", **settings)
     spec = RunSpec(
@@ -35,7 +42,7 @@ def told(sessions: Sessions, **settings: Any) -> str:
     run = runs.create(spec)
     (runs.folder(run.id).adapter).mkdir(parents=True)
     runs.set_status(run.id, "finished", has_result=True)
-    return str(chat.view_data(visit, visit.studio.runs.get(run.id), [])["how"])
+    return visit, visit.studio.runs.get(run.id)
 
 
 def test_a_run_that_learned_on_fewer_bits_says_on_which_base_it_answers(sessions: Sessions) -> None:
@@ -43,3 +50,13 @@ def test_a_run_that_learned_on_fewer_bits_says_on_which_base_it_answers(sessions
     eight = told(sessions, method="qlora", quantisation="8-bit")
     assert "an 8-bit quantized copy of the base model" in eight and "without quantization" in eight
     assert told(sessions, method="lora") == ""
+
+
+def test_the_next_step_is_named_with_its_reason_also_here(sessions: Sessions) -> None:
+    visit, run = made(sessions)
+    assert chat.following(visit, run)[1:] == ("Evaluate", "evaluate")
+    report = Report(rows=200, split="test", metrics={"loss": Metric(base=2, tuned=1)}, verdict="", outcome="better")
+    visit.studio.context.workspace.runs.folder(run.id).report.write_text(report.model_dump_json())
+    assert chat.following(visit, run)[1:] == ("", ""), "a prompt is the next step"
+    visit.choose(reached=("chat",))
+    assert chat.following(visit, run) == ("You have tried it. Export it to use it elsewhere.", "Export", "export")

@@ -43,6 +43,12 @@
       put(part("runs"), ...told.runs.map(([id, name, step]) => h("option", { value: id, selected: id === told.run, translate: "no" }, step === null ? name : `${name} · ${studio.translate(`step ${step}`)}`)));
       part("runs").value = told.run;
       put(part("how"), told.how || "");
+      const [reason, label, tab] = told.next || ["", "", ""];
+      part("next-step").hidden = !reason;
+      put(part("next-reason"), reason);
+      put(part("next-open"), label);
+      part("next-open").hidden = !label;
+      part("next-open").dataset.goto = tab;
       outputs();
       draw();
       warm();

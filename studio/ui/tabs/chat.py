@@ -7,6 +7,7 @@ import gradio as gr
 from studio.schema.errors import StudioError
 from studio.schema.events import ReplyEvent
 from studio.schema.runs import RunRecord
+from studio.ui import next_step
 from studio.ui.components.region import live, view
 from studio.ui.selected import mark_done, select_run, selected, with_result, without_result
 from studio.ui.session import Visit
@@ -29,7 +30,7 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
         if run is None or not run.has_result:
             return {part: {"run": "", "why": f"{without_result(run)} Chat opens when a run has ended."}}
         mark_done(visit, "train")
-        return {part: view_data(visit, run, with_result(visit))}
+        return {part: {**view_data(visit, run, with_result(visit)), "next": following(visit, run)}}
 
     def choose(visit: Visit) -> None:
         select_run(visit, visit.studio.runs.get(visit.text("run", 100)).id)
@@ -47,6 +48,17 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
 def chat_label(classifies: bool) -> str:
     """The label of buttons that lead to this tab. `classifies`: the run's model predicts labels."""
     return "Try it on a text" if classifies else "Chat with both"
+
+
+def following(visit: Visit, run: RunRecord) -> tuple[str, str, str]:
+    """The reason of the next step, the label and the tab of its button. Without a button, it is to try the model."""
+    step, facts = next_step.step_of(visit, run, visit.studio.evaluation.report(run.id))
+    if step.kind == "chat":
+        return step.reason, "", ""
+    primary = next_step.primary_of(step, facts, run, "", here="chat")
+    if primary.goto:
+        return step.reason, primary.label, primary.goto
+    return step.reason, "Open Evaluate", "evaluate"
 
 
 def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:
