@@ -24,8 +24,9 @@ OPTIMIZER_ALIASES = {
     "schedule_free_adamw": "schedule-free",
 }
 """Other names of optimizers in transformers."""
-_SHORT = Repr(maxlevel=2, maxlist=4, maxdict=4, maxstring=MAX_VALUE)
+_SHORT = Repr()
 """Writes the start of a value. Aliases in YAML can make a short text a value of any size."""
+_SHORT.maxlevel, _SHORT.maxstring = 2, MAX_VALUE
 UNKNOWN = "The studio has no such setting."
 OWN_TEMPLATE = "The studio uses the model's own chat template."
 USES_DEFAULT = "The studio has no such value, so it uses its default."
