@@ -66,19 +66,19 @@ def progress(job: PredictionJob) -> Html:
 
 def saves(run: str, run_name: str, saved: PredictionSet) -> Html:
     """Buttons that download the rows with their predictions."""
-    stem = PurePath(saved.name).stem or "rows"
+    stem, name = PurePath(saved.name).stem or "rows", saved.name
     return html(
         "{buttons}",
         buttons=[
             html(
                 '<button type="button" class="btn s" data-save="studio/predictions/{run}/{id}.{kind}" '
-                'data-name="{stem}-{name}.{kind}" aria-label="{label}">Save as {title}</button>',
+                'data-name="{stem}-{run_name}.{kind}" aria-label="{label}">Save as {title}</button>',
                 run=run,
                 id=saved.id,
                 kind=kind,
                 stem=stem,
-                name=run_name,
-                label=f"Save the predictions for {saved.name} as {kind.upper()}",
+                run_name=run_name,
+                label=f"Save the predictions for {name} as {kind.upper()}",
                 title=kind.upper(),
             )
             for kind in ("csv", "jsonl")
@@ -95,6 +95,7 @@ def saved_list(run: str, run_name: str, saved: Sequence[PredictionSet], outdated
 
 
 def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: bool) -> Html:
+    name = each.name
     facts = [
         "all rows" if each.which == "all" else "rows without a label",
         f"version {each.version}",
@@ -105,12 +106,12 @@ def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: b
         facts.append(f"predicted in {duration(each.seconds)}")
     acts = [saves(run, run_name, each)] if each.done else []
     if not each.complete and not busy:
-        label = f"Continue with {each.name}"
+        label = f"Continue with {name}"
         acts.append(
             button("Continue", "predict", "s", run=run, dataset=each.dataset, which=each.which, aria_label=label)
         )
-    question = f"Delete the predictions for “{each.name}”? Labels that you accepted stay."
-    label = f"Delete the predictions for {each.name}"
+    question = f"Delete the predictions for “{name}”? Labels that you accepted stay."
+    label = f"Delete the predictions for {name}"
     acts.append(
         button(
             "Delete", "delete-predictions", "s quiet danger", run=run, id=each.id, aria_label=label, confirm=question
@@ -120,7 +121,7 @@ def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: b
         '<li data-key="{id}"><span class="grow"><span class="row"><b class="cut">{name}</b>{old}</span><small>{facts}'
         '</small>{note}</span><span class="row wrap acts">{acts}</span></li>',
         id=each.id,
-        name=Verbatim(each.name),
+        name=Verbatim(name),
         old=outdated and tag("earlier checkpoint", "warn"),
         facts=join(facts, " · "),
         note=each.note and html('<small class="wt">{n}</small>', n=each.note),
@@ -147,12 +148,12 @@ def choose_rows(run: str, datasets: Sequence[DatasetRecord], chosen: str, writes
     )
 
 
-def rest_offer(run: str, run_name: str, rows: int) -> Html:
-    """The offer to label the rows without a label, for the panel of suggestions and the Evaluate tab."""
+def rest_offer(run: str, name: str, rows: int) -> Html:
+    """The offer to label the rows without a label, for the view Label and the Evaluate tab. `name`: of the run."""
     label = plural(rows, "Label the remaining row with this model", "Label the remaining {n} rows with this model")
     return html(
         '<p class="muted">{words}</p><div class="row">{start}</div>',
-        words=f"The model {run_name} predicts labels for the rows without one. You accept or correct them by key. A "
+        words=f"The model {name} predicts labels for the rows without one. You accept or correct them by key. A "
         "prediction is not trained on or tested with before you accept it.",
         start=button(label, "label-rest", "s accent", run=run),
     )

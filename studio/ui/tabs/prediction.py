@@ -224,10 +224,10 @@ def _labeler(visit: Visit, now: Labeling, record: DatasetRecord) -> str:
 
 
 def _to_review(visit: Visit, now: Labeling) -> Html:
-    state = now.suggesting
+    state, name = now.suggesting, now.suggesting.run_name
     left = f"{state.rows:,} of {state.predicted:,} predicted labels are not reviewed yet."
     words = (
-        f"The model {state.run_name} predicted them. The least certain come first. They are not trained on or tested "
+        f"The model {name} predicted them. The least certain come first. They are not trained on or tested "
         "with before you accept them."
     )
     saved = next((each for each in visit.studio.predictions.all(state.run) if each.id == state.predictions), None)
@@ -237,5 +237,5 @@ def _to_review(visit: Visit, now: Labeling) -> Html:
         words=words,
         why=state.unavailable_reason and html('<p class="wt">{w}</p>', w=state.unavailable_reason),
         save=saved and components.saves(state.run, state.run_name, saved),
-        drop=button("Use other suggestions", "drop-predictions", "s quiet"),
+        drop=button("Use the small classifier", "drop-predictions", "s quiet"),
     )

@@ -248,9 +248,9 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
         works=_works(now),
         main=main,
         side=[
+            prediction.label_panel(visit, now, record),
             now.work == "label" and label_sidebar.so_far(now),
             unlabeled.of_labeling(now),
-            prediction.label_panel(visit, now, record),
             not now.suggesting.run and label_sidebar.suggestions(now, poll=view != "list"),
             label_sidebar.who(now),
             label_sidebar.columns(now, record.columns),

@@ -35,6 +35,7 @@ ACTS: dict[str, Callable[[Visit], None]] = {"start-labeling": start, "other-task
 
 def panel(needed: Unlabeled, with_tasks: bool = False) -> Html:
     """The invitation to label. `with_tasks`: the other tasks are on the page already."""
+    column = needed.column
     words = plural(
         needed.minutes,
         "Label {rows} rows here (about {n} minute), or choose another task.",
@@ -45,7 +46,7 @@ def panel(needed: Unlabeled, with_tasks: bool = False) -> Html:
         '<p>{words}</p><p class="muted">{column} <span>Name your labels, then give each row one by key.</span></p>'
         '<div class="row wrap">{go}{other}</div>',
         words=words,
-        column=html("<span>{words}</span>", words=f"The column “{needed.column}” has the texts."),
+        column=html("<span>{words}</span>", words=f"The column “{column}” has the texts."),
         go=button("Label rows", "start-labeling", "accent"),
         other="" if with_tasks else button("Choose another task", "other-task"),
     )
