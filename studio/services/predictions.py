@@ -184,7 +184,7 @@ class Predictions:
 
     def _require_room(self, store: PredictionStore, rows: int) -> None:
         require_room(store.folder, rows * ROW_BYTES)
-        Quota(self.context.workspace).require(rows * ROW_BYTES, "These predictions")
+        Quota(self.context.workspace).require(rows * ROW_BYTES, "A file of predictions")
 
     def _store(self, run: str) -> PredictionStore:
         return PredictionStore(self.finished.store.folder(run).predictions)
@@ -253,8 +253,6 @@ class _Pieces:
         todo, size, began = list(rows.numbers or ()), FIRST_PIECE, time.monotonic()
         self.watch.progress(self.saved.done, self.saved.total, "Loading the model")
         while todo and not self.watch.canceled:
-            if self.limit and time.monotonic() - began > self.limit:
-                return self._keep(note=f"Predictions may take {JOB_MINUTES:g} minutes at a time in this demo.")
             started = time.monotonic()
             piece = RowsRef(path=rows.path, numbers=tuple(todo[:size]))
             try:
@@ -273,6 +271,8 @@ class _Pieces:
             self._keep(done=self.saved.done + len(predicted), seconds=round(self.saved.seconds + took, 2))
             size = max(FIRST_PIECE, min(LARGEST_PIECE, 4 * size, int(size * PIECE_SECONDS / took)))
             self.watch.progress(self.saved.done, self.saved.total, "Predicting")
+            if todo and self.limit and time.monotonic() - began > self.limit:
+                return self._keep(note=f"Predictions may take {JOB_MINUTES:g} minutes at a time in this demo.")
         return self.saved
 
     def _progress(self, done: int, total: int, message: str) -> None:

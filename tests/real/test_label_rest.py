@@ -5,15 +5,16 @@ import io
 import json
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
 
 import pytest
 
 from studio.api import RunRequest, Studio
 from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO
 from studio.schema.runs import RunRecord
 from studio.services.predictions import Watch
+from studio.store import Home
 from tests.support_messages import FORMS
 
 THINGS = ("kettle", "lamp", "blender", "chair", "radio", "mirror", "clock")
@@ -138,10 +139,42 @@ def test_a_file_without_the_models_column_is_refused_with_the_column_that_is_mis
 
 
 def test_a_cell_that_a_spreadsheet_would_compute_is_text_in_the_csv_and_unchanged_in_the_jsonl(
-    studio: Studio, run: RunRecord, tmp_path: Path
+    studio: Studio, run: RunRecord
 ) -> None:
     data = studio.datasets.add_text("message\n" + "=1+1 is not my parcel\nMy lamp broke\n" * 5)
     saved = studio.predictions.predict(run.id, data.id)
     assert lines_of(studio, run.id, saved.id)[0]["message"].startswith("'=1+1")
     first = "".join(studio.predictions.lines(run.id, saved.id, "jsonl")).splitlines()[0]
     assert json.loads(first)["message"].startswith("=1+1")
+
+
+def test_a_visitors_model_writes_replies_to_many_rows_within_the_limits_of_the_demo(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path_factory.mktemp("demo") / "home")
+    home.keep_demo_limits(DEMO.model_copy(update={"chat_tokens": 4}))
+    with Studio(home, home.visitor_workspace(home.new_secret()) or "", demo=True) as studio:
+        rows = "".join(f"Where is order {n}?,It left on day {n}.\n" for n in range(20))
+        data = studio.datasets.add_text("question,answer\n" + rows, "orders.csv")
+        request = RunRequest(dataset=data.id, model="starter-chat", task="chat", settings={"max_steps": 2})
+        run = studio.runs.start(request)
+        for _ in studio.runs.watch(run.id):
+            pass
+        assert "does not predict one label" in studio.predictions.unavailable_reason(run.id)
+        assert studio.predictions.remaining(run.id) == 0
+        monkeypatch.setattr("studio.services.predictions.JOB_MINUTES", 1e-6)
+        part = studio.predictions.predict(run.id, data.id)
+        assert (part.done, part.complete) == (16, False) and "at a time in this demo" in part.note
+        monkeypatch.undo()
+        whole = studio.predictions.predict(run.id, data.id)
+        assert whole.complete and not whole.note
+        lines = [json.loads(line) for line in "".join(studio.predictions.lines(run.id, whole.id, "jsonl")).splitlines()]
+        assert list(lines[0]) == ["question", "answer", "prediction", "predicted_by"], "a reply has no confidence"
+        assert all(line["prediction"] for line in lines)
+        assert all(len(line["prediction"].split()) <= 4 for line in lines), "a reply has at most four tokens"
+        with pytest.raises(StudioError, match="not available in a public demo"):
+            studio.predictions.export_file(run.id, whole.id, "out.csv")
+        home.keep_demo_limits(DEMO.model_copy(update={"workspace_mb": 1}))
+        more = studio.datasets.add_text("question\nWhere is it?\nWhy is it late?\n")
+        with pytest.raises(StudioError, match="disk space"):
+            Studio(home, studio.context.workspace.name, demo=True).predictions.predict(run.id, more.id)
