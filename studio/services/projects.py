@@ -16,7 +16,7 @@ from studio.store.files import require_folder
 from studio.store.home import ALONE
 from studio.store.project_archive import pack_project
 from studio.store.project_import import import_project
-from studio.store.projects import ProjectStore
+from studio.store.projects import LONGEST_TITLE, ProjectStore
 from studio.store.removal import remove_workspace
 
 MEMORY = 6 << 30
@@ -27,6 +27,9 @@ _SMALL_POOLS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 """Without these, memory that is only reserved counts against the limit."""
 Progress = Callable[[int, int], None] | None
 """Gets the bytes that are done, and all bytes."""
+
+
+__all__ = ["LONGEST_TITLE", "Projects"]
 
 
 class Projects:

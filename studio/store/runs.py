@@ -323,7 +323,8 @@ class RunStore:
     def settle(self, staging: Path) -> RunRecord:
         """Move a filled folder among the runs, under its own id or a new one, and list it."""
         run_id = str(read_json(staging / "run.json").get("run", {}).get("id", ""))
-        usable = ID.fullmatch(run_id) and not self.folder(run_id).root.exists()
+        # The queue of the machine knows a run by its id alone, so no other workspace may have it.
+        usable = ID.fullmatch(run_id) and not any(self.root.parent.parent.glob(f"*/{self.root.name}/{run_id}"))
         run = run_id if usable and self.db.row("SELECT 1 FROM runs WHERE id = ?", (run_id,)) is None else self.new_id()
         staging.rename(self.folder(run).root)
         sync_folder(self.root)

@@ -79,7 +79,7 @@ def test_a_project_is_made_opened_and_renamed(look: Any, run: Made) -> None:
     dialog.get_by_role("button", name="New project").click()
     expect(dialog.get_by_role("alert")).to_contain_text("There is a project with this name already.")
     dialog.get_by_role("button", name="Rename project Bot").click()
-    dialog.get_by_role("textbox", name="Name of the project").fill("Support")
+    dialog.get_by_role("textbox", name="New name").fill("Support")
     page.keyboard.press("Enter")
     opened_name = page.locator("button.project bdi")
     expect(opened_name).to_have_text("Support")

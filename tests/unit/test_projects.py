@@ -95,7 +95,7 @@ def test_a_project_with_a_queued_run_is_neither_deleted_nor_exported(studio: Stu
 
 def test_a_member_of_a_team_does_not_remove_a_project_for_good(studio: Studio) -> None:
     studio.projects.create("Tickets")
-    member = studio.visitor("default", "member")
+    member = studio.visitor("default", "editor")
     member.projects.delete("Tickets")
     assert refusal(lambda: member.projects.remove("Tickets")).code == "not-allowed"
 

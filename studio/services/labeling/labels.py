@@ -346,7 +346,8 @@ class Labels:
         """Return the suggester of the current version. Those of earlier ones end their work."""
         record, column = session.record, session.columns["text"]
         suggester = self.suggesters.get(record.id)
-        if suggester is None or (suggester.version, suggester.column) != (record.version, column):
+        of_these = record.version, column, session.path  # an imported dataset has the same id in two projects
+        if suggester is None or (suggester.version, suggester.column, suggester.path) != of_these:
             folder = self.store.labelling_folder(record.id)
             pool = MAX_POOL_IN_DEMO if self.context.demo else MAX_POOL
             suggester = Suggester(record.version, session.path, column, folder, pool, self.models, self.host)

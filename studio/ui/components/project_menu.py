@@ -15,10 +15,10 @@ from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.numbers import ago, plural, runs, size
 from studio.schema.projects import ProjectRecord, ProjectView
-from studio.services.projects import Projects
+from studio.services.projects import LONGEST_TITLE, Projects
 from studio.ui import static
 from studio.ui.components import layout
-from studio.ui.components.basic import alert, button, note, track
+from studio.ui.components.basic import alert, button, note, text_input, track
 from studio.ui.icons import icon
 from studio.ui.jobs import JOBS, Job
 from studio.ui.markup import Html, Verbatim, attrs, html
@@ -58,7 +58,7 @@ def build() -> gr.HTML:
 def wire(part: gr.HTML, shell: Shell) -> None:
     """Wire the actions of the dialog. An error is shown in it."""
     actions: dict[str, Any] = {
-        "draw": lambda visit: None,
+        "draw": look,
         "project-new": create,
         "project-rename": start_renaming,
         "project-name": rename,
@@ -88,6 +88,12 @@ def wire(part: gr.HTML, shell: Shell) -> None:
 
 
 # --- what a person does: each returns what is shown above the list, or a project, which is then opened ---
+
+
+def look(visit: Visit) -> None:
+    """Draw the dialog. It begins without a field for a new name."""
+    if visit.text("begin", 5) and visit.choices.extra.get(RENAMING):
+        visit.remember(**{RENAMING: ""})
 
 
 def create(visit: Visit) -> ProjectRecord:
@@ -198,12 +204,12 @@ def panel(visit: Visit, result: Any = "") -> Html:
 def _row(view: ProjectView, is_open: bool, renaming: bool) -> Html:
     title = view.title
     if renaming:
+        field = _name_field(
+            "title", title, "project-name", aria_label="New name", data_project=view.id, data_autofocus=True
+        )
         shown = html(
-            '<span class="grow row wrap"><input class="grow" name="title" value="{title}" maxlength="60" '
-            'aria-label="Name of the project" data-act="typed" data-enter="project-name" data-project="{id}" '
-            "data-autofocus>{save}{back}</span>",
-            title=title,
-            id=view.id,
+            '<span class="row name">{field}{save}{back}</span>',
+            field=field,
             save=button("Save", "project-name", "s", project=view.id, take="title"),
             back=button("Cancel", "project-rename", "s quiet", project=""),
         )
@@ -249,13 +255,18 @@ def _open(record: ProjectRecord) -> Html:
 
 def _new() -> Html:
     return html(
-        '<div class="row wrap"><input class="grow" name="new_title" maxlength="60" placeholder="Name" '
-        'aria-label="Name of the new project" data-act="typed" data-enter="project-new">{create}'
+        '<div class="row wrap"><span class="row name">{field}{create}</span>'
         '<label class="btn filebtn">Import project<input type="file" class="sr" data-file accept=".zip" '
         'aria-label="Import a project from a file"></label></div>'
         '<div data-sending data-keep aria-live="polite"></div>',
+        field=_name_field("new_title", "", "project-new", placeholder="Name", aria_label="Name of the new project"),
         create=button("New project", "project-new", "", "plus", take="new_title"),
     )
+
+
+def _name_field(name: str, value: str, enter: str, **attributes: Any) -> Html:
+    """A field for the name of a project. Enter in it does the same as the button beside it."""
+    return text_input(name, value, "typed", maxlength=LONGEST_TITLE, data_enter=enter, **attributes)
 
 
 def _deleted(projects: Projects, gone: list[ProjectRecord]) -> Html:

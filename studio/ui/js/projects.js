@@ -3,7 +3,7 @@
   const { studio } = window;
   studio.projects = (element) => {
     const dialog = element.querySelector("dialog"), button = element.querySelector("button.project");
-    button.addEventListener("click", () => { dialog.showModal(); element.studioSend({ act: "draw" }); });
+    button.addEventListener("click", () => { dialog.showModal(); element.studioSend({ act: "draw", begin: "yes" }); });
     dialog.addEventListener("click", (e) => {
       const to = e.target.closest("[data-to-project]");
       if (to) studio.openProject(to.dataset.toProject);

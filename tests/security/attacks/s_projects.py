@@ -13,8 +13,9 @@ from studio.api import Studio
 from studio.store import Home
 from studio.store.projects import ProjectStore
 from tests.security.attack import Seen, attack, seen
-from tests.security.attacks.archives import Evil, Members, good, ran, zipped
+from tests.security.attacks.archives import Evil, Members, ran, zipped
 from tests.security.stage import ROWS, Stage, Visitor
+from tests.unit.test_run_management import made
 
 SECRET = "grey-gravel.csv"
 """A dataset in a project of the owner."""
@@ -105,27 +106,23 @@ def named_by_path(stage: Stage, name: str) -> Seen:
         owner.call({"page": owner.page, "region": "model-body", "said": {"act": "draw"}, "project": chosen}),
         owner.ask("PUT", "/studio/upload", b"x", x_file_name=quote("a.csv"), x_studio_project=chosen),
     ]
-    made = [path for path in sorted(home.root.rglob("*")) if path.is_dir() and path not in before]
+    new = [path for path in sorted(home.root.rglob("*")) if path.is_dir() and path not in before]
     accepted = answers[0].status == 200 or answers[2].status == 200 or "model-body" in answers[1].text
-    return seen(accepted or bool(made), f"{[each.status for each in answers]}, made: {made}; {answers[1].text[:150]}")
+    return seen(accepted or bool(new), f"{[each.status for each in answers]}, new: {new}; {answers[1].text[:150]}")
 
 
 # --- files ---
 
 
 def project_file(stage: Stage) -> Members:
-    """The file of a project with a dataset and a run that was trained, as the studio makes it."""
+    """The file of a project with a dataset and a run, as the studio makes it."""
     home = stage.folder / "of-a-stranger"
     with Studio(home) as studio:
         if not studio.datasets.all():
-            studio.datasets.add_text(ROWS.decode(), "stones.csv")
+            made(studio, rows=studio.datasets.add_text(ROWS.decode(), "stones.csv").id)
         path = studio.projects.export("Default", stage.folder / "project.zip")
     with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    _, run = stage.trained
-    described = json.loads(members["project.json"])
-    members["project.json"] = json.dumps({**described, "runs": [run]}).encode()
-    return {**members, f"runs/{run}.zip": zipped(good(stage))}
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def repacked(members: Members, links: dict[str, str] | None = None) -> bytes:
@@ -184,7 +181,9 @@ FILES: list[tuple[str, Callable[[Stage, Members], bytes]]] = [
     ),
     (
         "a run with Python code",
-        lambda s, m: repacked(with_run(m, lambda run: {**run, "adapter/evil.py": b"open('/tmp/x', 'w')"})),
+        lambda s, m: repacked(
+            with_run(m, lambda run: {**run, "adapter/evil.py": f"open({str(ran(s))!r}, 'w')".encode()})
+        ),
     ),
     (
         "a run with a member named ../../evil.json",
@@ -218,7 +217,7 @@ def imported(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]
     new = [each for each in ProjectStore(home).all() if each.id != "default"]
     outside = [path for path in _outside(owner) if path.exists()]
     left = list((home.root / "importing").glob("*"))
-    code = ran(stage).exists() or Path("/tmp/x").exists()
+    code = ran(stage).exists()
     live = "<script>alert(9731)" in shown + owner.acted("projects", "draw")
     odd = [
         path
