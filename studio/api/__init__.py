@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from studio.schema.requests import RunRequest, SearchRequest
+from studio.services.adapter_import import AdapterImport
 from studio.services.catalog import Catalog
 from studio.services.chat import Chat
 from studio.services.checks import DataChecks
@@ -224,6 +225,11 @@ class Studio:
     def saved(self) -> RunManagement:
         """Saved runs: name, note, tags, archive, export and import as one file."""
         return RunManagement(self.runs)
+
+    @cached_property
+    def adapters(self) -> AdapterImport:
+        """Adapters of other tools, opened as runs."""
+        return AdapterImport(self.context, self.models)
 
     @cached_property
     def storage(self) -> Storage:

@@ -65,6 +65,7 @@ COMMANDS: dict[str, Commands] = {
         "note": run_management.note,
         "export-run": run_management.export_run,
         "import-run": run_management.import_run,
+        "import-adapter": import_config.import_adapter,
         "storage": run_management.storage,
         "coach": coach.coach,
         "curve": curves.curve,

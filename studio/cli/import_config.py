@@ -1,4 +1,4 @@
-"""The command that converts a settings file of LLaMA-Factory or Axolotl."""
+"""Commands that read the results and the settings files of other tools."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,3 +44,20 @@ def _show(context: Context, found: ImportedConfig, text: str, out: Path | None) 
     for data in found.data:
         mapped = "".join(f" --map {column}={role}" for column, role in data.roles.items())
         context.say(f"  studio train {plain(data.path)}{plain(mapped)} --config {out or 'settings.yaml'}")
+
+
+def import_adapter(
+    context: Context,
+    folder: Annotated[Path, typer.Argument(help="A folder with adapter_config.json and adapter_model.safetensors.")],
+    base: Annotated[
+        str, typer.Option(metavar="MODEL", help="Its base model.", show_default="found among the local models")
+    ] = "",
+    name: Annotated[str, typer.Option(help="Name of the run.", show_default="the folder's name")] = "",
+) -> None:
+    """Open an adapter of LLaMA-Factory, Unsloth, Axolotl, TRL or H2O as a run: chat, evaluate, continue.
+
+    The last line of the output is the run's id. Continue with: studio train DATA --start-from RUN
+    """
+    record = context.studio.adapters.open(folder.expanduser(), base, name)
+    document = {"id": record.id, "name": record.name, "model": record.model, "method": record.method}
+    context.answer(document, lambda: context.say(record.id))

@@ -47,7 +47,7 @@ def read_weights(folder: Path) -> Weights:
     shapes: dict[str, tuple[int, ...]] = {}
     packed = 0
     for file in files:
-        for name, entry in _header(file).items():
+        for name, entry in header_of(file).items():
             if name != "__metadata__" and _is_parameter(name, entry):
                 shapes[name] = tuple(entry["shape"])
             else:
@@ -78,7 +78,7 @@ def _is_parameter(name: str, tensor: dict[str, Any]) -> bool:
     return tensor["dtype"] in COUNTED
 
 
-def _header(file: Path) -> dict[str, dict[str, Any]]:
+def header_of(file: Path) -> dict[str, dict[str, Any]]:
     """Return the header of a safetensors file. Raise `StudioError` if it is damaged or the file is too short."""
     size = file.stat().st_size
     try:
