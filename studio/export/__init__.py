@@ -4,12 +4,14 @@ imported here."""
 from studio.export.adapter import Adapter
 from studio.export.base import Exporter, ExportJob
 from studio.export.merged import Merged
+from studio.export.script import Notebook, Script
+from studio.export.space import Space
 from studio.machine.plugins import Registry, members_of
 from studio.schema.errors import named
 
 EXPORTS: Registry[Exporter] = Registry(
     "exports",
-    (Adapter(), Merged()),
+    (Adapter(), Merged(), Space(), Script(), Notebook()),
     name_of=lambda exporter: exporter.format,
     needs=members_of(Exporter),
 )

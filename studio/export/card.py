@@ -1,10 +1,12 @@
 """The model card: base, data, settings, metrics and use of a model, with the Hub's front matter."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from studio.export.folder import TAG
+from studio.export.hub import CONDITIONS, FREE
 from studio.export.snippets import without_own_input
 from studio.inference.base_and_tuned import precision_of
 from studio.schema.config import TrainingConfig
@@ -14,10 +16,24 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.report import Metric, Report, Usage
 from studio.tasks import task_named
 
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "loss": "loss", "perplexity": "perplexity"}
-"""Metric → its name on the Hub."""
+METRIC_NAMES = {
+    "macro_f1": "f1",
+    "micro_f1": "f1",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+    "rouge1": "rouge",
+    "rouge2": "rouge",
+    "rougeL": "rouge",
+    "bleu": "sacrebleu",
+    "thumbs_told_apart": "roc_auc",
+}
+"""Metric → its name on the Hub. Other metrics have the same name there, or none."""
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
+OTHER_LICENSES = frozenset(
+    "apple-amlr c-uda cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nd-4.0 deepfloyd-if-license "
+    "fair-noncommercial-research-license h-research intel-research lppl-1.3c other unknown".split()
+)
+"""Licenses with a name on the Hub besides those that hub.py sorts by what they allow."""
 
 
 class ExportInfo(Protocol):
@@ -70,10 +86,7 @@ def model_card(
 def front_matter(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> dict[str, Any]:
     """Return the Hub's metadata. It contains only names that exist on the Hub."""
     info, config = run.info, run.spec.config
-    licence = info.licence.lower()
-    fields: dict[str, Any] = {}
-    if licence:
-        fields |= {"license": licence} if LICENSE.fullmatch(licence) else {"license": "other", "license_name": licence}
+    fields: dict[str, Any] = license_fields(info.licence)
     if info.languages:
         fields["language"] = list(info.languages)
     fields["library_name"] = exporter.library
@@ -82,31 +95,63 @@ def front_matter(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> dict[st
     if info.hub_id:
         fields["base_model"] = info.hub_id
         fields["base_model_relation"] = "adapter" if exporter.needs_base else "finetune"
-    if facts.dataset.startswith("hf:"):
-        fields["datasets"] = [facts.dataset.removeprefix("hf:")]
+    if dataset := hub_dataset(facts):
+        fields["datasets"] = [dataset]
     fields["tags"] = [TAG, config.method, config.task]
-    if facts.report is not None:
+    if facts.report is not None and any(math.isfinite(each.tuned) for each in facts.report.metrics.values()):
         fields["model-index"] = [_model_index(facts, config.task)]
     return fields
 
 
+def license_fields(licence: str) -> dict[str, str]:
+    """Return the metadata of a license. One that has no name on the Hub is `other`, with its own name."""
+    name = one_line(licence.lower())
+    if not name:
+        return {}
+    known = name in FREE or name in CONDITIONS or name in OTHER_LICENSES
+    return {"license": name} if known else {"license": "other", "license_name": name}
+
+
+def hub_dataset(facts: CardFacts) -> str:
+    """Return the dataset's name on the Hub. Empty if it is not from there, or was given another name."""
+    name = facts.dataset.removeprefix("hf:")
+    return name if facts.dataset.startswith("hf:") and HUB_NAME.fullmatch(name) else ""
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, so that nothing in it can end the metadata."""
+    return " ".join(text.split())
+
+
 def escape(text: str) -> str:
     """Return a user's text on one line, escaped so that it can't become markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", " ".join(text.split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", one_line(text)).replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
-    assert facts.report is not None
+    """Return the scores in the form that the Hub reads: each metric, the split and the number of its rows."""
+    report = facts.report
+    assert report is not None
+    on_hub = hub_dataset(facts)
     return {
-        "name": facts.name or facts.run,
+        "name": one_line(facts.name) or facts.run,
         "results": [
             {
                 "task": {"type": task_named(task).pipeline_tag or task},
-                "dataset": {"type": "private", "name": facts.dataset or "own rows", "split": facts.report.split},
+                "dataset": {
+                    "type": on_hub or "private",
+                    "name": on_hub or one_line(facts.dataset) or "own rows",
+                    "split": report.split,
+                    "args": {"rows": report.rows},
+                },
                 "metrics": [
-                    {"type": METRIC_NAMES[name], "value": round(metric.tuned, 4), "name": metric.title or name}
-                    for name, metric in facts.report.metrics.items()
-                    if name in METRIC_NAMES
+                    {
+                        "type": METRIC_NAMES.get(name, name),
+                        "value": round(metric.tuned, 4),
+                        "name": metric.title or name,
+                    }
+                    for name, metric in report.metrics.items()
+                    if math.isfinite(metric.tuned)
                 ],
             }
         ],

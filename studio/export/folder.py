@@ -25,6 +25,8 @@ ALLOWED = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model")
 """Allowed extensions in an export: no pickle, no optimizer state."""
 VOCABULARIES = frozenset(("vocab.txt", "merges.txt"))
 """Files that are not scanned for paths and tokens of this machine. Any text can be in them."""
+ROWS = ".jsonl"
+"""Extension of files with the user's rows, which are exported as they are, and not scanned either."""
 BINARY = frozenset((".safetensors", ".model", ".gguf", ".onnx", ".bin", ".wasm", ".pb", ".tflite", ".parquet"))
 """Extensions of files that are not text. Their first bytes, which hold names and metadata, are scanned."""
 FORBIDDEN = frozenset((".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"))
@@ -119,7 +121,7 @@ def check_clean(stage: Path, run: RunRef, extra_files: frozenset[str] = frozense
             continue
         if not {file.suffix, file.name} & allowed or file.is_symlink():
             raise ValueError(f"an export must not contain {file.name}")
-        if file.name not in VOCABULARIES and _has_private_data(file, run):
+        if file.name not in VOCABULARIES and file.suffix != ROWS and _has_private_data(file, run):
             raise ValueError(f"{file.name} contains a path or a token of this machine")
 
 
@@ -179,5 +181,6 @@ def _is_earlier_export(folder: Path, library: str) -> bool:
     """Return whether the folder is an earlier export for the same library."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    front = text.split("---", 2)[1] if text.startswith("---") and text.count("---") > 1 else ""
+    found = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)  # a name in it may contain dashes, too
+    front = found[1] if found else ""
     return f"- {TAG}\n" in front and f"library_name: {library}\n" in front

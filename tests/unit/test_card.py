@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from studio.export import EXPORTS, export_named
-from studio.export.card import escape, model_card
+from studio.export.card import escape, license_fields, model_card
 from studio.export.folder import check_clean, check_target, without_paths
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
@@ -221,3 +221,60 @@ def test_a_card_names_the_rows_of_its_scores_and_the_baselines_of_a_classifier()
     assert "- Majority class: Always the most frequent training label." in card
     trained = FACTS.model_copy(update={"report": None, "metrics": {"macro_f1": 0.8}})
     assert "measured on: validation, 10 rows." in model_card(export_named("adapter"), run_of(), trained)
+
+
+def test_the_model_index_has_every_score_with_the_split_and_the_number_of_its_rows(tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    metrics = {
+        "accuracy": Metric(base=None, tuned=0.91, title="Accuracy"),
+        "macro_f1": Metric(base=None, tuned=0.88, title="Macro F1"),
+        "loss": Metric(base=None, tuned=float("nan"), title="Loss"),
+    }
+    report = Report(rows=57, split="test", metrics=metrics, verdict="Better.")
+    facts = FACTS.model_copy(update={"report": report, "dataset": "hf:ann/rows"})
+    (tmp_path / "README.md").write_text(model_card(export_named("merged"), run_of("classification"), facts))
+    results = ModelCard.load(tmp_path / "README.md").data.eval_results
+    assert [(each.metric_type, each.metric_value) for each in results] == [("accuracy", 0.91), ("f1", 0.88)]
+    assert all(each.dataset_type == "ann/rows" and each.dataset_split == "test" for each in results)
+    assert all(each.dataset_args == {"rows": 57} and each.task_type == "text-classification" for each in results)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "x\n---\nlicense: mit",
+        "x'\nlicense: mit",
+        'x"}\n--- \nlicense: mit',
+        "- &a *a !!python/object:os.system x",
+        "hf:../../x",
+    ],
+)
+def test_a_name_of_a_run_or_a_dataset_changes_no_other_metadata(evil: str, tmp_path: Path) -> None:
+    facts = FACTS.model_copy(update={"name": evil, "dataset": evil})
+    front = front_of(model_card(export_named("adapter"), run_of(), facts), tmp_path)
+    usual = front_of(model_card(export_named("adapter"), run_of(), FACTS), tmp_path)
+    assert set(front) == set(usual)
+    assert {name: front[name] for name in front if name != "model-index"} == {
+        name: usual[name] for name in usual if name != "model-index"
+    }
+    (index,) = front["model-index"]
+    assert index["name"] == " ".join(evil.split()) and index["results"][0]["dataset"]["type"] == "private"
+
+
+def test_an_earlier_export_of_a_run_with_dashes_in_its_name_is_replaced(tmp_path: Path) -> None:
+    facts = FACTS.model_copy(update={"name": "one --- two"})
+    (tmp_path / "README.md").write_text(model_card(export_named("adapter"), run_of(), facts))
+    check_target(tmp_path, "peft")
+
+
+@pytest.mark.parametrize(
+    ("license", "expected"),
+    [
+        ("MIT", {"license": "mit"}),
+        ("gemma", {"license": "gemma"}),
+        ("our-own", {"license": "other", "license_name": "our-own"}),
+    ],
+)
+def test_a_license_without_a_name_on_the_hub_is_other(license: str, expected: dict[str, str]) -> None:
+    assert license_fields(license) == expected
