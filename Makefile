@@ -8,7 +8,7 @@ RECIPE := pyproject.toml constraints.txt scripts/install.sh
 
 IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-security load-test audit lint bench pictures docs docs-site clean help
+.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-exports test-security load-test audit lint bench pictures docs docs-site clean help
 
 studio: setup  ## set up what is missing and open the studio in the browser
 	$(BIN)/studio
@@ -30,6 +30,9 @@ test-matrix: setup test-setup  ## every task by every method on every family of 
 
 test-faults: setup test-setup  ## a run under every fault, and the table of docs/background/failures.md
 	STUDIO_FAULTS=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/faults
+
+test-exports: setup test-setup  ## exports in the programs that use them; installs these in build/ and compiles llama.cpp
+	$(BIN)/python -m pytest -q tests/exports
 
 test-security: setup test-setup  ## the attack suite, as a table; status 1 when an attack succeeded
 	$(BIN)/python -m tests.security

@@ -3,6 +3,7 @@ imported here."""
 
 from studio.export.adapter import Adapter
 from studio.export.base import Exporter, ExportJob
+from studio.export.gguf import Gguf, Ollama
 from studio.export.merged import Merged
 from studio.export.script import Notebook, Script
 from studio.export.space import Space
@@ -11,7 +12,7 @@ from studio.schema.errors import named
 
 EXPORTS: Registry[Exporter] = Registry(
     "exports",
-    (Adapter(), Merged(), Space(), Script(), Notebook()),
+    (Adapter(), Merged(), Gguf(), Ollama(), Space(), Script(), Notebook()),
     name_of=lambda exporter: exporter.format,
     needs=members_of(Exporter),
 )

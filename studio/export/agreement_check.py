@@ -3,14 +3,14 @@ transformers and peft alone (reload_check.py), and gets the same prompts.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from studio.inference.base_and_tuned import ModelPair, precision_of
 from studio.inference.classify import probabilities
-from studio.inference.generate import Reply, end_tokens
+from studio.inference.generate import Reply, decoder_start, end_tokens, plain_model
 from studio.inference.heads import CLASSES, head_of
 from studio.inference.interruption import pause
 from studio.inference.load import weights_folder
@@ -27,10 +27,31 @@ PROMPTS = (
     "What should I do when my order is late?",
     "Explain in two sentences what you can do.",
     "Which day comes after Monday?",
+    "Write a short thank-you note to a colleague.",
+    "The package arrived broken. What now?",
+    "Name three fruits that are red.",
+    "How do I reset my password?",
+    "Summarize: The meeting moved from Tuesday to Friday at ten.",
+    "Is it cheaper to travel by train or by bus?",
+    "I was charged twice for one ticket.",
+    "What is the capital of France?",
+    "Give me a title for a story about the sea.",
+    "The app closes as soon as I open it.",
+    "Thank you, that was a great help!",
+    "How long can cooked rice stay in the fridge?",
+    "Translate to plain words: The event was postponed due to adverse weather.",
+    "What is 7 plus 5?",
+    "My name is Ana and I would like to cancel my contract.",
+    "Why is the sky blue?",
 )
 """Prompts besides the run's own test prompts."""
-MOST = 6
-TOKENS = 32
+OWN_PROMPTS = 4
+"""The run's own test prompts that are used."""
+TOKENS = 24
+END = -1
+"""Stands for any token that ends a reply."""
+ROUNDING = "The others differ later because of rounding."
+BASE_TOO = " The base model gives the same replies to these prompts, so they don't tell the two apart."
 FIRST_WORDS = 4
 """Tokens that must be equal. Later ones may differ by rounding, for example between an adapter and a merged model."""
 LOOK = 0.05
@@ -50,12 +71,27 @@ class ReferenceAnswers:
     """The labels of the probabilities. Empty if the answers are replies."""
     ends: list[int]
     pad: int
+    prompt_ids: list[list[int]] = field(default_factory=list)
+    """Token ids of the prompts of generative models."""
+    texts: list[str] = field(default_factory=list)
+    """Text of each reply."""
+    base_tokens: list[tuple[int, int] | None] = field(default_factory=list)
+    """Where the base model would differ first: position in the reply, and its token. None: it gives the same reply."""
+
+    @property
+    def told_apart(self) -> int:
+        """Number of prompts to which the base model replies differently."""
+        return sum(each is not None for each in self.base_tokens)
 
 
 def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
-    """The answers of the chat's own fine-tuned model."""
+    """The answers of the chat's own fine-tuned model.
+
+    Raises:
+        StudioError: `format-unavailable` if it gives exactly the outputs of the base model.
+    """
     pair = model_cache.pair(run)
-    prompts = [*run.spec.config.test_prompts, *PROMPTS][:MOST]
+    prompts = [*run.spec.config.test_prompts[:OWN_PROMPTS], *PROMPTS]
     encoding = pair.encoding()
     inputs = [pair.task.model_input(prompt, encoding) for prompt in prompts]
     ids = [pair.task.prompt_ids(prompt, encoding) for prompt in prompts]
@@ -65,7 +101,17 @@ def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
         shares = probabilities(pair, ids)
         return ReferenceAnswers(inputs, [list(map(float, row)) for row in shares], pair.labels, [], _pad(pair))
     ends = sorted(end_tokens(pair.tuned, pair.tokenizer))
-    return ReferenceAnswers(inputs, [list(map(float, _reply(pair, each))) for each in ids], (), ends, _pad(pair))
+    replies = [_reply(pair, each) for each in ids]
+    return ReferenceAnswers(
+        inputs,
+        [list(map(float, reply.ids)) for reply in replies],
+        (),
+        ends,
+        _pad(pair),
+        prompt_ids=ids,
+        texts=[reply.text for reply in replies],
+        base_tokens=_base_tokens(pair, ids, replies),
+    )
 
 
 def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> list[list[float]]:
@@ -115,10 +161,17 @@ def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> li
         raise _differs("it can't be loaded", error.last_line or f"the process ended with {error.returncode}") from error
 
 
-def compare(reference: ReferenceAnswers, answers: list[list[float]], exact: bool) -> str:
+def compare(
+    reference: ReferenceAnswers,
+    answers: list[list[float]],
+    exact: bool,
+    least: float = 0.5,
+    cause: str = ROUNDING,
+) -> str:
     """How well the answers of an export agree with the chat's, in a sentence.
 
-    Replies may differ after some tokens because of rounding. If `exact`, all must begin the same, else half of them.
+    Replies may differ after some tokens. `cause` is the sentence that says why. All must begin the same if `exact`,
+    else a share of `least`.
 
     Raises:
         StudioError: `format-unavailable` if they differ.
@@ -132,21 +185,83 @@ def compare(reference: ReferenceAnswers, answers: list[list[float]], exact: bool
         return f"Tested without the studio: {count} of {count} texts get the same labels as in the Chat tab."
     whole = sum(ours == theirs for ours, theirs in pairs)
     begun = sum(ours[:FIRST_WORDS] == theirs[:FIRST_WORDS] for ours, theirs in pairs)
-    if begun < count and (exact or 2 * begun < count):
+    if begun < count and (exact or begun < count * least):
         raise _differs("its replies differ from those in the Chat tab", f"{begun} of {count} replies begin the same")
+    require_fine_tuned(reference, answers)
+    same_base = "" if reference.told_apart or not reference.base_tokens else BASE_TOO
     if whole == count:
-        return f"Tested without the studio: {whole} of {count} replies are the same as in the Chat tab."
+        return f"Tested without the studio: {whole} of {count} replies are the same as in the Chat tab.{same_base}"
     return (
         f"Tested without the studio: {begun} of {count} replies begin as in the Chat tab, and {whole} are the same for "
-        f"all {TOKENS} tokens. The others differ later because of rounding."
+        f"all {TOKENS} tokens. {cause}{same_base}"
     )
 
 
-def _reply(pair: ModelPair, prompt: list[int]) -> list[int]:
+def require_fine_tuned(reference: ReferenceAnswers, answers: list[list[float]]) -> None:
+    """Raise `StudioError` if an export gives the replies of the base model where the two models differ."""
+    tuned = base = 0
+    for first, ours, theirs in zip(reference.base_tokens, reference.answers, answers, strict=False):
+        if first is None or ours[: first[0]] != theirs[: first[0]]:
+            continue
+        token = theirs[first[0]] if first[0] < len(theirs) else END
+        tuned += token == (ours[first[0]] if first[0] < len(ours) else END)
+        base += token == first[1]
+    if base > tuned:
+        raise _differs(
+            "it replies like the base model", f"{base} replies as from the base model, {tuned} as fine-tuned"
+        )
+
+
+def _reply(pair: ModelPair, prompt: list[int]) -> Reply:
     reply = Reply(pair.tuned, pair.tokenizer, prompt, ChatSettings(max_new_tokens=TOKENS))
     while reply.step():
         pass
-    return reply.ids
+    return reply
+
+
+def _base_tokens(pair: ModelPair, prompts: list[list[int]], replies: list[Reply]) -> list[tuple[int, int] | None]:
+    """Where the base model's likeliest token differs first from each reply, and that token.
+
+    Raises:
+        StudioError: `format-unavailable` if both models give exactly the same logits for all prompts.
+    """
+    import torch
+
+    found: list[tuple[int, int] | None] = []
+    equal = True
+    ends = end_tokens(pair.tuned, pair.tokenizer)
+    for prompt, reply in zip(prompts, replies, strict=True):
+        pause()
+        base, tuned = (_logits(model, prompt, reply.ids) for model in (pair.base, pair.tuned))
+        equal = equal and torch.equal(base, tuned)
+        expected = reply.ids if len(reply.ids) == len(base) else [*reply.ids, END]
+        likeliest = [END if token in ends else token for token in base[: len(expected)].argmax(-1).tolist()]
+        if not reply.ended:
+            expected, likeliest = expected[: len(reply.ids)], likeliest[: len(reply.ids)]
+        places = [place for place, pair_ in enumerate(zip(expected, likeliest, strict=True)) if pair_[0] != pair_[1]]
+        found.append((places[0], likeliest[places[0]]) if places else None)
+    if equal:
+        raise StudioError(
+            "format-unavailable",
+            "The fine-tuned model gives exactly the outputs of its base model, so there is nothing to export.",
+            given=f"equal outputs for {len(prompts)} of {len(prompts)} prompts",
+            hint="Train for more steps or with a higher learning rate, then export.",
+        )
+    return found
+
+
+def _logits(model: Any, prompt: list[int], reply: list[int]) -> Any:
+    """Logits for each token of a reply and the one after it, of shape (tokens + 1, vocabulary)."""
+    import torch
+
+    with torch.no_grad():
+        if model.config.is_encoder_decoder:
+            begin = decoder_start(plain_model(model))["decoder_start_token_id"]
+            inputs = {"input_ids": [prompt], "decoder_input_ids": [[begin, *reply]]}
+        else:
+            inputs = {"input_ids": [[*prompt, *reply]]}
+        out = model(**{name: torch.tensor(ids, device=model.device) for name, ids in inputs.items()}, use_cache=False)
+    return out.logits[0, -len(reply) - 1 :].float()
 
 
 def _pad(pair: ModelPair) -> int:

@@ -72,6 +72,8 @@ class ProcessLimits:
     """Threads of numerical libraries; None: as the environment has it."""
     nice: int | None = None
     """How much lower its priority is than that of this process."""
+    python: str | None = None
+    """The Python that runs it, for example of an environment with other packages; None: that of this process."""
 
 
 NO_LIMITS = ProcessLimits()
@@ -110,7 +112,10 @@ def run_in_process(
     if limits.threads is not None:
         variables.update(dict.fromkeys(THREAD_VARIABLES, str(limits.threads)))
     line = json.dumps(request).encode() + b"\n"
-    with _started(name, variables) as process, _supervised(process, cancel, limits.seconds) as supervisor:
+    with (
+        _started(name, variables, limits.python) as process,
+        _supervised(process, cancel, limits.seconds) as supervisor,
+    ):
         assert process.stdin is not None and process.stdout is not None
         with suppress(BrokenPipeError):  # it ended before it could read: the exit status tells why
             process.stdin.write(line)
@@ -126,10 +131,10 @@ def run_in_process(
 
 
 @contextmanager
-def _started(name: str, variables: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+def _started(name: str, variables: Mapping[str, str], python: str | None) -> Iterator["subprocess.Popen[bytes]"]:
     """The process, with its pipes. They are closed in the end; the thread that reads stderr closes that one."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "studio.machine.process_main", name],
+        [python or sys.executable, "-W", "ignore", "-m", "studio.machine.process_main", name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

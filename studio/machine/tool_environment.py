@@ -103,10 +103,12 @@ class ToolEnvironment:
         return f"{requirements} Python {sys.version_info.major}.{sys.version_info.minor}"
 
     def _show_studio_packages(self, tools: Path) -> None:
-        """A .pth file adds the studio's packages after those of the environment."""
-        own = sysconfig.get_path("purelib", vars={"base": str(self.folder(tools))})
+        """A .pth file adds the studio's packages, and what their .pth files add, after those of the environment."""
+        base = str(self.folder(tools))
+        own = sysconfig.get_path("purelib", "venv", vars={"base": base, "platbase": base})
         places = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
-        (Path(own) / "packages_of_the_studio.pth").write_text("".join(f"{place}\n" for place in places), "utf-8")
+        lines = [f"import site; site.addsitedir({place!r})\n" for place in places]
+        (Path(own) / "packages_of_the_studio.pth").write_text("".join(lines), "utf-8")
 
     def _run(self, command: list[str], cancel: Event) -> None:
         lines: deque[str] = deque(maxlen=LOG_LINES)

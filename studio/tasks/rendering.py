@@ -45,6 +45,11 @@ def prompt_ids(tokenizer: Any, turns: Sequence[dict[str, Any]]) -> list[int]:
     return _ids(tokenizer, _render(tokenizer, turns, template_of(tokenizer), add_generation_prompt=True))
 
 
+def prompt_text(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) -> str:
+    """Return a conversation with the generation prompt as text, written by a template."""
+    return _render(tokenizer, turns, template, add_generation_prompt=True)
+
+
 def portable_template(tokenizer: Any) -> str:
     """Return the template for prompts in a form that other programs can use, without our variables and marks."""
     template = template_of(tokenizer)

@@ -25,6 +25,8 @@ FOLDERS = ("adapter", "merged")
 """Formats that transformers and peft load. Others have tests of their own."""
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
 QUESTIONS = ("Where is my parcel?", "Hello, can you help me?", "What is a refund?")
+FORMATS = ("adapter", "merged")
+"""The formats that transformers and peft load. tests/exports and other files have the others."""
 TOKENS = 24
 STRANGER = """
 import json, sys, torch

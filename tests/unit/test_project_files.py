@@ -82,6 +82,7 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
         "test",
         "test-matrix",
         "test-faults",
+        "test-exports",
         "test-security",
         "load-test",
         "audit",
