@@ -10,11 +10,13 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
+from starlette.background import BackgroundTask
 
 from studio.api import Studio
 from studio.schema.config import TrainingConfig
@@ -233,6 +235,18 @@ def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
         """The labels of a dataset's rows."""
         text = await studios.run(request.headers, lambda studio: studio.labels.export_text(dataset, kind, each))
         return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
+
+    @router.get("/data/{dataset}.parquet")
+    async def packed_rows(request: Request, dataset: str) -> FileResponse:
+        """The usable rows of a dataset's current version as a Parquet file, which is deleted when it was sent."""
+        folder = TemporaryDirectory()
+        try:
+            path = await studios.run(request.headers, lambda studio: studio.library.packed(dataset, Path(folder.name)))
+        except BaseException:
+            folder.cleanup()
+            raise
+        headers = {"Cache-Control": "no-store"}
+        return FileResponse(path, headers=headers, background=BackgroundTask(folder.cleanup))
 
     @router.get("/data/{dataset}.{kind}")
     async def rows(request: Request, dataset: str, kind: str) -> StreamingResponse:

@@ -8,7 +8,7 @@ from studio.data.text_lines import LINES
 from studio.schema.dataset import DatasetEntry, DatasetRecord, SplitSpec
 from studio.schema.errors import StudioError, named
 from studio.services.datasets.row_export import RowsToExport
-from studio.services.datasets.row_formats import ROW_FORMATS
+from studio.services.datasets.row_formats import PARQUET, ROW_FORMATS, RowFormat
 from studio.services.datasets.service import Datasets
 from studio.services.labeling.labels import Labels
 from studio.store.files import folder_size, require_folder, require_room
@@ -105,6 +105,16 @@ class Library:
         with to.open("w", encoding="utf-8", newline="") as out:
             out.writelines(lines)
         return record.rows
+
+    def formats(self, task: str) -> list[RowFormat]:
+        """The formats of other tools that can hold rows of a task, without the folder for the Hub."""
+        return [each for each in ROW_FORMATS.values() if task in each.tasks and each.suffix]
+
+    def packed(self, dataset: str, folder: Path) -> Path:
+        """Write the usable rows of the current version as a Parquet file into a folder."""
+        path = folder / "rows.parquet"
+        self._to_export(dataset, None).write(PARQUET, path)
+        return path
 
     def _to_export(self, dataset: str, version: int | None) -> RowsToExport:
         record = self.store.get(dataset, version)

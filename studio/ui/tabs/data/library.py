@@ -121,24 +121,28 @@ def _list(visit: Visit, shown: list[DatasetEntry], titles: dict[str, str], start
     return html(
         '<section class="panel flush" aria-label="All datasets"><ul class="list opts library">{items}</ul>{foot}'
         "</section>",
-        items=[_item(each, titles, each.id == visit.choices.dataset, each.id == renaming) for each in shown],
+        items=[
+            _item(each, titles, each.id == visit.choices.dataset, each.id == renaming, _other_formats(visit, each))
+            for each in shown
+        ],
         foot=foot(words if total <= PAGE else f"Datasets {start:,} to {last:,} of {total:,}", pager),
     )
 
 
-def _item(each: DatasetEntry, titles: dict[str, str], is_open: bool, renaming: bool) -> Html:
+def _item(each: DatasetEntry, titles: dict[str, str], is_open: bool, renaming: bool, formats: Html) -> Html:
     name = html('<b class="cut">{n}</b>', n=Verbatim(each.name))
     if renaming:
         box: dict[str, Any] = {"aria_label": "New name", "maxlength": 120, "data_dataset": each.id}
         name = text_input("new-name", each.name, "rename-data", data_autofocus="", **box)
     return html(
         '<li data-key="{key}"><div class="grow"><span class="row">{name}{open}</span><small>{facts}</small>'
-        '<small>{runs}</small></div><div class="row wrap acts">{acts}</div></li>',
+        '<small>{runs}</small>{formats}</div><div class="row wrap acts">{acts}</div></li>',
         key=each.id,
         name=name,
         open=is_open and tag("open", "ok"),
         facts=join(_facts(each, titles), " · "),
         runs=_runs(each),
+        formats=formats,
         acts=_acts(each),
     )
 
@@ -190,6 +194,33 @@ def _acts(each: DatasetEntry) -> Html:
             button("Delete", "delete-data", "s quiet danger", dataset=each.id, aria_label=label, confirm=question)
         )
     return join(made)
+
+
+def _other_formats(visit: Visit, each: DatasetEntry) -> Html:
+    """Downloads in the formats of other tools, for the task that the rows are for."""
+    stem, name = PurePath(each.name).stem or "rows", each.name
+    buttons = [
+        html(
+            '<button type="button" class="btn s quiet" data-save="studio/data/{id}.{kind}" '
+            'data-name="{stem}-{kind}{suffix}" aria-label="{label}" title="{sentence}">{title}</button>',
+            id=each.id,
+            kind=format.name,
+            stem=stem,
+            suffix=format.suffix,
+            label=f"Download {name} as {format.title}",
+            sentence=format.sentence,
+            title=format.title,
+        )
+        for format in visit.studio.library.formats(each.task)
+    ]
+    if not buttons:
+        return Html("")
+    return html(
+        '<details class="small" data-key="formats-{id}"><summary>For other tools</summary><div class="row wrap">'
+        "{buttons}</div></details>",
+        id=each.id,
+        buttons=buttons,
+    )
 
 
 def _question(each: DatasetEntry) -> str:

@@ -13,7 +13,16 @@ from studio.ui.session import Visit
 from studio.ui.shell import Handler, PageShell
 from studio.ui.tabs import recovery_notice
 from studio.ui.tabs.base import Components, act_then_show
-from studio.ui.tabs.runs import adapter_merge, bulk_actions, compare, filters, new_run, run_detail, storage
+from studio.ui.tabs.runs import (
+    adapter_merge,
+    bulk_actions,
+    compare,
+    filters,
+    new_run,
+    open_adapter,
+    run_detail,
+    storage,
+)
 from studio.ui.uploads import Uploads
 
 
@@ -40,6 +49,7 @@ def wire(c: Components, shell: PageShell) -> None:
         **filters.ACTS,
         **run_detail.ACTS,
         **storage.ACTS,
+        **open_adapter.ACTS,
         **recovery_notice.ACTS,
         **new_run.ACTS,
     }
@@ -116,10 +126,11 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         runs = heading("No runs yet", words, _import_button(visit))
         actions = action_bar("Start a run in the Method tab.", Primary("Choose a model", goto="model"))
     body = html(
-        '<div class="stack">{notice}{runs}{drafts}{storage}</div>',
+        '<div class="stack">{notice}{runs}{drafts}{opening}{storage}</div>',
         notice=recovery_notice.panel(visit),
         runs=runs,
         drafts=new_run.panel(visit),
+        opening=open_adapter.panel(visit),
         storage=storage.panel(visit),
     )
     return body, actions
