@@ -56,7 +56,7 @@ def test_a_verdict_that_few_rows_leave_open_is_settled_by_a_cross_validation(pag
     expect(panel).to_contain_text("validation rows are few for a verdict.")
     expect(panel.get_by_role("button")).to_have_count(0)  # its button is the next step
     primary.click()
-    expect(panel).to_contain_text("of 5 folds are trained.")
+    expect(panel).to_contain_text("of 5 folds are trained.", timeout=2 * MINUTE)
     expect(panel).to_contain_text("tickets · fold 5 of 5")
     expect(primary).to_have_text("Try it on a text")
     panel.get_by_role("button", name="Pause").click()

@@ -387,3 +387,8 @@ def test_the_scores_of_each_fold_are_beside_the_verdict_over_all_rows() -> None:
     assert "Cross-validation" in saved and "Better." in saved and "cross-validation, 110 rows" in saved
     assert all(words in saved for words in ("80.0", "84.0", ">24<"))
     assert saved.count('id="score"') == 1
+
+
+def test_no_tab_has_a_next_step_without_a_reason() -> None:
+    sources = {path: path.read_text() for path in Path(evaluate.__file__).parent.rglob("*.py")}
+    assert not [path.name for path, text in sources.items() if re.search(r"action_bar\(\s*\"\"", text)]

@@ -57,7 +57,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     run = selected(visit)
     if run is None or not run.has_result:
         head = heading("Nothing to evaluate yet", f"{without_result(run)} Evaluate opens when a run has ended.")
-        return head, action_bar("", Primary("Open Train", goto="train"), back="train")
+        return head, action_bar("First train a model to the end.", Primary("Open Train", goto="train"), back="train")
     classifies = visit.studio.chat.is_classifier(run.id)
     chat = Primary(chat_label(classifies), goto="chat")
     job = JOBS.look(_key(visit, run))

@@ -95,7 +95,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     run = selected(visit)
     if run is None or not run.has_result:
         head = heading("Nothing to export yet", f"{without_result(run)} Export opens when a run has ended.")
-        return head, action_bar("", Primary("Open Train", goto="train"), back="train")
+        return head, action_bar("First train a model to the end.", Primary("Open Train", goto="train"), back="train")
     views = visit.studio.exports.all(run.id)
     jobs = {view.format: JOBS.look(_key(visit, run, view.format)) for view in views}
     chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))

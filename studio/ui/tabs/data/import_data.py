@@ -168,7 +168,8 @@ def drawn(visit: Visit, offer: Html) -> tuple[Html, Html]:
         shape=_shape(visit),
     )
     if visit.choices.dataset:
-        return body, action_bar("", Primary("Keep these rows", "keep"), back="model")
+        words = "Choose other rows above, or keep these."
+        return body, action_bar(words, Primary("Keep these rows", "keep"), back="model")
     words = "Import rows first: drop a file, or use a sample."
     return body, action_bar(words, Primary("Next: method", disabled=True), back="model")
 

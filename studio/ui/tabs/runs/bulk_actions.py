@@ -18,7 +18,7 @@ def bar(lines: Sequence[Line], archived: bool) -> Html:
     primary = Primary("New run", "new-run")
     chosen = [each for each in lines if each.chosen]
     if not chosen:
-        return action_bar("", primary)
+        return action_bar("Start another run, or open one in the list.", primary)
     able = [each for each in chosen if each.record.status not in ACTIVE]
     stays = _stays(len(chosen) - len(able))
     extra = [button("Select none", "choose-several", "quiet", runs=""), _acts(able, archived, stays) if able else ""]
