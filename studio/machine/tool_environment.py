@@ -66,7 +66,7 @@ class ToolEnvironment:
         if not self.is_ready(tools):
             raise StudioError(
                 "format-unavailable",
-                f"{self.title} is not installed yet.",
+                f"The {self.title} is not installed yet.",
                 hint="Install it first. The Export tab has a button, and `studio export` the flag --install-tools.",
             )
         return self.python(tools)
@@ -87,7 +87,7 @@ class ToolEnvironment:
             self._run([sys.executable, "-m", "venv", str(folder)], cancel)
             if self.sees_studio:
                 self._show_studio_packages(tools)
-            progress(1, 3, f"Installing {self.title}")
+            progress(1, 3, f"Installing the {self.title}")
             pip = [str(self.python(tools)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
             # what they need is the studio's own; installing it again would take gigabytes
             pip += ["--no-deps"] if self.sees_studio else []
@@ -140,7 +140,7 @@ class ToolEnvironment:
     def _failed(self, output: str) -> StudioError:
         return StudioError(
             "format-unavailable",
-            f"{self.title} can't be installed.",
+            f"The {self.title} can't be installed.",
             given=f"pip says: {output}" if output else "pip gave no reason",
             hint=self.hint,
         )

@@ -67,7 +67,7 @@ class Exports:
         if tools := view.tools_to_install(chosen):
             raise StudioError(
                 "format-unavailable",
-                f"{tools[0].title} is not installed yet. {tools[0].sentence}",
+                f"The {tools[0].title} is not installed yet. {tools[0].sentence}",
                 given=format,
                 hint="Install it on the Export tab, or with: studio export RUN --format FORMAT --install-tools",
             )

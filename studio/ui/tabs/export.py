@@ -267,7 +267,7 @@ def _tools(view: ExportView, options: Options) -> Html:
     return html(
         "{notes}",
         notes=[
-            note("info", html("<p><b>{title}</b> {sentence}</p>", title=f"{each.title}.", sentence=each.sentence))
+            note("acc", html("<p><b>{title}</b> {sentence}</p>", title=f"{each.title}.", sentence=each.sentence))
             for each in view.tools_to_install(options)
         ],
     )
@@ -309,7 +309,7 @@ def bar(
         label = html("{i}Download {s}", i=icon("download"), s=size(view.done.bytes))
     elif missing:
         press, words = {"data_act": "install", "data_format": view.format}, missing[0].sentence
-        label = html("Install {t}", t=missing[0].title)
+        label = html("Install the {t}", t=missing[0].title)
     else:
         press = {"data_act": "export", "data_format": view.format}
         about_size = size(view.bytes_with(options))
