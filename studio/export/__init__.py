@@ -3,8 +3,11 @@ imported here."""
 
 from studio.export.adapter import Adapter
 from studio.export.base import Exporter, ExportJob
+from studio.export.browser import Browser
 from studio.export.gguf import Gguf, Ollama
 from studio.export.merged import Merged
+from studio.export.onnx import Onnx
+from studio.export.openvino import OpenVino
 from studio.export.script import Notebook, Script
 from studio.export.space import Space
 from studio.machine.plugins import Registry, members_of
@@ -12,7 +15,7 @@ from studio.schema.errors import named
 
 EXPORTS: Registry[Exporter] = Registry(
     "exports",
-    (Adapter(), Merged(), Gguf(), Ollama(), Space(), Script(), Notebook()),
+    (Adapter(), Merged(), Gguf(), Ollama(), Onnx(), Browser(), OpenVino(), Space(), Script(), Notebook()),
     name_of=lambda exporter: exporter.format,
     needs=members_of(Exporter),
 )

@@ -64,27 +64,27 @@ def without_own_input(run: RunRef) -> RunRef:
     return run.model_copy(update={"spec": run.spec.model_copy(update={"config": config})})
 
 
-def _own_prompt(run: RunRef) -> str:
+def own_prompt(run: RunRef) -> str:
     """Return the first test prompt of the run. Empty: it has none."""
     return next((prompt for prompt in run.spec.config.test_prompts if prompt.strip()), "")
 
 
-def _own_pair(run: RunRef, default: tuple[str, str]) -> tuple[str, str]:
+def own_pair(run: RunRef, default: tuple[str, str]) -> tuple[str, str]:
     """Return both texts of the first test prompt, which an empty line separates."""
-    first, _, second = _own_prompt(run).partition("\n\n")
+    first, _, second = own_prompt(run).partition("\n\n")
     return (first, second) if first and second else default
 
 
-def _texts(run: RunRef) -> str:
+def example_texts(run: RunRef) -> str:
     """Return the example input of a classifier: a text or a pair. A generative model gets an empty line in between."""
     if "second" not in run.spec.data.roles.values():
-        return repr(_own_prompt(run) or PROMPT)
-    pair = _own_pair(run, PAIR)
+        return repr(own_prompt(run) or PROMPT)
+    pair = own_pair(run, PAIR)
     return ", ".join(map(repr, pair)) if run.info.kind == "encoder" else repr("\n\n".join(pair))
 
 
 def _inference_code(run: RunRef) -> str:
-    variant, prompt = variant_of(run.info, run.spec.data), _own_prompt(run)
+    variant, prompt = variant_of(run.info, run.spec.data), own_prompt(run)
     if variant.head == "text" and not variant.templated:
         return f"""
 inputs = tokenizer({prompt or PROMPT!r}, return_tensors="pt")
@@ -98,7 +98,7 @@ written = model.generate(**inputs, max_new_tokens=160)
 print(tokenizer.decode(written[0], skip_special_tokens=True))
 """
     if variant.head == "spans":
-        question, passage = _own_pair(run, QUESTION)
+        question, passage = own_pair(run, QUESTION)
         return f"""
 inputs = tokenizer({question!r}, {passage!r}, return_tensors="pt")
 out = model.eval()(**inputs)
@@ -107,16 +107,20 @@ print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))
 """
     if variant.head == "labels":
         return f"""
-inputs = tokenizer({_texts(run)}, return_tensors="pt")
+inputs = tokenizer({example_texts(run)}, return_tensors="pt")
 chances = {PROBABILITIES[head_of(run.info, run.spec.data).problem]}
 print({{model.config.id2label[i]: round(float(p), 3) for i, p in enumerate(chances)}})
 """
-    system = run.spec.config.system_prompt
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": prompt or PROMPT})
     return f"""
-messages = {messages!r}
+messages = {example_messages(run)!r}
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 reply = model.generate(**inputs, max_new_tokens=160, do_sample=False)
 print(tokenizer.decode(reply[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 """
+
+
+def example_messages(run: RunRef) -> list[dict[str, str]]:
+    """Return a conversation that a chat model can continue."""
+    system = run.spec.config.system_prompt
+    messages = [{"role": "system", "content": system}] if system else []
+    return [*messages, {"role": "user", "content": own_prompt(run) or PROMPT}]

@@ -1,0 +1,104 @@
+"""Export to ONNX: a 32-bit and an 8-bit file, for ONNX Runtime in any language. The folder has the layout that Optimum
+and Transformers.js read.
+"""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from studio.export import agreement_check, onnx_agreement, onnx_snippets
+from studio.export.agreement_check import ReferenceAnswers
+from studio.export.base import Exporter, ExportJob, TestResult
+from studio.export.folder import copy_tokenizer
+from studio.export.merged import Merged
+from studio.export.onnx_process import run_apart
+from studio.inference.heads import CLASSES, head_of
+from studio.schema.host import RunRef
+
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+MODEL, QUANTIZED = "onnx/model.onnx", "onnx/model_quantized.onnx"
+"""The files, as Transformers.js names them."""
+TITLES = {MODEL: "32-bit", QUANTIZED: "8-bit"}
+MOST_PARAMETERS = 450_000_000
+"""Of a model whose 32-bit file is smaller than 2 GB, the most that one ONNX file can hold."""
+
+
+def lacking(packages: tuple[str, ...], extra: str) -> str:
+    """Return which packages of an extra are not installed and how to install them, or ""."""
+    if all(find_spec(package) for package in packages):
+        return ""
+    install = f'pip install "finetune-studio[{extra}]"'
+    return f"This format needs more packages. Install them, then restart the studio: {install}"
+
+
+def reads_two_texts(run: RunRef) -> bool:
+    """Return whether the model gets two texts, each marked."""
+    return head_of(run.info, run.spec.data).name == "spans" or (
+        run.info.kind == "encoder" and "second" in run.spec.data.roles.values()
+    )
+
+
+class Onnx(Exporter):
+    """A folder with ONNX files and the tokenizer."""
+
+    format = "onnx"
+    title = "ONNX"
+    sentence = "For apps in Python, C#, Java or C++, without PyTorch. A 32-bit and a smaller 8-bit file (ONNX Runtime)."
+    library = "onnx"
+    extra_files = frozenset((".onnx",))
+    quantizes = True
+    """Whether it also writes an 8-bit file."""
+
+    def unavailable_reason(self, run: RunRef) -> str:
+        """Encoders and generative models up to 450 million parameters can be exported."""
+        if run.info.kind == "seq2seq" or head_of(run.info, run.spec.data).name == "seq2seq":
+            return "Models with an encoder and a decoder can't be exported to this format. Export the merged model."
+        if run.info.parameters > MOST_PARAMETERS:
+            return "This model is larger than one ONNX file can be (2 GB). Export the merged model."
+        return Merged().unavailable_reason(run)
+
+    def missing(self) -> str:
+        """Return how to install the exporter and ONNX Runtime, if they are not here."""
+        return lacking(PACKAGES, "onnx")
+
+    def size(self, run: RunRef) -> int:
+        """Return the size of both files: four bytes and one for each parameter."""
+        return 5 * run.info.parameters or 3 * run.info.bytes
+
+    def write(self, job: ExportJob, to: Path) -> None:
+        """Convert the weights that the chat uses, in a new process."""
+        merged = to / ".merged"
+        merged.mkdir()
+        Merged().write(job, merged)
+        copy_tokenizer(job.run, merged)
+        head = head_of(job.run.info, job.run.spec.data)
+        task = {
+            "folder": str(merged),
+            "kind": CLASSES[head.name],
+            "head": head.name,
+            "pair": reads_two_texts(job.run),
+            "trusted": job.run.trusted,
+            "to": str(to / MODEL),
+            "quantized": str(to / QUANTIZED) if self.quantizes else "",
+        }
+        run_apart("onnx_convert.py", "convert", task, "This model could not be converted to ONNX.")
+        for name in ("config.json", "generation_config.json"):
+            if (merged / name).exists():
+                shutil.move(merged / name, to / name)
+        shutil.rmtree(merged)
+
+    def compare(self, job: ExportJob, stage: Path, reference: ReferenceAnswers) -> TestResult:
+        """Ask both files with ONNX Runtime. The 32-bit file must agree; an 8-bit file that does not is deleted."""
+        results = onnx_agreement.answers_of(stage, (MODEL, QUANTIZED), job.run, reference)
+        tested = agreement_check.compare(reference, results[MODEL]["answers"], self.exact)
+        problem = head_of(job.run.info, job.run.spec.data).problem
+        sizes = {name: (stage / name).stat().st_size for name in results}
+        comparison = onnx_agreement.table(reference, results, sizes, problem)
+        if not onnx_agreement.is_good(reference, results[QUANTIZED]["answers"], problem):
+            (stage / QUANTIZED).unlink()
+            tested += " The 8-bit file differed too much, and was deleted."
+        return TestResult(tested, comparison)
+
+    def snippet(self, run: RunRef, place: str) -> str:
+        """Return code for ONNX Runtime."""
+        return onnx_snippets.onnxruntime(run, place, MODEL)
