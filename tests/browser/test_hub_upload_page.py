@@ -74,7 +74,6 @@ def test_an_export_is_uploaded_stopped_and_resumed_on_the_page(page: Page, hub: 
 
     hub.slow_upload = 0
     panel.get_by_role("button", name="Resume the upload").click()
-    link = panel.get_by_role("link", name=f"{hub.url}/ann/tone")
-    expect(link).to_be_visible()
+    expect(panel.get_by_role("link", name="Open on the Hub")).to_have_attribute("href", f"{hub.url}/ann/tone")
     expect(panel).to_contain_text("Only you can see it.")
     assert repo.files["adapter_model.safetensors"] == (exported / "adapter_model.safetensors").read_bytes()

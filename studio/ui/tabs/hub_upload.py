@@ -165,11 +165,17 @@ def _last(last: PushState | None) -> Html:
         )
         return note("warn", words)
     link = html(
-        '<p><a href="{url}" target="_blank" rel="noopener noreferrer" translate="no">{url}</a></p><p>{s}</p>',
+        '<a class="btn s" href="{url}" target="_blank" rel="noopener noreferrer">{words}</a>',
         url=last.url,
-        s="Only you can see it." if last.private else "Everybody can see it.",
+        words="Open on the Hub",
     )
-    return note("ok", html("<p><b>{s}</b></p>{link}", s="Uploaded.", link=link))
+    words = html(
+        "<p><b>{s}</b> {who}</p><p>{url}</p>",
+        s="Uploaded.",
+        who="Only you can see it." if last.private else "Everybody can see it.",
+        url=Verbatim(last.url),
+    )
+    return note("ok", words, link)
 
 
 def _token_form() -> Html:
