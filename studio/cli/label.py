@@ -170,7 +170,7 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Also write all rows with predictions to a file that ends in .csv or .jsonl."
+            metavar="FILE", help="Also write all rows with predictions to a .csv or .jsonl file."
         ),
     ] = None,
 ) -> None:
