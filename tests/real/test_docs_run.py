@@ -33,6 +33,13 @@ NOT_RUN = {
     "studio estimate sample:support-tone --model starter-chat --probe": "tests/real/test_oom_retry.py measures",
     "studio combine ": "tests/real/test_adapter_merge.py combines",
     "studio export last --format adapter ": "tests/real/test_export.py exports adapters",
+    "studio export last --format gguf ": "needs the converter; tests/exports exports GGUF",
+    "studio export last --format ollama ": "needs the converter; tests/exports exports for Ollama",
+    "cd support-tone-ollama": "is for Ollama in the next line",
+    "ollama ": "needs Ollama",
+    "studio export last --format script ": "tests/real/test_script_export.py exports scripts and runs them",
+    "studio data export last --format ": "tests/unit/test_row_export.py exports in each format",
+    "studio import-adapter ": "tests/real/test_adapter_import.py opens adapters",
     "studio push ": "needs the Hub; tests/unit/test_hub_push.py has one",
     "studio export last --format space ": "tests/real/test_space_export.py exports Spaces and runs them",
     "from studio.api import": "tests/real/test_python_api.py runs it",
@@ -54,6 +61,7 @@ FEW_TOKENS = ("max_new_tokens=160", "max_new_tokens=8")
 ROWS = "Frage,Antwort\n" + "".join(f"Wie ist Nummer {n}?,Nummer {n} ist gut.\n" for n in range(1, 20))
 ASKED = [f"Where is parcel {n}?,It left us on day {n}.,c{n % 7},2024-01-{n:02d}\n" for n in range(1, 29)]
 QUESTIONS = "question,answer,customer,day\n" + "".join([*ASKED, ASKED[3]])
+AXOLOTL = "base_model: starter-chat\nadapter: lora\nmicro_batch_size: 2\nnum_epochs: 1\nlearning_rate: 2e-4\n"
 FILES = {
     "docs/reference/data.md": {
         "tickets.csv": ROWS,
@@ -65,6 +73,7 @@ FILES = {
         "my-test-rows.csv": "question,answer\n" + "".join(f"Is {n} open?,Yes it is.\n" for n in range(2)),
         "questions.csv": QUESTIONS,
     },
+    "docs/guides/manage-runs.md": {"axolotl.yaml": AXOLOTL},
     "docs/guides/use-the-model.md": {"questions.csv": "question\nWhere is it?\n"},
 }
 """Page → the files that it names, which its reader has."""
