@@ -13,6 +13,7 @@ from studio.ui.next_step import folds_label
 from studio.ui.selected import target_run
 from studio.ui.session import Visit
 
+IN_PROGRESS = ("training", "paused", "trained")
 STATES = {
     "queued": ("idle", "waits"),
     "paused": ("idle", "paused"),
@@ -49,11 +50,17 @@ def evaluate(visit: Visit) -> None:
 ACTS = {"folds": start, "folds-pause": pause, "folds-cancel": cancel, "folds-evaluate": evaluate}
 
 
+def is_offer(visit: Visit, run: RunRecord, report: Report) -> bool:
+    """Whether there is no cross-validation in progress and no result of one, which would come first on the tab."""
+    view = visit.studio.cross_validation.view(run.id)
+    return report.cross_validation is None and not (view and view.status in IN_PROGRESS)
+
+
 def panel(visit: Visit, run: RunRecord, report: Report, is_next: bool) -> Html:
     """The panel of cross-validation. Empty where the test set is large enough. `is_next`: it is the next step, whose
     button is in the action bar."""
     view = visit.studio.cross_validation.view(run.id)
-    if view and view.status in ("training", "paused", "trained"):
+    if view and view.status in IN_PROGRESS:
         return _in_progress(visit, run, view)
     if report.cross_validation is not None:
         again = button("Cross-validate again", "folds", "s", run=run.id)

@@ -73,7 +73,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     mark_done(visit, "train", "evaluate")
     folds = cross_validation.panel(visit, run, report, step.kind == "cross-validate")
     shown = report_body(run, report, visit.choices.extra.get("judged", ""))
-    body = html("{shown}{folds}{many}", shown=shown, folds=folds, many=prediction.panels(visit, run))
+    both = [shown, folds] if cross_validation.is_offer(visit, run, report) else [folds, shown]
+    body = html('<div class="stack">{both}</div>{many}', both=both, many=prediction.panels(visit, run))
     extra: list[Html] = [button("Evaluate again", "evaluate", run=run.id)]
     if step.kind != "chat":
         extra.append(button(chat_label(classifies), goto="chat"))
