@@ -155,7 +155,9 @@ FORMS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str, tuple[str, ...
 """What is trained → task, roles, labels, shape, what is asked."""
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(
+    "name", ["summaries", "answers", *(pytest.param(name, marks=pytest.mark.matrix) for name in list(FORMS)[2:])]
+)
 def test_the_page_of_each_other_task_answers(name: str, tmp_path: Path) -> None:
     task, roles, labels, shape, asked = FORMS[name]
     data = DatasetSpec(task=task, roles=roles, label_names=labels)

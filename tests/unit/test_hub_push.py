@@ -21,6 +21,7 @@ from studio.schema.hub import PushRequest
 from studio.schema.report import ExportResult
 from studio.schema.runs import RunSpec
 from studio.store.files import write_whole
+from studio.ui.tabs.hub_upload import panel
 from tests.hub_uploads import TOKEN, OwnRepo, UploadHub
 from tests.said import caller
 
@@ -352,3 +353,17 @@ def test_a_space_is_uploaded_as_a_space_on_free_hardware(exported: Any, hub: Upl
     )
     error = refusal(exported, "ann/other")
     assert "paid plan" in error.what and "ZeroGPU" in error.hint
+
+
+def test_the_panel_tells_visitors_and_other_members_why_they_can_not_upload(exported: Any, visit: Any) -> None:
+    studio, run, _ = exported
+    record = studio.runs.get(run)
+    view = next(each for each in studio.exports.all(run) if each.format == "adapter")
+    for other, words in (
+        (Studio(studio.home, demo=True, shared=studio.shared), "not available in a public demo"),
+        (Studio(studio.home, shared=studio.shared, role="editor"), "Only the owner"),
+    ):
+        seen = visit()
+        seen.studio, seen.demo, seen.role = other, other.context.demo, other.context.role
+        shown = str(panel(seen, record, view))
+        assert words in shown and "hub_token" not in shown and "data-act" not in shown
