@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GROUPS = frozenset({"settings", "wrong", "reading"})
 """Parameters of a command that several flags are gathered into."""
 HOME_HELP = "Data folder. Created if missing."
-PROJECT_HELP = "Name or id of the project whose datasets and runs the command uses."
+PROJECT_HELP = "Name or id of the project."
 
 
 class Place(NamedTuple):
@@ -165,7 +165,7 @@ OwnHome = Annotated[Path | None, typer.Option("--home", help=HOME_HELP, show_def
 Project = Annotated[str | None, typer.Option("--project", metavar="NAME", help=PROJECT_HELP, envvar="STUDIO_PROJECT")]
 OwnProject = Annotated[
     str | None,
-    typer.Option("--project", metavar="NAME", help=PROJECT_HELP, show_default="$STUDIO_PROJECT, or the default one"),
+    typer.Option("--project", metavar="NAME", help=PROJECT_HELP, show_default="$STUDIO_PROJECT, or Default"),
 ]
 """The same option after the command."""
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
