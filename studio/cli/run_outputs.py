@@ -254,8 +254,8 @@ def _show_report(context: Context, report: Report) -> None:
         table.add_row(plain(metric.title or name), *("" if value is None else f"{value:.3f}" for value in values))
     context.out.print(table)
     for number, fold in enumerate(report.fold_scores, start=1):
-        scores = ", ".join(f"{name} {value:.3g}" for name, value in fold.metrics.items())
-        context.say(f"Fold {number}, {rows(fold.rows)}: {scores}")
+        of_fold = ", ".join(f"{name} {value:.3g}" for name, value in fold.metrics.items())
+        context.say(f"Fold {number}, {rows(fold.rows)}: {of_fold}")
     for label, other, times in confused_pairs(report.confusion or {})[:SHOWN_PAIRS]:
         context.say(confusion_sentence(label, other, times))
     for label, scores in (report.per_label or {}).items():
