@@ -169,9 +169,7 @@ def predict(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Also write all rows with predictions to a .csv or .jsonl file."
-        ),
+        typer.Option(metavar="FILE", help="Also write all rows with predictions to a .csv or .jsonl file."),
     ] = None,
 ) -> None:
     """Predict labels for the rows without one, with the model of a run. They are suggestions until you accept them."""

@@ -43,7 +43,7 @@ class PredictionSet(FrozenModel):
     created: str
     """ISO 8601 in UTC."""
     seconds: float = 0.0
-    """Time that it took, without loading the model."""
+    """Time that it took, with loading the model."""
     note: str = ""
     """Why it ended early. Empty: it did not, or a person canceled it."""
 

@@ -61,6 +61,13 @@ class Predictions:
         self.finished, self.datasets, self.host = evaluation.finished, evaluation.datasets, evaluation.host
         self.roles_for, self.labels, self.context = evaluation.roles_for, labels, evaluation.context
 
+    @property
+    def settings(self) -> ChatSettings:
+        """How replies are generated: the defaults, within the limits of a demo."""
+        limits = self.context.workspace.limits
+        is_limited = limits.over("chat_tokens", ChatSettings().max_new_tokens)
+        return ChatSettings(max_new_tokens=limits.chat_tokens) if is_limited else ChatSettings()
+
     # --- what is saved ---
 
     def all(self, run: str) -> list[PredictionSet]:
@@ -243,9 +250,8 @@ class _Pieces:
 
     def __init__(self, predictions: Predictions, store: PredictionStore, saved: PredictionSet, watch: Watch) -> None:
         self.host, self.store, self.saved, self.watch = predictions.host, store, saved, watch
-        limits = predictions.context.workspace.limits
-        tokens = limits.chat_tokens if limits.over("chat_tokens", ChatSettings().max_new_tokens) else 0
-        self.settings = ChatSettings(max_new_tokens=tokens) if tokens else ChatSettings()
+        self.runs, self.datasets = predictions.finished.store, predictions.datasets
+        self.settings = predictions.settings
         self.limit = JOB_MINUTES * 60 if predictions.context.workspace.is_visitors else 0.0
         """Seconds after which a visitor's work ends."""
 
@@ -254,6 +260,7 @@ class _Pieces:
         self.watch.progress(self.saved.done, self.saved.total, "Loading the model")
         while todo and not self.watch.canceled:
             started = time.monotonic()
+            self.datasets.get(self.saved.dataset, self.saved.version)  # refused if it was deleted meanwhile
             piece = RowsRef(path=rows.path, numbers=tuple(todo[:size]))
             try:
                 result = self.host.result(
@@ -265,6 +272,7 @@ class _Pieces:
                 PredictedRow(row=row, prediction=text, confidence=confidence, labels=labels)
                 for row, text, confidence, labels in result["predictions"]
             ]
+            self.runs.get(self.saved.run)  # refused if it was deleted meanwhile
             self.store.append(self.saved.id, predicted)
             todo = todo[size:]
             took = max(0.01, time.monotonic() - started)

@@ -5,11 +5,13 @@ import io
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 
 import pytest
 
 from studio.api import RunRequest, Studio
+from studio.cli.main import run as main
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO
 from studio.schema.runs import RunRecord
@@ -146,6 +148,29 @@ def test_a_cell_that_a_spreadsheet_would_compute_is_text_in_the_csv_and_unchange
     assert lines_of(studio, run.id, saved.id)[0]["message"].startswith("'=1+1")
     first = "".join(studio.predictions.lines(run.id, saved.id, "jsonl")).splitlines()[0]
     assert json.loads(first)["message"].startswith("=1+1")
+
+
+def test_a_dataset_that_is_deleted_meanwhile_ends_the_work_with_a_sentence(studio: Studio, run: RunRecord) -> None:
+    data = studio.datasets.add_text("message\n" + "".join(f'"{text} again"\n' for text in TEXTS))
+
+    def progress(done: int, total: int, words: str) -> None:
+        if done == 16 and words == "Predicting" and data.id in {each.id for each in studio.datasets.all()}:
+            studio.datasets.delete(data.id)
+
+    with pytest.raises(StudioError, match="dataset"):
+        studio.predictions.predict(run.id, data.id, Watch(progress))
+
+
+def test_the_command_line_predicts_the_rest_and_writes_the_file(
+    studio: Studio, run: RunRecord, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "labels.csv"
+    command = ["label", "predict", run.id, "--out", str(out), "--home", str(studio.home.root), "--json"]
+    assert main(command) == 0
+    said = json.loads(capfd.readouterr().out)
+    rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert said["done"] == said["total"] == sum(bool(row["prediction"]) for row in rows)
+    assert said["left"] == sum(row["review"] == "not reviewed" for row in rows) > 0
 
 
 def test_a_visitors_model_writes_replies_to_many_rows_within_the_limits_of_the_demo(

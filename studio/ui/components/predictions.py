@@ -129,12 +129,13 @@ def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: b
     )
 
 
-def choose_rows(run: str, datasets: Sequence[DatasetRecord], chosen: str, writes: bool) -> Html:
-    """The form to predict all rows of a dataset or of a file. `writes`: the model writes replies."""
+def choose_rows(run: str, datasets: Sequence[DatasetRecord], chosen: str, tokens: int) -> Html:
+    """The form to predict all rows of a dataset or of a file. `tokens`: of a reply at most. 0: there are no replies."""
     options = [(each.id, Verbatim(each.name)) for each in datasets]
     words = (
-        "Each row gets a reply. Your file stays as it is: you download a copy with the column prediction."
-        if writes
+        f"Each row gets a reply of up to {tokens} tokens. Your file stays as it is: you download a copy with the "
+        "column prediction."
+        if tokens
         else "Each row gets a prediction. Your file stays as it is: you download a copy with the columns prediction "
         "and confidence."
     )

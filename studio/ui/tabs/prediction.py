@@ -157,9 +157,9 @@ def panels(visit: Visit, run: RunRecord) -> Html:
     saved = studio.predictions.all(run.id)
     outdated = {each.id for each in saved if studio.predictions.is_outdated(each)}
     chosen = _chosen_dataset(visit, run)
-    writes = not studio.chat.is_classifier(run.id)
+    tokens = 0 if studio.chat.is_classifier(run.id) else studio.predictions.settings.max_new_tokens
     work = html("{p}", p=components.progress(job)) if job else ""
-    form = "" if job else components.choose_rows(run.id, studio.datasets.all(), chosen, writes)
+    form = "" if job else components.choose_rows(run.id, studio.datasets.all(), chosen, tokens)
     listed = components.saved_list(run.id, run.name, saved, outdated, job is not None)
     return html(
         '<div class="stack predictions" data-key="predictions">{problem}{rest}{many}</div>',
