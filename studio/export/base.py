@@ -54,6 +54,8 @@ class Exporter(ABC):
     sentence: str
     library: str
     """The library that loads the export, by its name on the Hub."""
+    saved_as = ""
+    """The number format of its weights. Empty: that of the run."""
     needs_base = False
     """Whether the export is loaded on top of the base model."""
     exact = False

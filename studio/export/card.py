@@ -41,6 +41,7 @@ class ExportInfo(Protocol):
 
     format: str
     library: str
+    saved_as: str
     needs_base: bool
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]: ...
@@ -162,7 +163,9 @@ def _summary(exporter: ExportInfo, run: RunRef) -> str:
     task = task_named(run.spec.config.task)
     is_adapter = exporter.needs_base
     form = "An adapter for" if is_adapter else "A fine-tuned copy of"
-    weights = f"Made for the base model in {precision_of(run)}." if is_adapter else f"Saved in {precision_of(run)}."
+    number_format = precision_of(run)
+    saved = exporter.saved_as or number_format
+    weights = f"Made for the base model in {number_format}." if is_adapter else f"Saved in {saved}."
     return f"{form} {_base_name(run)}, made with Fine-tune Studio. Task: {task.title.lower()}, {task.term}. {weights}"
 
 

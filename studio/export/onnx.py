@@ -45,6 +45,7 @@ class Onnx(Exporter):
     title = "ONNX"
     sentence = "For apps in Python, C#, Java or C++, without PyTorch. A 32-bit and a smaller 8-bit file (ONNX Runtime)."
     library = "onnx"
+    saved_as = "float32, and in int8"
     extra_files = frozenset((".onnx",))
     quantizes = True
     """Whether it also writes an 8-bit file."""

@@ -22,6 +22,7 @@ class OpenVino(Onnx):
     title = "OpenVINO"
     sentence = "For Intel CPUs and GPUs. The weights are saved with 16 bits."
     library = "openvino"
+    saved_as = "float16"
     extra_files = frozenset((".xml", ".bin"))
     quantizes = False
 
