@@ -95,6 +95,31 @@ class ExportView(FrozenModel):
         needed = {choice.tools for name, choice in choices if values[name] == choice.value}
         return [each for each in self.tools if not each.ready and (each.name not in optional or each.name in needed)]
 
+    def without_installing(self) -> "ExportView":
+        """The view of someone who may not install packages: what needs missing ones is unavailable."""
+        missing = {
+            each.name: f"The {each.title} is not installed here. Only the owner of this studio can install it."
+            for each in self.tools
+            if not each.ready
+        }
+        optional = {choice.tools for option in self.options for choice in option.choices}
+        reasons = [reason for name, reason in missing.items() if name not in optional]
+        options = tuple(
+            option.model_copy(
+                update={
+                    "choices": tuple(
+                        choice.model_copy(
+                            update={"unavailable_reason": choice.unavailable_reason or missing.get(choice.tools, "")}
+                        )
+                        for choice in option.choices
+                    )
+                }
+            )
+            for option in self.options
+        )
+        reason = self.unavailable_reason or next(iter(reasons), "")
+        return self.model_copy(update={"options": options, "unavailable_reason": reason})
+
     def bytes_with(self, options: Mapping[str, str]) -> int:
         """Estimated size in bytes with these options."""
         values = self.chosen(options)

@@ -138,7 +138,7 @@ class Exports:
 
     def _view(self, exporter: Exporter, ref: RunRef, folder: RunFolder) -> ExportView:
         tools = self.context.home.tools
-        return ExportView(
+        view = ExportView(
             format=exporter.format,
             title=exporter.title,
             sentence=exporter.sentence,
@@ -151,6 +151,8 @@ class Exports:
                 for each in exporter.environments
             ),
         )
+        may_install = not self.context.demo and self.context.role == "owner"
+        return view if may_install else view.without_installing()
 
     def _facts(self, record: RunRecord, folder: RunFolder) -> CardFacts:
         counts, config = None, self.context.workspace.runs.spec(record.id).config

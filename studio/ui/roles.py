@@ -21,7 +21,7 @@ VIEWER_ACTIONS: Mapping[str, frozenset[str]] = {
     "train": frozenset({"open", "state"}),
     "evaluate": frozenset({"look", "which"}),
     "chat": frozenset({"choose", "look", "tried"}),
-    "export": frozenset({"choose", "look"}),
+    "export": frozenset({"choose", "look", "option"}),
     "runs": frozenset(
         {"choose-several", "find", "find-archived", "find-dataset", "find-sort", "find-tag", "look", "more", "open"}
         | {"pick", "storage", "weigh"}

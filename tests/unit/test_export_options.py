@@ -89,6 +89,14 @@ def test_only_what_the_chosen_option_needs_must_be_installed() -> None:
     )
 
 
+def test_who_may_not_install_gets_the_reason_in_place_of_a_button() -> None:
+    view = view_of(ready=False).without_installing()
+    assert "Only the owner of this studio can install it" in view.unavailable_reason
+    assert 'data-act="install"' not in export.bar(a_run(), view, None, {"precision": "q8_0"})
+    ready = view_of(ready=True).without_installing()
+    assert not ready.unavailable_reason and not any(each.unavailable_reason for each in ready.options[0].choices)
+
+
 def test_the_page_asks_before_it_installs_and_says_what_and_how_large() -> None:
     view, options = view_of(ready=False), {"precision": "q8_0"}
     bar = export.bar(a_run(), view, None, options)

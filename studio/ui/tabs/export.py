@@ -59,7 +59,7 @@ def choose(visit: Visit) -> None:
 
 def option(visit: Visit) -> None:
     """Choose the value of an option of a format."""
-    visit.add("export-options", **{f"{visit.text('format', 30)} {visit.text('name', 30)}": visit.text("value", 30)})
+    visit.add("export-options", **{f"{visit.text('format', 30)} {visit.text('option', 30)}": visit.text("value", 30)})
 
 
 def export(visit: Visit) -> None:
@@ -256,7 +256,7 @@ def _fields(view: ExportView, options: Options) -> Html:
         ]
         off = [choice.value for choice in each.choices if choice.unavailable_reason]
         control = select_input(
-            field.name, choices, chosen.value, "option", off, data_format=view.format, data_name=each.name
+            field.name, choices, chosen.value, "option", off, data_format=view.format, data_option=each.name
         )
         fields.append(field.around(control))
     return html("{fields}", fields=fields)

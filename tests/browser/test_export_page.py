@@ -1,0 +1,50 @@
+"""The Export tab: options of a format, and the packages that it needs. The page asks before it installs them."""
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import opened_pages
+from tests.browser.made import Made
+from tests.browser.served import Served
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Made]]:
+    home = tmp_path_factory.mktemp("exports") / "home"
+    run = Made(home, "tone", at=120)
+    run.finish()
+    served = Served(home)
+    yield served, run
+    served.stop()
+
+
+@pytest.fixture(params=[(1366, "light"), (390, "dark")], ids=str)
+def page(browser: Browser, studio: tuple[Served, Made], request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The Export tab."""
+    served, run = studio
+    width, scheme = request.param
+    with opened_pages(browser, served) as open_page:
+        page = open_page(f"/?run={run.id}", viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.wait_for_timeout(1500)  # the tab of the last visit is opened first
+        page.evaluate("document.querySelectorAll('#steps button[role=tab]')[6].click()")
+        page.get_by_role("heading", name="Export the fine-tuned model").wait_for()
+        yield page
+
+
+def test_gguf_has_number_formats_and_says_what_is_installed_before_it_is(page: Page) -> None:
+    page.get_by_role("radio", name="GGUF").first.check()
+    field = page.get_by_label("Number format")
+    expect(field).to_have_value("q8_0")
+    expect(page.get_by_role("button", name="Install the GGUF converter")).to_be_visible()
+    expect(page.get_by_text("40 MB to download").first).to_be_visible()
+    assert not page.get_by_text("compiled from source").count()
+    field.select_option("q4_k_m")
+    expect(page.get_by_text("compiled from source").first).to_be_visible()
+    expect(page.get_by_text("Replies differ more").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not [fault for fault in Axe().run(page).response["violations"]]
+    field.select_option("q8_0")
+    expect(page.get_by_text("compiled from source")).to_have_count(0)
