@@ -160,31 +160,65 @@ def replies(
     `after_token` gets the number of tokens of each reply so far, and the number of finished replies. It returns
     whether to stop.
     """
+    begun = BegunReplies(prompts, [[] for _ in prompts])
+    ids = generate_ids(model, tokenizer, begun, settings, after_token)
+    return [decode_reply(tokenizer, each) for each in ids]
+
+
+def decode_reply(tokenizer: Any, ids: Sequence[int]) -> str:
+    """Return the text of a reply's tokens."""
+    text: str = tokenizer.decode(ids, skip_special_tokens=True)
+    return text.rstrip(REPLACEMENT)
+
+
+@dataclass(frozen=True)
+class BegunReplies:
+    """Prompts, and the tokens of each reply so far, equally many for each prompt."""
+
+    prompts: Sequence[Sequence[int]]
+    written: Sequence[Sequence[int]]
+
+
+def generate_ids(
+    model: Any, tokenizer: Any, begun: BegunReplies, settings: ChatSettings, after_token: Callable[[int, int], bool]
+) -> list[list[int]]:
+    """Return the next tokens of each reply, with padding after the end of shorter ones.
+
+    The tokens that are written count for the limit of tokens. `after_token` is as in `replies`.
+    """
     import torch
     from transformers import GenerationConfig, StoppingCriteriaList
 
-    longest, pad = max(map(len, prompts)), tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    is_encoder_decoder, pad = model.config.is_encoder_decoder, tokenizer.pad_token_id
+    pairs = list(zip(begun.prompts, begun.written, strict=True))
+    texts = [prompt if is_encoder_decoder else [*prompt, *written] for prompt, written in pairs]
+    longest = max(map(len, texts))
+    ids = torch.tensor([[pad] * (longest - len(text)) + list(text) for text in texts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(text)) + [1] * len(text) for text in texts], device=model.device)
     sampled = settings.temperature > 0
-    is_encoder_decoder = model.config.is_encoder_decoder
     ends = sorted(end_tokens(model, tokenizer))
-    start = 1 if is_encoder_decoder else longest
+    before = len(begun.written[0])
+    start = 1 + before if is_encoder_decoder else longest
     last_tokens = torch.tensor([*ends, pad], device=model.device)
+    begin = decoder_start(plain_model(model)) if is_encoder_decoder else {}
+    decoder: dict[str, Any] = {}
+    if is_encoder_decoder and before:
+        first = begin["decoder_start_token_id"]
+        decoder["decoder_input_ids"] = torch.tensor([[first, *each] for each in begun.written], device=model.device)
     config = GenerationConfig(
         do_sample=sampled,
-        max_new_tokens=settings.max_new_tokens,
+        max_new_tokens=settings.max_new_tokens - before,
         eos_token_id=ends or None,
         pad_token_id=pad,
         **NEUTRAL_GENERATION,
-        **(decoder_start(plain_model(model)) if is_encoder_decoder else {}),
+        **begin,
         **({"temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0} if sampled else {}),
     )
 
     def stopped(input_ids: Any, scores: Any, **_: Any) -> Any:
         pause()
         finished = int(torch.isin(input_ids[:, -1], last_tokens).sum())
-        stops = after_token(input_ids.shape[1] - start, finished)
+        stops = after_token(before + input_ids.shape[1] - start, finished)
         return torch.full((len(input_ids),), stops, device=input_ids.device)
 
     with torch.no_grad(), torch.random.fork_rng(), warnings.catch_warnings():
@@ -196,8 +230,10 @@ def replies(
             attention_mask=mask,
             generation_config=config,
             stopping_criteria=StoppingCriteriaList([stopped]),
+            **decoder,
         )
-    return [tokenizer.decode(row, skip_special_tokens=True).rstrip(REPLACEMENT) for row in out[:, start:]]
+    new_tokens: list[list[int]] = out[:, start:].tolist()
+    return new_tokens
 
 
 def sample_token(logits: Any, settings: ChatSettings, random: Any) -> int:

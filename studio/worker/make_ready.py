@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from studio.machine.memory import forget_peak
-from studio.schema.events import AnyEvent, EvaluationEvent, PhaseEvent, ReadEvent
+from studio.schema.events import AnyEvent, PhaseEvent
 from studio.training.loop.loading import TrainingJob, input_files
 from studio.training.loop.outcome import Outcome
 
@@ -32,10 +32,11 @@ class PreparedRun:
         self._events: list[AnyEvent] = []
         self._emit: Emit | None = None
         self._should_stop: ShouldStop = lambda: None
-        self._checks = False
         self._lock, self._continue = threading.Lock(), threading.Event()
         thread = ThreadPoolExecutor(1, "ready")
-        self._outcome = thread.submit(train, job, self._receive, lambda: self._should_stop())
+        self._outcome = thread.submit(
+            train, job, self._receive, lambda: self._should_stop(), lambda: self._emit is None
+        )
         thread.shutdown(wait=False)
 
     def train(self, job: TrainingJob, emit: "Emit", should_stop: "ShouldStop") -> Outcome:
@@ -76,8 +77,6 @@ class PreparedRun:
 
         with self._lock:
             (self._emit or self._events.append)(event)
-        if isinstance(event, ReadEvent):
-            self._checks = event.held > 0
         if self._is_last_event_before_steps(event):
             self.is_ready = True
             self._continue.wait()
@@ -85,9 +84,8 @@ class PreparedRun:
                 raise StopNow("discard")
 
     def _is_last_event_before_steps(self, event: AnyEvent) -> bool:
-        if self._checks:
-            return isinstance(event, EvaluationEvent) and event.step == 0
-        return isinstance(event, PhaseEvent) and event.phase == "training"
+        is_phase = isinstance(event, PhaseEvent) and event.phase == "training"
+        return is_phase and event.done == 0 and event.total is None
 
 
 def _without_name(job: TrainingJob) -> TrainingJob:

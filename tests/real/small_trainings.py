@@ -102,9 +102,9 @@ def label_job(folder: Path, info: ModelInfo, *, rows: int = 48, held: int = 12, 
 
 
 def run(job: TrainingJob, should_stop: Callable[[], StopWish | None] = lambda: None) -> tuple[Outcome, list[AnyEvent]]:
-    """Train, and all that was said."""
+    """Train, and all that was said. The base model is measured before the first step, however busy the machine is."""
     said: list[AnyEvent] = []
-    return train(job, said.append, should_stop), said
+    return train(job, said.append, should_stop, lambda: True), said
 
 
 def losses(said: Sequence[AnyEvent]) -> list[float]:

@@ -190,8 +190,9 @@ def ended(home: Home, run: str, info: ModelInfo) -> TaskRun:
     spec = workspace.runs.spec(run)
     rows = RowsRef(path=str(workspace.datasets.rows_path(spec.dataset, 1)), numbers=tuple(learned))
     ref = RunRef(info=info, spec=spec, folder=str(place.root), learned_from=rows)
-    checks = [each.event for each in workspace.events.after(run, kinds=("evaluation",))]
-    return TaskRun(record, spec.data, ref, [step.loss for step in steps_of(home, run)], checks)  # type: ignore[arg-type]
+    events = [each.event for each in workspace.events.after(run, kinds=("evaluation",))]
+    checks = sorted((each for each in events if isinstance(each, EvaluationEvent)), key=lambda each: each.step)
+    return TaskRun(record, spec.data, ref, [step.loss for step in steps_of(home, run)], checks)
 
 
 LOAD = """

@@ -321,7 +321,7 @@ def test_show_tells_all_that_happened(home: Home, chat_run: str) -> None:
     wanted = {"step", "loss", "learning_rate", "grad_norm", "rows_per_second", "memory_bytes"}
     assert all(wanted <= set(each) for each in of["step"])
     assert of["step"][0]["memory_bytes"] > 0
-    assert (of["evaluation"][0]["step"], of["evaluation"][-1]["step"]) == (0, 6)
+    assert {0, 6} <= {each["step"] for each in of["evaluation"]} <= set(range(7))
     assert all("eval_loss" in each for each in of["evaluation"])
     assert of["state"][0]["status"] == "queued"
     assert of["state"][-1]["status"] == "finished"

@@ -23,7 +23,7 @@ from studio.schema.runs import RunSpec
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.store import Home
 from studio.training.loop.loading import TrainingJob
-from studio.training.trainers import common
+from studio.training.loop.sliced_validation import SlicedValidation
 from studio.worker.make_ready import PreparedRun
 
 pytestmark = pytest.mark.usefixtures("afresh")  # it is about imports, and about whose process it is
@@ -67,7 +67,6 @@ def let_go(ready: PreparedRun, job: TrainingJob) -> list[AnyEvent]:
 def test_it_says_and_learns_what_it_would_have_said_and_learned(case: str, tmp_path: Path) -> None:
     info, make = model_for(case, tmp_path / "base"), CASES[case]
     _, usual = run(make(tmp_path / "usual", info))
-    common._FIRST_VALIDATIONS.clear()
     ready = standing(make(tmp_path / "ready", info))
     assert not list((tmp_path / "ready" / "checkpoints").iterdir()), "it has taken no step"
     assert told(let_go(ready, make(tmp_path / "ready", info))) == told(usual)
@@ -97,30 +96,36 @@ def test_anything_else_begins_anew_and_learns_what_it_would_have_learned(what: s
     assert told(let_go(standing(OTHERS[what](wanted)), wanted)) == told(usual)
 
 
-def test_a_setting_that_only_steps_obey_takes_the_first_check_from_before_and_any_other_looks_again(
+def test_the_first_validation_is_taken_from_the_cache_whatever_the_method_and_other_rows_are_validated_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[int] = []
-    predict = common.StudioTrainer.prediction_step
+    output = SlicedValidation.output
 
-    def counted(trainer: Any, *args: Any, **kwargs: Any) -> Any:
-        looked.append(trainer.state.global_step)
-        return predict(trainer, *args, **kwargs)
+    def counted(sliced: SlicedValidation, rows: int, compute: Callable[[], Any]) -> Any:
+        before = len(sliced.outputs)
+        result = output(sliced, rows, compute)
+        looked.append(len(sliced.outputs) - before)
+        return result
 
-    monkeypatch.setattr(common.StudioTrainer, "prediction_step", counted)
+    monkeypatch.setattr(SlicedValidation, "output", counted)
     info = tiny_llama(tmp_path / "base")
 
-    def first_validation_key(name: str, **settings: Any) -> tuple[EvaluationEvent, int]:
+    def first_validation(name: str, **settings: Any) -> tuple[EvaluationEvent, int]:
         looked.clear()
-        _, said = run(chat_job(tmp_path / name, info, epochs=1, **settings))
-        return next(event for event in said if isinstance(event, EvaluationEvent)), looked.count(0)
+        job = replace(chat_job(tmp_path / name, info, epochs=1, **settings), token_cache=tmp_path / "cache")
+        _, said = run(job)
+        return next(event for event in said if isinstance(event, EvaluationEvent)), sum(looked)
 
-    first, batches = first_validation_key("first")
-    again, none = first_validation_key("again", learning_rate=1e-3, weight_decay=0.1, max_steps=2)
-    assert batches > 0 and none == 0
-    assert (again.step, again.eval_loss, again.metrics) == (0, first.eval_loss, first.metrics)
-    for name, other in {"another seed": {"seed": 7}, "fewer rows": {"eval_rows": 3}, "cut": {"max_length": 48}}.items():
-        assert first_validation_key(name, **other)[1] > 0, name
+    first, batches = first_validation("first")
+    again, none = first_validation("again", learning_rate=1e-3, weight_decay=0.1, max_steps=2, seed=7)
+    other_method, none_either = first_validation("full", method="full", learning_rate=1e-3)
+    assert batches > 0 and none == none_either == 0
+    for later in (again, other_method):
+        assert (later.step, later.eval_loss, later.metrics) == (0, first.eval_loss, first.metrics)
+    others = {"fewer rows": {"eval_rows": 3}, "cut": {"max_length": 48}, "precision": {"precision": "bfloat16"}}
+    for name, other in others.items():
+        assert first_validation(name, **other)[1] > 0, name
 
 
 def test_other_weights_in_the_same_place_begin_anew(tmp_path: Path) -> None:
@@ -207,8 +212,7 @@ def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the
     assert record_of(home, run).status == "finished", log_of(home, run)
     assert home.workspace().runs.worker(run).pid == process.pid
     kinds = [each.event.kind for each in home.workspace().events.after(run)]
-    first = kinds.index("step")
-    assert kinds[:first].count("reply") == len(PROMPTS) and kinds[first - 2 : first] == ["evaluation", "phase"]
+    assert kinds.count("reply") >= 2 * len(PROMPTS) and kinds[kinds.index("step") - 1] == "phase"
     assert len(steps_of(home, run)) == record_of(home, run).steps
 
 

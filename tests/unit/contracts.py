@@ -80,8 +80,14 @@ CONTRACTS = (
         ("_load_from_checkpoint", "number formats after a resume", "resume_from_checkpoint, model", "train"),
         ("get_batch_samples", "rows and tokens of a step", "", STEP),
         ("create_optimizer", "our optimizers and parameter groups", "model", PREPARE),
-        ("prediction_step", "validation loss by row", "model, inputs", "evaluate evaluation_loop"),
+        (
+            "prediction_step",
+            "validation loss by row; the base model in slices",
+            "model, inputs",
+            "evaluate evaluation_loop",
+        ),
         ("evaluation_loop", "validation loss by row", "", "evaluate"),
+        ("get_eval_dataloader", "batches of the base model's validation fit into slices", "eval_dataset", "evaluate"),
     ),
     *contracts(
         "training/trainers/fsdp.py",
@@ -152,12 +158,6 @@ CONTRACTS = (
     ),
     *contracts(
         "training/loop/first_batch.py", "attribute", TRAINERS, ("_get_train_sampler", "rows of the first batch")
-    ),
-    *contracts(
-        "training/trainers/common.py",
-        "attribute",
-        "transformers.trainer_utils.EvalLoopOutput",
-        ("_replace", "results of the first validation are copied"),
     ),
     *contracts(
         "training/trainers/reference_model.py",

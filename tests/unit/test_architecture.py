@@ -51,6 +51,7 @@ TRAINING = (
     "batching.packed_attention",
     "batching.packing_check",
     "distributed.fsdp",
+    "loop.baseline_replies",
     "loop.callbacks",
     "loop.first_batch",
     "loop.head_warmup",

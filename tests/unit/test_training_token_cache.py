@@ -98,7 +98,7 @@ def test_another_version_of_the_encoding_or_of_a_library_makes_another_key(
     keys.add(cache_key(rows, encoding, INFO, "chat"))
     for library in token_cache.LIBRARIES:
         newer = [f"{name} {'99.0' if name == library else '1.0'}" for name in token_cache.LIBRARIES]
-        monkeypatch.setattr(token_cache, "_versions", lambda newer=newer: newer)
+        monkeypatch.setattr(token_cache, "library_versions", lambda newer=newer: newer)
         keys.add(cache_key(rows, encoding, INFO, "chat"))
     assert len(keys) == 2 + len(token_cache.LIBRARIES)
 

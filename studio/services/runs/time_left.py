@@ -1,4 +1,4 @@
-"""The time that a run still needs, from the times of its last steps.
+"""The time that a run still needs, from the times of its last steps without those in which the base model is measured.
 
 The page shows this one number everywhere. Time between two workers does not count: the run was paused, queued or
 interrupted then.
@@ -61,11 +61,11 @@ def _times_of_last_worker(events: Sequence[StoredEvent]) -> _Times:
         if isinstance(event, StateEvent) and event.status == "starting":
             before, times, last = times if times.enough else before, _Times(), None
         elif isinstance(event, EvaluationEvent):
-            validated = True
+            validated = validated or event.step > 0
         elif isinstance(event, StepEvent):
             now = timestamp(stored.time)
             if last is not None and event.step == last[0] + 1 and now >= last[1]:  # the clock was not set back
-                (times.with_validation if validated else times.plain).append(now - last[1])
+                (times.with_validation if validated else times.plain).append(max(0.0, now - last[1] - event.delayed))
             last, validated = (event.step, now), False
     return times if times.enough else before
 

@@ -53,7 +53,7 @@ def cached_examples(
 
 def cache_key(rows: Sequence[Row], encoding: Encoding, info: ModelInfo, task: str) -> str:
     """A hash of everything that the tokens depend on."""
-    digest = hashlib.sha256(json.dumps([ENCODING_VERSION, _versions(), str(info.path), task]).encode())
+    digest = hashlib.sha256(json.dumps([ENCODING_VERSION, library_versions(), str(info.path), task]).encode())
     for pattern in ("*token*", "vocab*", "merges*", "*.jinja"):
         for file in sorted(Path(info.path or "").glob(pattern)):
             digest.update(file.read_bytes())
@@ -65,7 +65,7 @@ def cache_key(rows: Sequence[Row], encoding: Encoding, info: ModelInfo, task: st
 
 
 @cache
-def _versions() -> list[str]:
+def library_versions() -> list[str]:
     return [*(f"{name} {version(name)}" for name in LIBRARIES), *packages_with("tasks")]
 
 

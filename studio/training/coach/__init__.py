@@ -100,6 +100,8 @@ class Coach:
             _drop_from(history.points, event.step)
             _drop_from(history.checks, event.step)  # resumed from an earlier checkpoint
             history.points.append(Point(event.step, event.loss, event.grad_norm, event.epoch))
+        elif isinstance(event, EvaluationEvent) and event.step == 0:  # it may come after later ones
+            history.checks[: 1 if history.base else 0] = [event]
         elif isinstance(event, EvaluationEvent):
             _drop_from(history.checks, event.step)
             history.checks.append(event)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
@@ -18,12 +18,15 @@ from studio.training.distributed.processes import broadcast_from_main
 from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
 from studio.training.planning.peak_memory import gpu_peak, on_gpu
 
+if TYPE_CHECKING:
+    from studio.training.loop.baseline import Baseline
+
 Emit = Callable[[AnyEvent], None]
 ShouldStop = Callable[[], StopWish | None]
 CHEAP_VALIDATION_SECONDS = 10.0
 """If a validation takes at most this many seconds, it is repeated when the user stops the run."""
 PROGRESS_SECONDS = 1.0
-"""Seconds between two events about the progress of the preparation: test prompts, and the first validation."""
+"""Seconds between two events about the progress of test prompts, and of the base model's validation."""
 MIN_IMPROVEMENT = 1e-4
 """Minimum fall of validation loss, or rise of the metric, that counts as an improvement."""
 
@@ -69,17 +72,24 @@ class EventCallback(TrainerCallback):
         self.stopped: StopWish | None = None
         self.last_metrics: dict[str, float] = {}
         self.trainer: Any = None
+        self.baseline: Baseline
+        """Set when the trainer exists."""
         self.on_validation: Callable[[int], None] = lambda step: None
         """Called after each validation with its step."""
         self._check_seconds, self._check_began = 0.0, 0.0
         self._memory, self._memory_looked = 0, 0.0
         self._clocks: tuple[float, float] | None = None
-        self._batches, self._reported = 0, 0.0
+        self._reported = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.emit(PhaseEvent(phase="training", steps=state.max_steps))
-        if args.eval_on_start:
-            self._report_first_validation(state.max_steps, 0, 1)
+        self.baseline.before_first_step()
+        wish = self.should_stop()
+        if wish in ("discard", "keep"):
+            self.stopped = wish
+            raise StopNow(wish)
+        if not args.eval_on_start:
+            self._report_first_step(state)
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.should_stop() == "discard":
@@ -129,14 +139,19 @@ class EventCallback(TrainerCallback):
                 memory_bytes=self._peak(),
                 epoch=float(state.epoch or 0.0),
                 metrics={name: float(logs[name]) for name in self.trainer.step_metrics if name in logs},
+                delayed=self.baseline.delayed,
             )
         )
+        self.baseline.delayed = 0.0
+        is_last = state.global_step >= state.max_steps or control.should_training_stop
+        if not is_last and not self.baseline.is_finished:
+            self.baseline.between_steps()
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any) -> None:
+        if self.trainer.sliced is not None:
+            self._report_baseline(state.max_steps)
+            return
         self._check_began = self._check_began or time.monotonic()
-        if not state.global_step and eval_dataloader is not None:
-            self._batches += 1
-            self._report_first_validation(state.max_steps, self._batches, len(eval_dataloader))
         wish = self.should_stop()
         # A request that came with the step was obeyed already, and waits only for this validation.
         if wish == "discard" or (wish == "keep" and self.stopped is None):
@@ -146,7 +161,10 @@ class EventCallback(TrainerCallback):
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **_: Any
     ) -> None:
-        self._check_seconds = broadcast_from_main(time.monotonic() - (self._check_began or time.monotonic()))
+        if self.trainer.sliced is not None:
+            self._check_seconds = self._check_seconds or sum(self.trainer.sliced.seconds)
+        else:
+            self._check_seconds = broadcast_from_main(time.monotonic() - (self._check_began or time.monotonic()))
         self._check_began = 0.0
         metrics = metrics or {}
         loss = float(metrics["eval_loss"])
@@ -157,28 +175,34 @@ class EventCallback(TrainerCallback):
             for name, value in metrics.items()
             if name not in NOT_METRICS and isinstance(value, int | float)
         }
-        self.last_metrics = {"eval_loss": loss, **own}
+        if state.global_step or not self.progress.step:
+            self.last_metrics = {"eval_loss": loss, **own}
         best = self._update_best(state.global_step, loss, own)
         missed = self.trainer.missed()
         self.emit(EvaluationEvent(step=state.global_step, eval_loss=loss, metrics=own, best=best, missed=missed))
         self.on_validation(state.global_step)
-        if not state.global_step:
-            message = "Computing the first step"
-            self.emit(PhaseEvent(phase="training", steps=state.max_steps, message=message, done=0))
+        if args.eval_on_start and not state.global_step:
+            self._report_first_step(state)
         if state.global_step and (broadcast_from_main(self.checkpoints.due()) or best):
             control.should_save = True
         if self.progress.early:
             control.should_training_stop = True
             control.should_save = True
 
-    def _report_first_validation(self, steps: int, done: int, batches: int) -> None:
-        """Emit the progress of the validation before the first step, at most once a second."""
-        now = time.monotonic()
-        if done < batches and now - self._reported >= PROGRESS_SECONDS:
-            self._reported, rows = now, len(self.trainer.eval_dataset)
-            share = rows * done // batches
-            message = f"Measuring the base model on the validation rows, {share:,} of {rows:,}"
-            self.emit(PhaseEvent(phase="training", steps=steps, message=message, done=share, total=rows, unit="rows"))
+    def _report_first_step(self, state: Any) -> None:
+        """Emit the last event before the first step. A run that is only prepared waits there (worker/make_ready.py)."""
+        message = "Computing the first step"
+        if not self.baseline.is_finished:
+            message = "Computing the first step. The base model is measured between the next ones"
+        self.emit(PhaseEvent(phase="training", steps=state.max_steps, message=message, done=0))
+
+    def _report_baseline(self, steps: int) -> None:
+        """Emit the progress of the base model's validation, at most once a second."""
+        now, rows, done = time.monotonic(), self.trainer.sliced.rows, self.trainer.sliced.done
+        if self.baseline.phase and done < rows and now - self._reported >= PROGRESS_SECONDS:
+            self._reported, phase = now, self.baseline.phase
+            message = f"Measuring the base model on the validation rows, {done:,} of {rows:,}"
+            self.emit(PhaseEvent(phase=phase, steps=steps, message=message, done=done, total=rows, unit="rows"))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step

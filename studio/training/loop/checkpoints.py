@@ -44,7 +44,9 @@ class TrainingProgress:
     early: bool = False
     """Early stopping has ended the run."""
     base_loss: float | None = None
-    """Validation loss before the first step."""
+    """Validation loss before the first step. None while it is not measured."""
+    pending_replies: bool = False
+    """Whether the base model has still to answer the test prompts."""
 
 
 class QuotaExceeded(StudioError):

@@ -1,9 +1,11 @@
 """One run: build, train, save. The caller reports errors; none are handled here."""
 
+import math
 import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,16 @@ from studio.training.batching.packing import join_documents, pack_documents, use
 from studio.training.batching.packing_check import supports_packing
 from studio.training.batching.token_cache import cache_key, cached_examples
 from studio.training.distributed.fsdp import mark_as_sharded
-from studio.training.distributed.processes import barrier, broadcast_from_main, gathered_weights, is_main_process
+from studio.training.distributed.processes import (
+    barrier,
+    broadcast_from_main,
+    gathered_weights,
+    is_main_process,
+    world_size,
+)
+from studio.training.loop.baseline import Baseline, BaselineTask, BaselineValidation
+from studio.training.loop.baseline_cache import BaselineCache, replies_key, validation_key
+from studio.training.loop.baseline_replies import BaselineReplies, base_answers
 from studio.training.loop.callbacks import Diverged, Emit, EventCallback, ShouldStop, StopNow, ValidationRules
 from studio.training.loop.checkpoints import Checkpoints, QuotaExceeded, TrainingProgress, replace_folder
 from studio.training.loop.eval_predictions import MAX_ROWS, with_texts, without_targets
@@ -26,13 +37,12 @@ from studio.training.loop.loading import (
     TrainingJob,
     encode_rows,
     encoding_for,
-    input_files,
     prepare_model,
     require_examples,
     set_base_model,
 )
 from studio.training.loop.outcome import Outcome
-from studio.training.loop.sample_replies import SAMPLE, PromptAnswerer
+from studio.training.loop.sample_replies import MAX_TOKENS_DURING, SAMPLE, PromptAnswerer, progress_message
 from studio.training.loop.sample_schedule import SampleSchedule
 from studio.training.methods import method_named
 from studio.training.methods.base import Method
@@ -40,19 +50,17 @@ from studio.training.planning.data_stats import read_event
 from studio.training.planning.eval_schedule import eval_interval
 from studio.training.trainers import Parts, builder
 
-STEP_SETTINGS = frozenset(
-    "name preset epochs max_steps max_minutes learning_rate gradient_accumulation scheduler warmup_share "
-    "optimizer loraplus_ratio layer_decay head_first neftune_alpha weight_decay max_grad_norm test_prompts "
-    "watch_share eval_steps early_stopping_patience keep_best mirror".split()
-)
-"""Settings that affect only training steps. The validation before the first step does not depend on them."""
-
 __all__ = ["Outcome", "StopNow", "TrainingJob", "train"]
 
 
-def train(job: TrainingJob, emit: Emit, should_stop: ShouldStop) -> Outcome:
-    """Train a run. Continues from the newest complete checkpoint if there is one."""
-    run = _Run(job, emit, should_stop)
+def train(
+    job: TrainingJob, emit: Emit, should_stop: ShouldStop, is_waiting: Callable[[], bool] = lambda: False
+) -> Outcome:
+    """Train a run. Continues from the newest complete checkpoint if there is one.
+
+    `is_waiting`: whether the run is only prepared and not started yet, so that nothing is delayed.
+    """
+    run = _Run(job, emit, should_stop, is_waiting)
     try:
         run.build()
         stopped = run.learn()
@@ -79,8 +87,10 @@ def build_run(job: TrainingJob, on_rows: Callable[[int, int], None]) -> "_Run":
 class _Run:
     """The state of a run while it is built, trained and saved."""
 
-    def __init__(self, job: TrainingJob, emit: Emit, should_stop: ShouldStop) -> None:
-        self.job, self.emit, self.should_stop = job, emit, should_stop
+    def __init__(
+        self, job: TrainingJob, emit: Emit, should_stop: ShouldStop, is_waiting: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.job, self.emit, self.should_stop, self.is_waiting = job, emit, should_stop, is_waiting
         self.task: Task = task_named(job.config.task)
         self.variant, self.head = self.task.variant(job.info.kind, job.data.roles), head_of(job.info, job.data)
         self.method: Method = method_named(job.config.method)
@@ -95,6 +105,7 @@ class _Run:
         self.trainer: Any
         self.callback: EventCallback
         self.answerer: PromptAnswerer
+        self.baseline: Baseline
 
     def build(self) -> None:
         """Load the model and the rows, and create the trainer."""
@@ -122,9 +133,7 @@ class _Run:
         every = eval_interval(len(learned), len(validation), config)
         rules = ValidationRules(every, bool(validation), config.early_stopping_patience, self.variant.best_metric)
         self.callback = EventCallback(self.emit, self.should_stop, self.progress, self.checkpoints, rules)
-        self.answerer = PromptAnswerer(
-            job, self.task, self.encoding, self.head, learned[:SAMPLE], self.emit, self.should_stop
-        )
+        self.answerer = PromptAnswerer(job, self.task, self.encoding, self.head, self.emit, self.should_stop)
         self.trainer = builder(self.variant.trainer)(
             Parts(
                 model=model,
@@ -141,15 +150,17 @@ class _Run:
             )
         )
         self.trainer.settings, self.trainer.checkpoints, self.trainer.progress = config, self.checkpoints, self.progress
-        if self.trainer.cacheable_validation:
-            self.trainer.first_validation_key = self._first_validation_key(validation)
         self.trainer.remove_callback(PrinterCallback)
         if config.head_first and self.head.single_pass:
             self.trainer.add_callback(HeadWarmup(config.head_first))
         self.callback.trainer, self.callback.on_validation = self.trainer, self._on_validation
+        self.callback.baseline = self.baseline = self._baseline(validation)
         shown = validation[:MAX_ROWS] if self.head.single_pass else []
+        self.texts_sent = self.progress.base_loss is not None
+        """Whether an event has the texts of the validation rows."""
         self.texts = [self.task.text_of(validation_rows[each.row - 1], self.encoding.roles) for each in shown]
-        self.emit(read_event(job, self.variant.trainer, self.head, learned, len(validation)))
+        facts = read_event(job, self.variant.trainer, self.head, learned, len(validation))
+        self.emit(facts.model_copy(update={"padded": bool(self.trainer.pads)}))
 
     def _find_checkpoint(self) -> tuple[Path, TrainingProgress] | None:
         """The checkpoint to resume from. A run that takes no more steps needs only a loadable one."""
@@ -161,7 +172,7 @@ class _Run:
         from transformers import TrainerState
 
         if self.resume_from is None:
-            self.schedule.record(self._replies("base", 0))
+            self.baseline.answer_prompts()
         elif self.job.finalize_only:
             self.trainer._load_from_checkpoint(str(self.resume_from))
             return "keep"
@@ -183,6 +194,9 @@ class _Run:
                 raise
             self.no_room = True
             return self.callback.stopped or "keep"
+        if self.callback.stopped is None:
+            self.baseline.finish()
+            return "discard" if self.should_stop() == "discard" else None
         return self.callback.stopped
 
     def finish(self, stopped: StopWish | None) -> Outcome:
@@ -197,7 +211,7 @@ class _Run:
             self._phase("saving")
             path = self._save(result)
             if stopped is None:
-                self._replies("tuned", best or progress.step)
+                self._replies(best or progress.step)
         metrics = dict(self.callback.last_metrics)
         if best is not None and progress.best_loss is not None:
             metrics = {"eval_loss": progress.best_loss, **progress.best_metrics}
@@ -268,32 +282,66 @@ class _Run:
 
     def _on_validation(self, step: int) -> None:
         """After a validation: emit the predictions of a classifier, and answer the test prompts if they are due."""
-        if step == 0:
+        if step == 0 and not self.progress.step:
             self.schedule.begin()
         if rows := self.trainer.row_predictions():
-            self.emit(
-                HeldEvent(step=step, rows=tuple(with_texts(rows, self.texts) if step == 0 else without_targets(rows)))
-            )
+            told = with_texts(rows, self.texts) if not self.texts_sent else without_targets(rows)
+            self.texts_sent = True
+            self.emit(HeldEvent(step=step, rows=tuple(told)))
         last = step >= self.trainer.state.max_steps or self.progress.early
         best = step == self.progress.best_step
         due = self.should_stop() is None and self.schedule.due(best, last, best or not self.job.config.keep_best)
         if step and broadcast_from_main(due):
             with gathered_weights(self.trainer):
-                self.schedule.record(self._replies("tuned", step, during=True))
+                self.schedule.record(self._replies(step, during=True))
 
-    def _replies(self, who: str, step: int, during: bool = False) -> float:
-        """Answer the test prompts. Returns the seconds."""
-        return self.answerer.answer(self.trainer.model, who, step, during)
+    def _replies(self, step: int, during: bool = False) -> float:
+        """Answer the test prompts with the fine-tuned model. Returns the seconds."""
+        return self.answerer.answer(self.trainer.model, step, during)
 
-    def _first_validation_key(self, examples: Sequence[Example]) -> tuple[Any, ...]:
-        """Everything that the validation before the first step depends on."""
-        rows = hash(repr([(each.input_ids, each.labels) for each in examples]))
-        return (
-            input_files(self.job),
-            self.job.config.model_dump_json(exclude=set(STEP_SETTINGS)),
-            self.job.threads,
-            rows,
+    def _baseline(self, validation: Sequence[Example]) -> Baseline:
+        """What is measured of the base model. After a resume, what was not measured before."""
+        job, resumed, tasks = self.job, self.resume_from is not None, []
+        cache, one_process = BaselineCache(job.token_cache), world_size() == 1
+        base_is_gone = bool(job.config.start_from) and job.start_weights is None
+        if not resumed or (one_process and not job.finalize_only and not base_is_gone):
+            if job.config.test_prompts and (not resumed or self.progress.pending_replies):
+                self.progress.pending_replies, self.schedule.cost = True, math.inf
+                tasks.append(BaselineTask(self._base_replies(cache).advance, without_adapter=True))
+            if validation and one_process and self.progress.base_loss is None:
+                weighted_by = self.learned if self.trainer.weights_rows else []
+                key = partial(validation_key, job, self.method, self.head.single_pass, weighted_by, validation)
+                tasks.append(BaselineTask(BaselineValidation(self.trainer, cache, key).advance))
+        baseline = Baseline(self.trainer, tasks, self.should_stop, self.is_waiting)
+        if resumed:
+            baseline.keep_weights()
+        return baseline
+
+    def _base_replies(self, cache: BaselineCache) -> BaselineReplies:
+        """The base model's replies to the test prompts."""
+        head, prompts = self.head, self.answerer.prompt_ids()
+        sample = [] if head.generates else self.learned[:SAMPLE]
+        return BaselineReplies(
+            prompts=self.job.config.test_prompts,
+            answers=base_answers(self.trainer.model, self.encoding, head, prompts, sample),
+            tokenizer=self.encoding.tokenizer if head.generates else None,
+            cache=cache,
+            key=replies_key(self.job, self.method, prompts, sample),
+            emit=self.emit,
+            report=self._report_base_replies,
+            on_finished=self._base_replies_finished,
         )
+
+    def _report_base_replies(self, finished: int, tokens: int) -> None:
+        if self.baseline.phase:
+            total = len(self.job.config.test_prompts)
+            message = progress_message("base", finished, total, (tokens, MAX_TOKENS_DURING))
+            self.emit(
+                PhaseEvent(phase=self.baseline.phase, message=message, done=finished, total=total, unit="prompts")
+            )
+
+    def _base_replies_finished(self, seconds: float) -> None:
+        self.progress.pending_replies, self.schedule.cost = False, seconds
 
     def _measure(self, observed: Mapping[str, Any]) -> dict[str, float]:
         """The task's metrics for the observations of the validation rows."""

@@ -95,7 +95,7 @@ def set_head_bias(model: Any, mean: float) -> None:
 def build(parts: Parts) -> LabelTrainer:
     """A trainer over encoded rows."""
     problem = parts.head.problem
-    if problem == "regression" and not parts.resumed and not parts.has_start_weights:
+    if problem == "regression" and not parts.has_start_weights:
         set_head_bias(parts.model, float(np.mean([example.labels for example in parts.train])))
 
     def compute_metrics(prediction: Any) -> dict[str, float]:

@@ -1,11 +1,12 @@
 """Common parts of all trainers: row order, atomic checkpoints, optimizer, throughput, and their arguments."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from studio.schema.config import TrainingConfig
 from studio.schema.events import HeldRow
@@ -15,6 +16,7 @@ from studio.training.batching.sampler import OrderedSampler
 from studio.training.distributed.processes import all_sum, element_count, is_main_process, main_process_only, world_size
 from studio.training.distributed.processes import process_arguments as distributed_arguments
 from studio.training.loop.checkpoints import Checkpoints, TrainingProgress
+from studio.training.loop.sliced_validation import SlicedValidation
 from studio.training.loop.trackers import tracker_arguments
 from studio.training.methods import method_named
 from studio.training.optimizers import make_optimizer
@@ -25,9 +27,6 @@ from studio.training.trainers.fsdp import FSDPMixin
 
 BYTES_PER_TRAINED_WEIGHT = 14
 """Bytes of a trained weight in a checkpoint: the weight, two averages, a float32 copy."""
-_FIRST_VALIDATIONS: dict[Hashable, Any] = {}
-"""Results of validations before the first step in this process. If a run is prepared again after a change of
-settings that only affect steps, the result is the same."""
 
 
 class StudioTrainer(FSDPMixin):
@@ -40,10 +39,12 @@ class StudioTrainer(FSDPMixin):
     """Whether batches are padded to their longest row, so that rows of similar length should share a batch."""
     step_metrics: tuple[str, ...] = ()
     """Metrics of a step besides the loss that are reported."""
-    cacheable_validation = False
-    """Whether a validation computes only numbers, so that its result before the first step can be cached."""
-    first_validation_key: Hashable = None
-    """The cache key of the validation before the first step. None to not cache it."""
+    weights_rows = True
+    """Whether the validation loss of a row may depend on the training rows."""
+    smallest_slice: int | None = 1
+    """Rows of the smallest batch in which the base model is measured. None: only whole batches give the same loss."""
+    sliced: SlicedValidation | None = None
+    """The validation of the base model, while it is measured (loop/baseline.py)."""
     _staging: Path | None = None
     _rows = 0
     _tokens = 0
@@ -94,26 +95,30 @@ class StudioTrainer(FSDPMixin):
         """The weight of a batch's mean loss relative to others, in a validation and among processes."""
         return self.rows_in(inputs)
 
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        if self.sliced is None:
+            return super().get_eval_dataloader(eval_dataset)
+        return DataLoader(self.eval_dataset, batch_sampler=self.sliced.batches(), collate_fn=self.data_collator)
+
     def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         weight = self.weight_of(inputs) if self.counts_in_validation() else 0
-        loss, logits, labels = super().prediction_step(model, inputs, *args, **kwargs)
+        predict = super().prediction_step
+        if self.sliced is None:
+            loss, logits, labels = predict(model, inputs, *args, **kwargs)
+        else:
+            rows = self.rows_in(inputs)
+            loss, logits, labels = self.sliced.output(rows, lambda: predict(model, inputs, *args, **kwargs))
         self._loss_sum += float(loss) * weight
         self._weight_sum += weight
         return loss, logits, labels
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Compute a validation loss that does not depend on which rows share a batch."""
-        key = self.first_validation_key if self.state.global_step == 0 else None
-        if key in _FIRST_VALIDATIONS:
-            output = _FIRST_VALIDATIONS[key]
-            return output._replace(metrics=dict(output.metrics))
         self._loss_sum, self._weight_sum = 0.0, 0.0
         output = super().evaluation_loop(*args, **kwargs)
         loss, weight = all_sum([self._loss_sum, self._weight_sum])
         if weight:
             output.metrics["eval_loss"] = loss / weight
-        if key is not None:
-            _FIRST_VALIDATIONS[key] = output._replace(metrics=dict(output.metrics))
         return output
 
     def _get_output_dir(self, trial: Any = None) -> str:
@@ -169,7 +174,8 @@ def arguments(parts: Parts) -> dict[str, Any]:
         "bf16": False,
         "use_cpu": not cuda,
         "seed": config.seed,
-        "eval_on_start": validates and not resumed,
+        # one process measures the base model in slices (loop/baseline.py)
+        "eval_on_start": validates and not resumed and world_size() > 1,
         "eval_strategy": "no",
         "save_strategy": "no",
         "logging_strategy": "steps",

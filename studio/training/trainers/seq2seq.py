@@ -23,6 +23,7 @@ GENERATED_ROWS = 24
 class TextToTextTrainer(StudioTrainer, Seq2SeqTrainer):
     """transformers' trainer with our row order, checkpoints and optimizer."""
 
+    weights_rows = False
     _answered = 0
     generation: Any = None
 

@@ -22,7 +22,7 @@ from studio.training.trainers.common import StudioTrainer, arguments, dataset_of
 class SupervisedTrainer(FastPathMixin, StudioTrainer, SFTTrainer):
     """TRL's trainer with our row order, checkpoints, optimizer and loss."""
 
-    cacheable_validation = True
+    weights_rows = False
 
     def install_fast_path(self, model: Any, padding_free: bool) -> None:
         """Install the loss at trained positions."""
