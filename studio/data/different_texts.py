@@ -14,7 +14,7 @@ def different_texts(texts: Sequence[str], count: int) -> list[str]:
     Two texts are alike by their words in common (Jaccard index). Of equal ones, the earlier is taken.
     """
     words = {text: _words(text) for text in dict.fromkeys(texts)}
-    left, chosen = list(words), []
+    left, chosen = list(words), list[str]()
     likeness = dict.fromkeys(left, 0.0)
     while left and len(chosen) < count:
         best = min(left, key=lambda text: likeness[text])

@@ -29,10 +29,13 @@ class CrossValidationReport:
         self.scores: list[FoldScore] = []
         self.names: list[str] = []
         self.labels: Sequence[str] = ()
+        self.known = 0
+        """Rows that could be evaluated. Of many, a sample is."""
 
     def add(self, pair: ModelPair, rows: Sequence[tuple[int, Row]], run: str, progress: Progress) -> None:
         """Evaluate a fold's model on its test rows."""
-        evaluation, _ = judge(pair, rows, None, _part_of(progress, len(self.evaluations), self.folds), self.folds)
+        evaluation, about_rows = judge(pair, rows, None, _part_of(progress, len(self.evaluations), self.folds))
+        self.known += about_rows.known
         self.names, self.labels = metric_names(pair), pair.labels
         scores = measure(self.names, evaluation.tuned)
         self.evaluations.append(evaluation)
@@ -96,6 +99,9 @@ class CrossValidationReport:
     def _note(self) -> str:
         """What the scores and their intervals cover."""
         rows = f"Each of the {self.folds} models answered only rows that it was not trained on."
+        evaluated, known = sum(each.rows for each in self.scores), self.known
+        if evaluated < known:
+            rows += f" {evaluated:,} of {known:,} rows were selected at random."
         covers = "The intervals cover which rows were drawn. They do not cover other random seeds."
         name = next((name for name in self.names if all(name in each.metrics for each in self.scores)), "")
         if not name:

@@ -80,16 +80,9 @@ class EvaluatedRows:
 
 
 def judge(
-    pair: ModelPair,
-    rows: Sequence[tuple[int, Row]],
-    roles: dict[str, str] | None,
-    progress: Progress,
-    parts: int = 1,
+    pair: ModelPair, rows: Sequence[tuple[int, Row]], roles: dict[str, str] | None, progress: Progress
 ) -> tuple[Evaluation, EvaluatedRows]:
-    """Let the models answer rows, or a sample of many. `parts`: how many calls share the maximum number of rows.
-
-    Raise `StudioError` if no row is usable.
-    """
+    """Let the models answer rows, or a sample of many. Raise `StudioError` if no row is usable."""
     roles = pair.run.spec.data.roles if roles is None else roles
     usable = [(number, row) for number, row in rows if not pair.task.missing(row, roles)]
     known = [(number, row) for number, row in usable if _label_is_known(pair, row, roles)]
@@ -101,7 +94,7 @@ def judge(
             hint="Choose a file whose rows have both an input and the correct answer.",
         )
     most = MOST_LABELS if pair.head.single_pass else MOST_TEXTS
-    chosen = [known[place] for place in sample_of(range(len(known)), max(1, most // parts), SEED)]
+    chosen = [known[place] for place in sample_of(range(len(known)), most, SEED)]
     evaluation = _evaluator(pair.variant.judge or pair.variant.trainer)(pair, chosen, roles, progress)
     return evaluation, EvaluatedRows(len(known), _about_rows(len(rows), len(usable), len(known), len(chosen)))
 
