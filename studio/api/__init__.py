@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from studio.schema.hub import PushRequest
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.services.adapter_import import AdapterImport
 from studio.services.catalog import Catalog
@@ -281,4 +282,4 @@ class Studio:
         return FinishedRuns(self.context, self.datasets, self.models)
 
 
-__all__ = ["RunRequest", "SearchRequest", "Shared", "Studio"]
+__all__ = ["PushRequest", "RunRequest", "SearchRequest", "Shared", "Studio"]

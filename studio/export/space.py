@@ -45,7 +45,9 @@ class Space(Exporter):
     has_tokenizer_files = False
 
     def unavailable_reason(self, run: RunRef) -> str:
-        """A Space needs a merged model, or a base model that is on the Hub."""
+        """A Space needs a merged model, or a base model that is on the Hub, and it runs no code of a model."""
+        if run.trusted:
+            return "The base model needs code of its own or pickled weights, which the page of a Space does not load."
         adapter = Path(run.folder) / "adapter"
         if adapter.exists() and not mergeable(adapter) and not run.info.hub_id:
             return "The adapter can't be merged, and its base model is not on the Hub, so a Space can't load it."

@@ -278,3 +278,9 @@ def test_an_earlier_export_of_a_run_with_dashes_in_its_name_is_replaced(tmp_path
 )
 def test_a_license_without_a_name_on_the_hub_is_other(license: str, expected: dict[str, str]) -> None:
     assert license_fields(license) == expected
+
+
+def test_a_model_that_needs_its_own_code_can_not_become_a_space() -> None:
+    space = export_named("space")
+    assert space.unavailable_reason(run_of()) == ""
+    assert "code of its own" in space.unavailable_reason(run_of().model_copy(update={"trusted": True}))
