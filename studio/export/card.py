@@ -70,7 +70,7 @@ def model_card(
     front = yaml.safe_dump(front_matter(exporter, run, facts), sort_keys=False, allow_unicode=True)
     parts = [
         f"# {escape(facts.name or facts.run)}",
-        _summary(exporter, run),
+        _summary(exporter, run, (options or {}).get("precision", precision_of(run))),
         _base_section(exporter, run),
         _data_section(run, facts),
         _metrics_section(facts),
@@ -159,13 +159,12 @@ def _model_index(facts: CardFacts, task: str) -> dict[str, Any]:
     }
 
 
-def _summary(exporter: ExportInfo, run: RunRef) -> str:
+def _summary(exporter: ExportInfo, run: RunRef, precision: str) -> str:
     task = task_named(run.spec.config.task)
     is_adapter = exporter.needs_base
     form = "An adapter for" if is_adapter else "A fine-tuned copy of"
-    number_format = precision_of(run)
-    saved = exporter.saved_as or number_format
-    weights = f"Made for the base model in {number_format}." if is_adapter else f"Saved in {saved}."
+    saved = exporter.saved_as or precision
+    weights = f"Made for the base model in {precision}." if is_adapter else f"Saved in {saved}."
     return f"{form} {_base_name(run)}, made with Fine-tune Studio. Task: {task.title.lower()}, {task.term}. {weights}"
 
 

@@ -209,7 +209,7 @@ class Ollama(Gguf):
 
     def write(self, job: ExportJob, to: Path) -> None:
         """Write the Modelfile and the file."""
-        template, stop = "{{ .Prompt }}", ()
+        template, stop = "{{ .Prompt }}", tuple[str, ...]()
         if variant_of(job.run.info, job.run.spec.data).templated:
             known = _known_template(job.run)
             template, stop = known.template, known.stop
