@@ -117,6 +117,8 @@ class Gguf(Exporter):
         python = CONVERTER.require(job.tools)
         kind = job.options["precision"]
         quantizer = QUANTIZER.require(job.tools) if kind in QUANTIZED_BITS else None
+        needed = Merged().size(job.run) + self._bytes(job.run, (BITS | QUANTIZED_BITS)[kind])
+        folder.require_room(to, needed + (Merged().size(job.run) if quantizer else 0))
         merged, file = to / "merged", to / self.file_name(job.run, job.options)
         merged.mkdir()
         try:

@@ -167,3 +167,11 @@ def test_a_modelfile_names_the_file_the_template_and_the_stop() -> None:
     assert text.startswith('FROM ./m.gguf\nTEMPLATE """{{- range .Messages }}')
     assert 'PARAMETER stop "<|im_end|>"' in text and 'SYSTEM "Be brief."' in text
     assert KNOWN[0].written(CONVERSATIONS[0]).endswith("<|im_start|>assistant\n")
+
+
+def test_the_command_line_reads_options_and_refuses_one_without_a_value() -> None:
+    from studio.cli.run_outputs import _options
+
+    assert _options(["precision=q8_0", "a = b=c"]) == {"precision": "q8_0", "a": "b=c"}
+    with pytest.raises(StudioError, match="NAME=VALUE"):
+        _options(["precision"])
