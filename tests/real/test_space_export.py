@@ -87,7 +87,7 @@ def studio_replies(run: RunRef) -> tuple[str, str]:
     return tuple(reply(model, pair.tokenizer, prompt, settings).text for model in (pair.tuned, pair.base))
 
 
-@pytest.mark.parametrize("hardware", ["cpu", "zerogpu"])
+@pytest.mark.parametrize("hardware", ["cpu", pytest.param("zerogpu", marks=pytest.mark.matrix)])
 def test_the_page_of_a_chat_answers_as_the_studio_does_beside_the_base_model(
     hardware: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -101,13 +101,17 @@ def test_the_page_of_a_chat_answers_as_the_studio_does_beside_the_base_model(
     assert tuned != base
 
 
-def test_an_adapter_is_loaded_on_its_base_and_both_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hardware", ["cpu", "zerogpu"])
+def test_an_adapter_is_loaded_on_its_base_and_both_answer(
+    hardware: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    package = request.getfixturevalue("spaces_package") if hardware == "zerogpu" else None
     info = tiny_llama(tmp_path / "base").model_copy(update={"hub_id": "someone/tiny"})
     run = chat_run(info, tmp_path / "run", precision="float32")
-    folder, _ = exported(run, tmp_path / "space", "cpu")
+    folder, _ = exported(run, tmp_path / "space", hardware)
     assert (folder / "model" / "adapter_model.safetensors").exists() and not (folder / "model" / "config.json").exists()
     assert any(line.startswith("peft==") for line in (folder / "requirements.txt").read_text().splitlines())
-    with started(folder, info.path) as client:
+    with started(folder, info.path, package) as client:
         tuned, base = client.predict(QUESTION, TOKENS, api_name="/chat")
     assert (tuned, base) == studio_replies(run)
 
