@@ -14,6 +14,7 @@ import yaml
 from made_runs import rows_file, starter
 from small_trainings import chat_job, label_job, losses, run, tiny_bert, tiny_llama
 
+from studio.api import Studio
 from studio.export.base import ExportJob
 from studio.export.script import Notebook, Script, code_of_notebook
 from studio.export.script_text import literal, part
@@ -22,6 +23,7 @@ from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent, ReadEvent
 from studio.schema.host import CardFacts, RunRef, TrainingFacts
+from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.training.batching.sampler import row_order
 from studio.training.loop.run import TrainingJob
@@ -55,7 +57,7 @@ def repeated(folder: Path, base: str, script: str = "train.py") -> dict[str, dic
     done = subprocess.run(
         [sys.executable, "-I", script],
         cwd=folder,
-        env={**os.environ, "BASE_MODEL": base, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "BASE_MODEL": base, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -73,17 +75,18 @@ JOBS = {
     "chat": lambda root: chat_job(
         root / "run",
         starter("starter-chat"),
-        rows=14,
-        held=4,
-        batch_size=4,
+        rows=7,
+        held=2,
+        batch_size=2,
+        epochs=1,
         learning_rate=3e-4,
         gradient_accumulation=2,
-        eval_steps=2,
+        eval_steps=1,
     ),
     "labels": lambda root: label_job(
         root / "run",
         starter("starter-classify"),
-        rows=40,
+        rows=32,
         epochs=1,
         learning_rate=2e-4,
         eval_steps=2,
@@ -205,3 +208,24 @@ def test_the_order_of_rows_is_that_of_the_trainer() -> None:
 def test_settings_are_written_as_python_that_means_the_same() -> None:
     values = {"a": 'say "hi"\n', "b": [0.5] * 60, "c": {"d": None, "e": True}, "f": [], "g": "Zwölf \\ 🦉"}
     assert eval(literal(values)) == values
+
+
+def test_a_run_of_the_studio_is_exported_with_its_rows_and_losses(tmp_path: Path) -> None:
+    model = str(tiny_llama(tmp_path / "tiny").path)
+    rows = "".join(f'"  Question {n}? ",Answer {n}.\n' for n in range(14))
+    with Studio(tmp_path / "home") as studio:
+        dataset = studio.datasets.add_text(f"prompt,reply\n{rows}", "faq.csv").id
+        held = studio.datasets.add_text("prompt,reply\n" + "Is it open?,Yes.\n" * 8, "held.csv").id
+        settings = {"max_steps": 2, "precision": "float32", "eval_rows": 4}
+        request = RunRequest(dataset=dataset, model=model, settings=settings, validation=held, name="faq")
+        started = studio.runs.start(request)
+        for _ in studio.runs.watch(started.id):
+            pass
+        views = {view.format: view for view in studio.exports.all(started.id)}
+        assert not views["script"].unavailable_reason and not views["notebook"].unavailable_reason
+        done = studio.exports.create(started.id, "script", tmp_path / "script")
+    assert "the first losses are the same as in the run" in done.tested
+    assert ("training", "1") in [line[:2] for line in done.comparison]
+    first, *_ = (tmp_path / "script" / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(first)["messages"][0]["content"].startswith("Question")
+    assert len((tmp_path / "script" / "data" / "validation.jsonl").read_text().splitlines()) == 8
