@@ -72,8 +72,8 @@ class Browser(Onnx):
             file = QUANTIZED if onnx_agreement.largest_difference(reference, answers) <= NEAR else MODEL
         (stage / INDEX).write_text(page(job, stage, file, reference), encoding="utf-8")
         (stage / "licenses.txt").write_text(licenses(), encoding="utf-8")
-        tested = f"{result.tested} The page uses the {TITLES[file]} file, and repeats the test when it is opened."
-        return TestResult(tested, result.comparison)
+        uses = f"The page uses the {TITLES[file]} file, and repeats the test when it is opened."
+        return TestResult(f"{result.tested} {uses}", result.comparison)
 
     def snippet(self, run: RunRef, place: str) -> str:
         """Return code for Node and for pages of your own."""
