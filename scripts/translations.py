@@ -25,6 +25,9 @@ CREATED = datetime(2026, 11, 30, tzinfo=UTC)
 """The date in the header of each catalog, always the same, so that a file changes only when a text does."""
 NOT_ON_PAGE = (
     "studio/cli/",
+    "studio/export/browser_page/",  # a page of its own, in English
+    "studio/export/onnx_snippets.py",  # Python code
+    "studio/export/script_text.py",
     "studio/ui/locales/",
     "studio/ui/monitor.py",  # writes to the log alone
     "studio/ui/vendor/",
