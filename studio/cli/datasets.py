@@ -82,12 +82,15 @@ def export(
         str,
         typer.Option(
             metavar="FORMAT",
-            help="csv and jsonl: all rows as they are. openai, sharegpt, parquet and hub: the usable rows, cleaned.",
-            show_default="by the end of the file's name",
+            help="csv, jsonl, openai, sharegpt, parquet or hub.",
+            show_default="by the file's name",
         ),
     ] = "",
 ) -> None:
-    """Write the rows of the current version to a file, or to a folder for the Hub."""
+    """Write the rows of the current version to a file, or to a folder for the Hub.
+
+    csv and jsonl have all rows as they are. The other formats have the usable rows, with cleaned values.
+    """
     record = context.studio.datasets.find(dataset)
     count = context.studio.library.export_file(record.id, to, format=format)
     context.answer({"rows": count, "to": str(to)}, lambda: context.say(f"{rows(count)} in {to}"))
