@@ -150,12 +150,13 @@ class Script(Exporter):
             shutil.copytree(stage, folder, dirs_exist_ok=True)
             if self.file != script.name:
                 script.write_text(code_of_notebook(Path(folder) / self.file), encoding="utf-8")
+            threads = torch.get_num_threads()
             task = {
                 "script": str(script),
                 "base": weights_folder(job.run.info),
                 "output": str(Path(folder) / "output"),
                 "steps": TESTED_STEPS,
-                "threads": torch.get_num_threads(),
+                "threads": threads,
             }
             return _interruptible(
                 lambda cancel: run_in_process(
@@ -163,7 +164,7 @@ class Script(Exporter):
                     {"task": task},
                     ProcessLimits(
                         environment=child_environment(visitors=True),
-                        threads=task["threads"],
+                        threads=threads,
                         seconds=TEST_SECONDS,
                     ),
                     cancel=cancel,

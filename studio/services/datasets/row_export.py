@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class RowsToExport:
             for split in ("train", "validation", "test"):
                 if split in splits.values():
                     file = stage / "data" / f"{split}.parquet"
-                    counts[split] = write_columns(lambda split=split: self.converted(HUB, split, splits), file)
+                    counts[split] = write_columns(partial(self.converted, HUB, split, splits), file)
             (stage / "README.md").write_text(self.card(counts), encoding="utf-8")
             sync_tree(stage)
             put_in_place(stage, to)

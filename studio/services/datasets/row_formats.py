@@ -97,7 +97,7 @@ def column_row(task: Task, row: Row, roles: Mapping[str, str]) -> dict[str, Any]
     values = task.values(row, roles)
     if task.has_labels:
         role = label_role(roles)
-        texts = {name: values[name] for name in ("text", "second") if name in values}
+        texts: dict[str, Any] = {name: values[name] for name in ("text", "second") if name in values}
         return {**texts, role: values[role]}
     if "answer" in values:
         answers = values.pop("answer")
