@@ -19,6 +19,7 @@ from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ExportResult
 from tests.browser.served import FLAGS, chromium
 
+pytestmark = pytest.mark.timeout(1200)  # graphs are traced
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
 STRANGER = """
 import json, sys
@@ -82,7 +83,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(run, result, texts, probabilities(pair, ids).tolist())
 
 
-@pytest.mark.timeout(900)
 def test_both_files_get_the_chats_labels_and_are_compared_in_size_and_speed(exported: Exported) -> None:
     assert "20 of 20 texts get the same labels as in the Chat tab" in exported.result.tested
     head, plain, small = exported.result.comparison
@@ -136,7 +136,6 @@ def test_nothing_of_this_machine_and_no_pickle_is_in_the_folder_or_its_zip(expor
     assert "Apache License" in (licenses := (exported.folder / "licenses.txt").read_text()) and "Microsoft" in licenses
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("form", "file"), [("openvino", "openvino_model.xml")])
 def test_a_small_generator_gives_the_chats_replies_and_its_code_runs(form: str, file: str, tmp_path: Path) -> None:
     run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", precision="float32")
