@@ -271,6 +271,7 @@ def test_open_stays_in_reach_beside_a_table_that_scrolls(look: Callable[..., Pag
 def test_both_panes_of_the_chat_are_on_a_phone_s_screen(look: Callable[..., Page], runs: dict[str, Made]) -> None:
     page = look(runs["chat"], 390)
     tab(page, "6 Chat")
+    page.locator(PARTS[-1]).wait_for()
     base, tuned = (page.locator(f"{part}").bounding_box() for part in PARTS)
     assert base and tuned and base["y"] + base["height"] <= tuned["y"]
     for box in (base, tuned):
