@@ -15,6 +15,8 @@ from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ChatSettings, ExportResult
 
+pytestmark = pytest.mark.timeout(7200)
+"""Compiling the quantizer takes up to an hour."""
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
 QUESTION = "What is the capital of France?"
 Made = tuple[RunRef, ModelCache, ExportResult]

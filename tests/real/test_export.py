@@ -241,6 +241,18 @@ def test_an_export_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "run"]
 
 
+def test_a_run_that_changed_nothing_is_not_exported(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", precision="float32")
+    weights = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
+    save_file({name: weight * 0 for name, weight in load_file(weights).items()}, weights, metadata={"format": "pt"})
+    with pytest.raises(StudioError, match="exactly the outputs of its base model") as refused:
+        export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", silent)
+    assert refused.value.code == "format-unavailable" and "more steps" in refused.value.hint
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_export_that_replies_like_the_base_is_not_offered() -> None:
     reference = ReferenceAnswers(["a", "b"], [[1, 2, 3, 4, 5], [6, 7, 8, 9]], (), [2], 2)
     assert "2 of 2 replies are the same as in the Chat tab" in compare(reference, [[1, 2, 3, 4, 5], [6, 7, 8, 9]], True)
