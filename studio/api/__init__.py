@@ -1,7 +1,7 @@
 """The public Python API: `Studio(home)` is composed of services. The page and the command line use nothing else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -86,12 +86,11 @@ class Studio:
         workspace: str = ALONE,
         demo: bool = False,
         shared: Shared | None = None,
-        role: Role = "owner",
         project: str | None = None,
     ) -> None:
         self.home = home if isinstance(home, Home) else Home(home)
         opened = self.home.workspace(ProjectStore(self.home).find(project).id if project else workspace)
-        self.context = Context(self.home, opened, demo or opened.is_visitors, role)
+        self.context = Context(self.home, opened, demo or opened.is_visitors)
         self.shared = shared or Shared.of(self.home)
 
     def __enter__(self) -> "Studio":
@@ -107,7 +106,9 @@ class Studio:
 
     def visitor(self, workspace: str, role: Role = "owner") -> "Studio":
         """The same data folder and shared processes for another workspace, or for a member of a team."""
-        return Studio(self.home, workspace, self.context.demo, self.shared, role)
+        visitors = Studio(self.home, workspace, self.context.demo, self.shared)
+        visitors.context = replace(visitors.context, role=role)
+        return visitors
 
     def reconcile(self) -> None:
         """Bring the states of runs in line with the processes that exist: lost workers, hanging stops, the queue.

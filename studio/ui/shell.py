@@ -55,7 +55,7 @@ class Shell:
         """`act` for gr.HTML(server_functions=[…]); Gradio marks the function, so it is no method."""
 
         async def act(data: Any, request: gr.Request) -> Answer:
-            """Do an action. `data`: the visitor's `secret` or `project`, `page`, `region`, and what was `said` there."""
+            """Do an action. `data`: the visitor's `secret` or `project`, the `page`, the `region` and what was `said`."""
             return await self.act(data, request.headers)
 
         return act
@@ -177,7 +177,9 @@ class PageShell:
 
         A tab to `begin` with is ignored when the person has chosen another tab in the meantime.
         """
-        beat: dict[str, object] = {"done": list(visit.choices.done()) if visit else [], "tab": visit.choices.tab if visit else ""}
+        beat: dict[str, object] = {"done": [], "tab": ""}
+        if visit:
+            beat = {"done": list(visit.choices.done()), "tab": visit.choices.tab}
         if visit and visit.role == "viewer":
             beat["viewer"] = True
         regions = {part.elem_id: value for part, value in dict(updates or {}).items()}

@@ -271,7 +271,7 @@ def test_a_visitor_of_a_demo_and_a_member_of_a_team_can_not_use_the_token_of_the
     studio, run, _ = exported
     for other in (
         Studio(studio.home, demo=True, shared=studio.shared),
-        Studio(studio.home, shared=studio.shared, role="editor"),
+        studio.visitor("default", "editor"),
     ):
         with pytest.raises(StudioError) as caught:
             other.hub.push(run, "adapter", PushRequest(repo="ann/tone"))
@@ -361,7 +361,7 @@ def test_the_panel_tells_visitors_and_other_members_why_they_can_not_upload(expo
     view = next(each for each in studio.exports.all(run) if each.format == "adapter")
     for other, words in (
         (Studio(studio.home, demo=True, shared=studio.shared), "not available in a public demo"),
-        (Studio(studio.home, shared=studio.shared, role="editor"), "Only the owner"),
+        (studio.visitor("default", "editor"), "Only the owner"),
     ):
         seen = visit()
         seen.studio, seen.demo, seen.role = other, other.context.demo, other.context.role
