@@ -55,7 +55,7 @@ class Shell:
         """`act` for gr.HTML(server_functions=[…]); Gradio marks the function, so it is no method."""
 
         async def act(data: Any, request: gr.Request) -> Answer:
-            """Do an action. `data`: the visitor's `secret` or `project`, the `page`, the `region` and what was `said`."""
+            """Do an action. `data`: `secret` or `project`, and the `page`, `region` and what was `said`."""
             return await self.act(data, request.headers)
 
         return act
