@@ -86,6 +86,17 @@ def test_a_base_model_that_is_measured_between_steps_changes_nothing_of_what_is_
     assert any(each.delayed for each in sliced if isinstance(each, StepEvent))
 
 
+def test_a_run_that_waits_for_start_measures_everything_however_slow_the_machine_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baseline, "SLICE_SECONDS", -1.0)
+    job = chat_job(tmp_path / "run", tiny_llama(tmp_path / "base"), max_steps=1, test_prompts=PROMPTS)
+    _, events = run_at_once(job)
+    kinds = [each.kind for each in events]
+    before = kinds[: kinds.index("step")]
+    assert before.count("reply") == len(PROMPTS) and before.count("evaluation") == 1
+
+
 def test_the_first_rows_that_are_shown_have_their_texts_when_the_base_model_comes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

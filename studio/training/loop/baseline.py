@@ -100,7 +100,8 @@ class Baseline:
         """Whether a unit of so many seconds ends within the slice. All do while a prepared run waits for Start."""
         now = time.monotonic()
         if self._is_waiting():
-            self._slice_began = now
+            self._slice_began, self._spent = now, 0.0
+            return True
         return self._spent + now - self._slice_began + seconds <= SLICE_SECONDS
 
     def _work(self, has_time: HasTime, tasks: int, force: bool) -> None:
