@@ -84,8 +84,9 @@ class PreparedRun:
                 raise StopNow("discard")
 
     def _is_last_event_before_steps(self, event: AnyEvent) -> bool:
-        is_phase = isinstance(event, PhaseEvent) and event.phase == "training"
-        return is_phase and event.done == 0 and event.total is None
+        if not isinstance(event, PhaseEvent):
+            return False
+        return event.phase == "training" and event.done == 0 and event.total is None
 
 
 def _without_name(job: TrainingJob) -> TrainingJob:
