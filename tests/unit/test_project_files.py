@@ -46,6 +46,17 @@ def test_constraints_allow_what_the_project_asks_for() -> None:
         assert versions or each.name == "torch", f"{line} has no tested version"
 
 
+TOOL_LINES = [
+    line
+    for file in (ROOT / "studio" / "export" / "tools").glob("*.txt")
+    for line in file.read_text().splitlines()
+    if not line.startswith("#")
+]
+"""What is installed on request in environments of its own."""
+MODULES = {"llama_cpp": "llama_cpp_python"}
+"""Module → its package, where the two have other names and the package is not installed here."""
+
+
 def test_whatever_the_studio_imports_is_among_its_dependencies() -> None:
     import tomllib
     from importlib.metadata import packages_distributions
@@ -53,7 +64,8 @@ def test_whatever_the_studio_imports_is_among_its_dependencies() -> None:
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["deepspeed"]]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in ("docs", "test")}
+    lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra), *TOOL_LINES]
     named = {Requirement(line).name.lower().replace("-", "_") for line in lines}
     dists, imported = packages_distributions(), set()
     for path in (ROOT / "studio").rglob("*.py"):
@@ -65,7 +77,7 @@ def test_whatever_the_studio_imports_is_among_its_dependencies() -> None:
     strange = {
         name
         for name in imported - set(sys.stdlib_module_names) - {"studio"} - LOOKED_FOR
-        if not {dist.lower().replace("-", "_") for dist in dists.get(name, [])} & named
+        if not {dist.lower().replace("-", "_") for dist in dists.get(name, [MODULES.get(name, name)])} & named
     }
     assert not strange
 
