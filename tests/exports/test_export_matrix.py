@@ -42,7 +42,7 @@ least 20 replies, or the probabilities for 20 texts, agree with those of the stu
 same losses. A number leads to the message with which a format is refused.
 
 The tiny models have the tokenizers of the starter models. Qwen's tokenizer class splits text in another way, which
-llama.cpp's converter does not know with that vocabulary. Real Qwen models have their own vocabulary and are not tested here.
+llama.cpp's converter does not know with that vocabulary. Real Qwen models, with their own one, are not tested here.
 
 GGUF and Ollama files are tested with llama.cpp, and Ollama's templates with Go's template engine. Ollama, LM Studio
 and Jan themselves are not run.
