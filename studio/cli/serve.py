@@ -25,10 +25,10 @@ def serve(
         typer.Option("--trusted-proxy", metavar="ADDRESS", help="Proxy whose X-Forwarded headers are trusted."),
     ] = None,
     user_header: Annotated[
-        str, typer.Option(metavar="NAME", help="Header in which a trusted proxy names the person, as in Remote-User.")
+        str, typer.Option(metavar="NAME", show_default="none", help="Header in which the proxy names the person.")
     ] = "",
     root_path: Annotated[
-        str, typer.Option(metavar="PATH", help="Path below which a proxy serves the page, as in /tuning.")
+        str, typer.Option(metavar="PATH", show_default="none", help="Path of the page, as in /tuning.")
     ] = "",
     limit: Annotated[
         list[str] | None,

@@ -59,7 +59,12 @@ def open_adapter(visit: Visit) -> None:
     """Open the adapter, and select the new run."""
     folder = _saved(visit, "adapter_folder")
     if not folder:
-        raise StudioError("bad-setting", "Enter the folder of the adapter first.", field="folder")
+        raise StudioError(
+            "bad-setting",
+            "Enter the folder of the adapter first.",
+            valid="a folder with adapter_config.json and adapter_model.safetensors",
+            field="folder",
+        )
     made = visit.studio.adapters.open(Path(folder).expanduser(), _saved(visit, "adapter_base"))
     visit.remember(adapter_folder="", adapter_base="")
     select_run(visit, made.id)
