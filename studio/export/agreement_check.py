@@ -2,12 +2,11 @@
 transformers and peft alone (reload_check.py), and gets the same prompts.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
 from typing import Any
 
+from studio.export.child_process import call_in_process, cause_of
 from studio.inference.base_and_tuned import ModelPair, precision_of
 from studio.inference.classify import probabilities
 from studio.inference.generate import Reply, decoder_start, end_tokens, plain_model
@@ -16,8 +15,7 @@ from studio.inference.interruption import pause
 from studio.inference.load import weights_folder
 from studio.inference.model_cache import ModelCache
 from studio.inference.spans import chances
-from studio.machine.environment import child_environment
-from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
+from studio.machine.run_in_process import ProcessError
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.report import ChatSettings
@@ -54,10 +52,11 @@ ROUNDING = "The others differ later because of rounding."
 BASE_TOO = " The base model gives the same replies to these prompts, so they don't tell the two apart."
 FIRST_WORDS = 4
 """Tokens that must be equal. Later ones may differ by rounding, for example between an adapter and a merged model."""
-LOOK = 0.05
-"""Seconds between two pauses while the process works."""
 NEAR = 0.02
 """Probabilities that differ by no more are equal: bfloat16 has three digits."""
+
+Answers = list[list[float]]
+"""Of each prompt: token ids of the reply, or a probability for each label."""
 
 
 @dataclass
@@ -65,8 +64,7 @@ class ReferenceAnswers:
     """The prompts, and the answers of the chat's fine-tuned model."""
 
     prompts: list[Any]
-    answers: list[list[float]]
-    """Token ids of each reply, or a probability for each label."""
+    answers: Answers
     labels: tuple[str, ...]
     """The labels of the probabilities. Empty if the answers are replies."""
     ends: list[int]
@@ -114,15 +112,12 @@ def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
     )
 
 
-def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> list[list[float]]:
+def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> Answers:
     """The answers of the export to the same prompts. The check can be interrupted.
 
     Raises:
         StudioError: `format-unavailable` if the export can't be loaded.
     """
-    import torch
-
-    threads = torch.get_num_threads()
     head = head_of(run.info, run.spec.data)
     task = {
         "kind": CLASSES[head.name],
@@ -138,32 +133,17 @@ def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> li
         "ends": reference.ends,
         "pad": reference.pad,
         "longest": run.spec.config.max_length,
-        "threads": threads,
     }
-    cancel = Event()
-    with ThreadPoolExecutor(1) as pool:
-        answers: Future[list[list[float]]] = pool.submit(
-            run_in_process,
-            f"{Path(__file__).with_name('reload_check.py')}:answer",
-            {"task": task},
-            ProcessLimits(environment=child_environment(visitors=True), threads=threads),  # it needs no secret
-            cancel=cancel,
-        )
-        try:
-            while not wait((answers,), LOOK).done:
-                pause()
-        except BaseException:
-            cancel.set()
-            raise
     try:
-        return answers.result()
+        answers: Answers = call_in_process("reload_check.py:answer", task)
     except ProcessError as error:
-        raise _differs("it can't be loaded", error.last_line or f"the process ended with {error.returncode}") from error
+        raise _differs("it can't be loaded", cause_of(error)) from error
+    return answers
 
 
 def compare(
     reference: ReferenceAnswers,
-    answers: list[list[float]],
+    answers: Answers,
     exact: bool,
     least: float = 0.5,
     cause: str = ROUNDING,
@@ -177,14 +157,12 @@ def compare(
         StudioError: `format-unavailable` if they differ.
     """
     count = len(reference.answers)
-    pairs = list(zip(reference.answers, answers, strict=True))
     if reference.labels:
-        difference = max(abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
+        difference = largest_difference(reference, answers)
         if difference > NEAR:
             raise _differs("its probabilities differ from those in the Chat tab", f"a difference of {difference:.0%}")
         return f"Tested without the studio: {count} of {count} texts get the same labels as in the Chat tab."
-    whole = sum(ours == theirs for ours, theirs in pairs)
-    begun = sum(ours[:FIRST_WORDS] == theirs[:FIRST_WORDS] for ours, theirs in pairs)
+    whole, begun = same_replies(reference, answers), same_beginnings(reference, answers)
     if begun < count and (exact or begun < count * least):
         raise _differs("its replies differ from those in the Chat tab", f"{begun} of {count} replies begin the same")
     require_fine_tuned(reference, answers)
@@ -197,7 +175,24 @@ def compare(
     )
 
 
-def require_fine_tuned(reference: ReferenceAnswers, answers: list[list[float]]) -> None:
+def largest_difference(reference: ReferenceAnswers, answers: Answers) -> float:
+    """The largest difference between two probabilities or scores."""
+    pairs = zip(reference.answers, answers, strict=True)
+    return max(abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
+
+
+def same_replies(reference: ReferenceAnswers, answers: Answers) -> int:
+    """The number of replies that are the same."""
+    return sum(ours == theirs for ours, theirs in zip(reference.answers, answers, strict=True))
+
+
+def same_beginnings(reference: ReferenceAnswers, answers: Answers) -> int:
+    """The number of replies that begin the same."""
+    pairs = zip(reference.answers, answers, strict=True)
+    return sum(ours[:FIRST_WORDS] == theirs[:FIRST_WORDS] for ours, theirs in pairs)
+
+
+def require_fine_tuned(reference: ReferenceAnswers, answers: Answers) -> None:
     """Raise `StudioError` if an export gives the replies of the base model where the two models differ."""
     tuned = base = 0
     for first, ours, theirs in zip(reference.base_tokens, reference.answers, answers, strict=False):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.export import onnx_agreement, snippets
-from studio.export.agreement_check import NEAR, OWN_PROMPTS, ReferenceAnswers
+from studio.export.agreement_check import NEAR, OWN_PROMPTS, ReferenceAnswers, largest_difference
 from studio.export.base import ExportJob, TestResult
 from studio.export.onnx import MODEL, QUANTIZED, TITLES, Onnx, reads_two_texts
 from studio.inference.heads import head_of
@@ -69,7 +69,7 @@ class Browser(Onnx):
         file = MODEL
         if (stage / QUANTIZED).exists():
             answers = onnx_agreement.answers_of(stage, (QUANTIZED,), job.run, reference)[QUANTIZED]["answers"]
-            file = QUANTIZED if onnx_agreement.largest_difference(reference, answers) <= NEAR else MODEL
+            file = QUANTIZED if largest_difference(reference, answers) <= NEAR else MODEL
         (stage / INDEX).write_text(page(job, stage, file, reference), encoding="utf-8")
         (stage / "licenses.txt").write_text(licenses(), encoding="utf-8")
         uses = f"The page uses the {TITLES[file]} file, and repeats the test when it is opened."

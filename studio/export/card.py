@@ -260,10 +260,14 @@ def _test_section(result: Tested | None) -> str:
         return ""
     lines = ["## Test of this export", "", result.tested]
     if result.comparison:
-        head, *rows = result.comparison
-        cells = [head, ["---"] * len(head), *rows]
-        lines += ["", *(f"| {' | '.join(row)} |" for row in cells)]
+        lines += ["", markdown_table(result.comparison)]
     return "\n".join(lines)
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a table in Markdown. The first one is its head."""
+    head, *others = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *others))
 
 
 def _system_prompt_section(run: RunRef) -> str:

@@ -40,19 +40,21 @@ RESERVE = 64 * 2**20
 
 def check_target(to: Path, library: str) -> None:
     """Raise `StudioError` unless the folder is new, empty, or an earlier export for the same library."""
-    if not to.exists():
-        if not to.parent.is_dir():
-            to.parent.mkdir(parents=True)
-        return
-    if to.is_dir() and (not any(to.iterdir()) or _is_earlier_export(to, library)):
-        return
-    raise StudioError(
-        "not-allowed",
-        "The target folder already contains other files.",
-        given=to,
-        valid="a new or an empty folder",
-        field="to",
-    )
+    if not _is_earlier_export(to, library):
+        require_new(to)
+
+
+def require_new(to: Path) -> None:
+    """Raise `StudioError` unless the folder is new or empty. The folder above it is created if missing."""
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise StudioError(
+            "not-allowed",
+            "The target folder already contains other files.",
+            given=to,
+            valid="a new or an empty folder",
+            field="to",
+        )
+    to.parent.mkdir(parents=True, exist_ok=True)
 
 
 def require_room(to: Path, needed: int) -> None:

@@ -5,20 +5,17 @@ studio. llama.cpp's quantizer is in a second one, because it must be compiled.
 """
 
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from studio.export import agreement_check, card, folder, gguf_usage, ollama_templates
 from studio.export.base import Exporter, ExportJob, TestResult
+from studio.export.child_process import call_in_process
 from studio.export.merged import Merged
 from studio.inference.base_and_tuned import precision_of
 from studio.inference.heads import head_of, variant_of
-from studio.inference.interruption import pause
 from studio.inference.load import load_tokenizer
-from studio.machine.environment import child_environment
-from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
+from studio.machine.run_in_process import ProcessError
 from studio.machine.tool_environment import ToolEnvironment
 from studio.schema.errors import StudioError
 from studio.schema.exports import ExportChoice, ExportOption
@@ -127,8 +124,8 @@ class Gguf(Exporter):
             source = file if quantizer is None else merged / f"{first}.gguf"
             _convert(python, merged, source, first, job.facts.name or job.facts.run)
             if quantizer is not None:
-                quantization = {"source": str(source), "file": str(file), "kind": kind, "threads": _threads()}
-                _call(quantizer, "gguf_quantize.py:quantize", quantization)
+                quantization = {"source": str(source), "file": str(file), "kind": kind}
+                call_in_process("gguf_quantize.py:quantize", quantization, quantizer)
         finally:
             shutil.rmtree(merged)
 
@@ -157,9 +154,8 @@ class Gguf(Exporter):
             "prompts": self.prompts(job.run, reference),
             "tokens": agreement_check.TOKENS,
             "context": longest + agreement_check.TOKENS + SPARE_CONTEXT,
-            "threads": _threads(),
         }
-        found = _call(CONVERTER.require(job.tools), "gguf_reload.py:answer", task)
+        found = call_in_process("gguf_reload.py:answer", task, CONVERTER.require(job.tools))
         same_prompts = sum(a == b for a, b in zip(reference.prompt_ids, found["prompts"], strict=True))
         count = len(reference.prompts)
         if same_prompts < count:
@@ -255,7 +251,7 @@ def _convert(python: Path, merged: Path, file: Path, kind: str, name: str) -> No
     """Run the converter. Raise `StudioError` with its reason if it refuses the model."""
     try:
         task = {"folder": str(merged), "file": str(file), "kind": kind, "name": name}
-        _call(python, "gguf_convert.py:convert", task)
+        call_in_process("gguf_convert.py:convert", task, python)
     except ProcessError as error:
         reason = error.last_line.partition(": ")[2] or error.last_line
         hint = "Export the merged model instead."
@@ -267,45 +263,18 @@ def _convert(python: Path, merged: Path, file: Path, kind: str, name: str) -> No
         ) from error
 
 
-def _call(python: Path, function: str, task: dict[str, Any]) -> Any:
-    """Call a function of a file beside this one in another environment. It can be interrupted."""
-    cancel = Event()
-    with ThreadPoolExecutor(1) as pool:
-        result: Future[Any] = pool.submit(
-            run_in_process,
-            str(Path(__file__).with_name(function)),
-            {"task": task},
-            ProcessLimits(environment=child_environment(visitors=True), threads=_threads(), python=str(python)),
-            cancel=cancel,
-        )
-        try:
-            while not wait((result,), agreement_check.LOOK).done:
-                pause()
-        except BaseException:
-            cancel.set()
-            raise
-    return result.result()
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
 def _comparison(
     kind: str, size: int, reference: agreement_check.ReferenceAnswers, answers: list[list[float]], speed: float
 ) -> tuple[tuple[str, ...], ...]:
     """The table of what was measured."""
     count = len(answers)
     pairs = list(zip(reference.answers, answers, strict=True))
-    begun = sum(a[: agreement_check.FIRST_WORDS] == b[: agreement_check.FIRST_WORDS] for a, b in pairs)
     tokens = sum(max(len(a), len(b)) for a, b in pairs)
     return (
         ("Measured", kind.upper()),
         ("Prompts with the same tokens", f"{count} of {count}"),
-        ("Replies that begin the same", f"{begun} of {count}"),
-        ("Replies that are the same", f"{sum(a == b for a, b in pairs)} of {count}"),
+        ("Replies that begin the same", f"{agreement_check.same_beginnings(reference, answers)} of {count}"),
+        ("Replies that are the same", f"{agreement_check.same_replies(reference, answers)} of {count}"),
         ("Tokens before the first difference", f"{sum(map(_equal_tokens, pairs)) / max(tokens, 1):.0%}"),
         ("File", f"{size / 1e6:,.0f} MB"),
         ("Speed on this machine", f"{speed:.1f} tokens/s"),

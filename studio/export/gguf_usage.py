@@ -3,11 +3,10 @@
 import json
 import shlex
 
+from studio.export.snippets import NEW_TOKENS, PROMPT, example_messages, without_own_input
 from studio.inference.heads import variant_of
 from studio.schema.host import RunRef
 from studio.schema.report import Usage
-
-PROMPT = "Hello, can you help me?"
 
 
 def usages(run: RunRef, place: str, file: str) -> tuple[Usage, ...]:
@@ -46,9 +45,7 @@ def ollama(place: str) -> Usage:
 
 def python(run: RunRef, place: str, file: str) -> str:
     """Return code that answers one prompt with llama.cpp."""
-    system = run.spec.config.system_prompt
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": PROMPT})
+    messages = example_messages(without_own_input(run))
     if variant_of(run.info, run.spec.data).templated:
         ask, asked, text = "chat_completions", f'"messages": {messages!r}', '"message"]["content"'
     else:
@@ -60,7 +57,7 @@ settings = xllamacpp.CommonParams()
 settings.model.path = {f"{place}/{file}"!r}
 settings.n_ctx = 2048
 server = xllamacpp.Server(settings)
-request = {{{asked}, "max_tokens": 160, "temperature": 0}}
+request = {{{asked}, "max_tokens": {NEW_TOKENS}, "temperature": 0}}
 reply = server.handle_{ask}(request)
 print(reply["choices"][0][{text}])
 """

@@ -9,9 +9,9 @@ from pathlib import Path
 from studio.export import agreement_check, onnx_agreement, onnx_snippets
 from studio.export.agreement_check import ReferenceAnswers
 from studio.export.base import Exporter, ExportJob, TestResult
+from studio.export.child_process import run_step
 from studio.export.folder import copy_tokenizer
 from studio.export.merged import Merged
-from studio.export.onnx_process import run_apart
 from studio.inference.heads import CLASSES, head_of
 from studio.schema.host import RunRef
 
@@ -82,7 +82,7 @@ class Onnx(Exporter):
             "to": str(to / MODEL),
             "quantized": str(to / QUANTIZED) if self.quantizes else "",
         }
-        run_apart("onnx_convert.py", "convert", task, "This model could not be converted to ONNX.")
+        run_step("onnx_convert.py:convert", task, "This model could not be converted to ONNX.")
         for name in ("config.json", "generation_config.json"):
             if (merged / name).exists():
                 shutil.move(merged / name, to / name)

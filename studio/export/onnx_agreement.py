@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from studio.export.agreement_check import FIRST_WORDS, TOKENS, ReferenceAnswers
-from studio.export.onnx_process import run_apart
+from studio.export.agreement_check import (
+    TOKENS,
+    Answers,
+    ReferenceAnswers,
+    largest_difference,
+    same_beginnings,
+    same_replies,
+)
+from studio.export.child_process import run_step
 from studio.inference.heads import head_of
 from studio.schema.host import RunRef
 from studio.schema.numbers import size
@@ -35,17 +42,16 @@ def answers_of(folder: Path, files: Sequence[str], run: RunRef, reference: Refer
         "ends": reference.ends,
         "longest": run.spec.config.max_length,
     }
-    results: dict[str, Any] = run_apart(
-        "onnx_reload.py", "answer", task, "The export failed its test: it can't be loaded. It was deleted."
-    )
+    failure = "The export failed its test: it can't be loaded. It was deleted."
+    results: dict[str, Any] = run_step("onnx_reload.py:answer", task, failure)
     return results
 
 
-def same(reference: ReferenceAnswers, answers: Sequence[Sequence[float]], problem: str) -> int:
+def agreeing(reference: ReferenceAnswers, answers: Answers, problem: str) -> int:
     """Return how many answers agree: the same label or labels, nearly the same score, or the first words of a reply."""
-    pairs = list(zip(reference.answers, answers, strict=True))
     if not reference.labels:
-        return sum(list(ours[:FIRST_WORDS]) == list(theirs[:FIRST_WORDS]) for ours, theirs in pairs)
+        return same_beginnings(reference, answers)
+    pairs = list(zip(reference.answers, answers, strict=True))
     if problem == "regression":
         values = [value for row in reference.answers for value in row]
         near = NEAR_SCORE * max(max(values) - min(values), abs(max(values)), abs(min(values)))
@@ -57,10 +63,10 @@ def same(reference: ReferenceAnswers, answers: Sequence[Sequence[float]], proble
     return sum(_likeliest(ours) == _likeliest(theirs) for ours, theirs in pairs)
 
 
-def is_good(reference: ReferenceAnswers, answers: Sequence[Sequence[float]], problem: str) -> bool:
+def is_good(reference: ReferenceAnswers, answers: Answers, problem: str) -> bool:
     """Return whether an 8-bit file agrees well enough to be exported."""
     least = LEAST_LABELS if reference.labels else LEAST_REPLIES
-    return same(reference, answers, problem) >= least * len(reference.answers)
+    return agreeing(reference, answers, problem) >= least * len(reference.answers)
 
 
 def table(
@@ -75,8 +81,8 @@ def table(
                 name,
                 size(sizes[name]),
                 f"{result['speed']:.0f} tokens/s",
-                f"{same(reference, result['answers'], problem)} of {count}",
-                f"{sum(list(a) == list(b) for a, b in _pairs(reference, result))} of {count}",
+                f"{agreeing(reference, result['answers'], problem)} of {count}",
+                f"{same_replies(reference, result['answers'])} of {count}",
             )
             for name, result in results.items()
         ]
@@ -89,22 +95,12 @@ def table(
                 name,
                 size(sizes[name]),
                 f"{result['speed']:.0f} texts/s",
-                f"{same(reference, result['answers'], problem)} of {count}",
+                f"{agreeing(reference, result['answers'], problem)} of {count}",
                 f"{largest_difference(reference, result['answers']):.4f}",
             )
             for name, result in results.items()
         ),
     )
-
-
-def largest_difference(reference: ReferenceAnswers, answers: Sequence[Sequence[float]]) -> float:
-    """Return the largest difference between two probabilities or scores."""
-    pairs = zip(reference.answers, answers, strict=True)
-    return max(abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True))
-
-
-def _pairs(reference: ReferenceAnswers, result: Any) -> Any:
-    return zip(reference.answers, result["answers"], strict=True)
 
 
 def _likeliest(shares: Sequence[float]) -> int:

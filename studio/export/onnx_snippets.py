@@ -10,7 +10,6 @@ SHARES = {
     "regression": "shares = logits",
 }
 """Problem type → code that computes probabilities or scores from logits."""
-NEW_TOKENS = 160
 
 
 def onnxruntime(run: RunRef, place: str, file: str) -> str:
@@ -79,7 +78,7 @@ print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))
 new, length, reply = prompt.astype(np.int64), 0, []
 ends = json.load(open(f"{{folder}}/generation_config.json"))["eos_token_id"]
 cache = {{name: np.zeros((1, shape[1], 0, shape[3]), np.float32) for name, shape in shapes.items() if "past" in name}}
-while len(reply) < {NEW_TOKENS}:
+while len(reply) < {snippets.NEW_TOKENS}:
     begin, length = length, length + new.shape[1]
     inputs = {{"input_ids": new, "attention_mask": np.ones((1, length), np.int64)}}
     outputs = run(inputs | {{"position_ids": np.arange(begin, length)[None]}} | cache)

@@ -4,24 +4,21 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from importlib.metadata import version
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from studio.export import script_text
 from studio.export.base import STEPS, Exporter, ExportJob, Progress, TestResult
-from studio.export.card import escape
+from studio.export.card import escape, markdown_table
+from studio.export.child_process import call_in_process, cause_of
 from studio.export.folder import TAG, write_json
 from studio.export.script_rows import SPLITS, ScriptRows, check_encoding
 from studio.inference.base_and_tuned import result_folder
 from studio.inference.heads import variant_of
-from studio.inference.interruption import pause
 from studio.inference.load import adapter_kind, weights_folder
-from studio.machine.environment import child_environment
 from studio.machine.facts import machine_facts
-from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
+from studio.machine.run_in_process import ProcessError
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef, TrainingFacts
 from studio.schema.numbers import memory
@@ -37,8 +34,6 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.02}
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "jinja2")
 ROW_BYTES = 1000
 """Estimated size of a row in the data files."""
-_LOOK = 0.05
-"""Seconds between two looks at the process."""
 
 
 class Script(Exporter):
@@ -113,8 +108,7 @@ class Script(Exporter):
             f"## Test of this export\n\n{result.tested}",
         ]
         if result.comparison:
-            head, *rows = result.comparison
-            lines.append("\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)))
+            lines.append(markdown_table(result.comparison))
         return "\n\n".join(lines) + "\n"
 
     def test(self, job: ExportJob, stage: Path, progress: Progress) -> TestResult:
@@ -143,33 +137,24 @@ class Script(Exporter):
         Raises:
             StudioError: `format-unavailable` if it fails.
         """
-        import torch
-
         with tempfile.TemporaryDirectory() as folder:
             script = Path(folder) / "train.py"
             shutil.copytree(stage, folder, dirs_exist_ok=True)
             if self.file != script.name:
                 script.write_text(code_of_notebook(Path(folder) / self.file), encoding="utf-8")
-            threads = torch.get_num_threads()
             task = {
                 "script": str(script),
                 "base": weights_folder(job.run.info),
                 "output": str(Path(folder) / "output"),
                 "steps": TESTED_STEPS,
-                "threads": threads,
             }
-            return _interruptible(
-                lambda cancel: run_in_process(
-                    f"{Path(__file__).with_name('script_run.py')}:first_losses",
-                    {"task": task},
-                    ProcessLimits(
-                        environment=child_environment(visitors=True),
-                        threads=threads,
-                        seconds=TEST_SECONDS,
-                    ),
-                    cancel=cancel,
+            try:
+                losses: dict[str, dict[str, float]] = call_in_process(
+                    "script_run.py:first_losses", task, seconds=TEST_SECONDS
                 )
-            )
+            except ProcessError as error:
+                raise _failed("it ended with an error", cause_of(error)) from error
+            return losses
 
 
 class Notebook(Script):
@@ -263,23 +248,6 @@ def _encode_function(run: RunRef, rows: ScriptRows, stage: Path) -> Callable[[di
     exec(script_text.part(config.task), scope)
     encode: Callable[[dict[str, Any]], Any] = scope["encode"]
     return encode
-
-
-def _interruptible(call: Callable[[Event], Any]) -> Any:
-    """Call a function in a thread, with pauses in which the host can do other work or cancel it."""
-    cancel = Event()
-    with ThreadPoolExecutor(1) as pool:
-        future: Future[Any] = pool.submit(call, cancel)
-        try:
-            while not wait((future,), _LOOK).done:
-                pause()
-        except BaseException:
-            cancel.set()
-            raise
-    try:
-        return future.result()
-    except ProcessError as error:
-        raise _failed("it ended with an error", error.last_line or f"exit status {error.returncode}") from error
 
 
 def _compared(losses: dict[str, dict[str, float]], facts: TrainingFacts, rows: int, precision: str) -> TestResult:

@@ -17,6 +17,8 @@ PROBABILITIES = {
 PROMPT = "Hello, can you help me?"
 TEXT = "A text of your own."
 PAIR = ("The shop opens at nine.", "It is closed at eight.")
+NEW_TOKENS = 160
+"""Longest reply in the examples."""
 QUESTION = ("When do you open?", "We open at nine, every day.")
 
 
@@ -88,13 +90,13 @@ def _inference_code(run: RunRef) -> str:
     if variant.head == "text" and not variant.templated:
         return f"""
 inputs = tokenizer({prompt or PROMPT!r}, return_tensors="pt")
-more = model.generate(**inputs, max_new_tokens=160, do_sample=False)
+more = model.generate(**inputs, max_new_tokens={NEW_TOKENS}, do_sample=False)
 print(tokenizer.decode(more[0], skip_special_tokens=True))
 """
     if variant.head == "seq2seq":
         return f"""
 inputs = tokenizer({prompt or TEXT!r}, return_tensors="pt")
-written = model.generate(**inputs, max_new_tokens=160)
+written = model.generate(**inputs, max_new_tokens={NEW_TOKENS})
 print(tokenizer.decode(written[0], skip_special_tokens=True))
 """
     if variant.head == "spans":
@@ -114,7 +116,7 @@ print({{model.config.id2label[i]: round(float(p), 3) for i, p in enumerate(chanc
     return f"""
 messages = {example_messages(run)!r}
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-reply = model.generate(**inputs, max_new_tokens=160, do_sample=False)
+reply = model.generate(**inputs, max_new_tokens={NEW_TOKENS}, do_sample=False)
 print(tokenizer.decode(reply[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 """
 

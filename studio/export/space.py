@@ -15,6 +15,7 @@ from studio.export.base import Exporter, ExportJob, TestResult
 from studio.export.card import escape, license_fields, one_line
 from studio.export.folder import TAG, copy_tokenizer, write_json
 from studio.export.merged import Merged
+from studio.export.snippets import NEW_TOKENS, PROMPT, TEXT
 from studio.inference.base_and_tuned import precision_of
 from studio.inference.generate import end_tokens
 from studio.inference.heads import CLASSES, head_of, variant_of
@@ -96,9 +97,9 @@ class Space(Exporter):
 
     def snippet(self, run: RunRef, place: str) -> str:
         """Return code that asks the Space's page."""
-        ask = f'client.predict("Hello, can you help me?", {160}, api_name="/chat")'
+        ask = f'client.predict("{PROMPT}", {NEW_TOKENS}, api_name="/chat")'
         if not _is_chat(run):
-            texts = ", ".join('"A text of your own."' for _ in fields(run))
+            texts = ", ".join(f'"{TEXT}"' for _ in fields(run))
             ask = f'client.predict({texts}, api_name="/predict")'
         return f"""from gradio_client import Client
 

@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 
 import studio
-from studio.export.folder import staged
-from studio.schema.errors import StudioError
+from studio.export.folder import require_new, staged
 
 FILES = ("Dockerfile", "LICENSE", "README.md", "constraints.txt", "pyproject.toml")
 """Files beside the package, which the image is built from. An installed package has copies in deploy/."""
@@ -19,15 +18,7 @@ def write_studio_space(to: Path) -> list[str]:
     Raises:
         StudioError: `not-allowed` if the folder has files already.
     """
-    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-        raise StudioError(
-            "not-allowed",
-            "The target folder already contains other files.",
-            given=to,
-            valid="a new or an empty folder",
-            field="to",
-        )
-    to.parent.mkdir(parents=True, exist_ok=True)
+    require_new(to)
     package = Path(studio.__file__).parent
     beside = package.parent if (package.parent / FILES[0]).is_file() else package / "deploy"
     with staged(to) as stage:

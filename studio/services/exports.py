@@ -16,7 +16,7 @@ from studio.schema.runs import RunRecord
 from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
 from studio.services.training_facts import training_facts
-from studio.store.files import folder_size, require_room, write_whole
+from studio.store.files import folder_size, require_new_folder, require_room, write_whole
 from studio.store.quota import Quota
 from studio.store.runs import RunFolder
 from studio.training.planning.setting_scope import applicable_settings
@@ -71,13 +71,8 @@ class Exports:
                 given=format,
                 hint="Install it on the Export tab, or with: studio export RUN --format FORMAT --install-tools",
             )
-        if to is not None and to.exists() and not (to.is_dir() and not any(to.iterdir())):
-            raise StudioError(
-                "not-allowed",
-                "A file or folder already exists at this path.",
-                given=to.name,
-                hint="Choose a new folder.",
-            )
+        if to is not None:
+            require_new_folder(to)
         target = (to or folder.exports / format).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         require_room(target.parent, 2 * exporter.size(ref))

@@ -71,6 +71,18 @@ def require_folder(folder: Path, field: str) -> None:
         raise StudioError("unknown-format", "The folder does not exist.", given=folder, field=field, hint=hint)
 
 
+def require_new_folder(to: Path) -> None:
+    """Raise `not-allowed` unless a folder to write to is new or empty."""
+    if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+        raise StudioError(
+            "not-allowed",
+            "A file or folder already exists at this path.",
+            given=to.name,
+            hint="Choose a new folder.",
+            field="to",
+        )
+
+
 @contextmanager
 def no_room(path: Path) -> Iterator[None]:
     """Raise `disk-full` as a `StudioError` when the system reports a full disk."""

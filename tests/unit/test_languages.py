@@ -120,7 +120,16 @@ def test_messages_that_look_alike_agree_on_what_is_the_users(translations: Modul
     assert {text for text, kinds in alike.items() if len(kinds) > 1} <= SHARED
 
 
-SHARED = {"{} and {}", "{} and {} more", "{} at {} from the Hub", "Open {}", "device {}", "sheet {}", "studio {}"}
+SHARED = {
+    "{} and {}",
+    "{} and {} more",
+    "{} at {} from the Hub",
+    "Download {}",
+    "Open {}",
+    "device {}",
+    "sheet {}",
+    "studio {}",
+}
 """Messages for names of the user at one place, and for words of ours at another."""
 
 

@@ -12,7 +12,7 @@ from studio.export import ExportJob, export_named
 from studio.export.agreement_check import ReferenceAnswers
 from studio.export.browser import page
 from studio.export.onnx import MODEL, lacking
-from studio.export.onnx_agreement import is_good, same, table
+from studio.export.onnx_agreement import agreeing, is_good, table
 from studio.inference.model_cache import ModelCache
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
@@ -62,16 +62,16 @@ def test_missing_packages_are_named_by_the_extra_that_installs_them() -> None:
 
 def test_answers_agree_by_label_labels_score_place_or_first_words() -> None:
     labels = ReferenceAnswers(["a", "b"], [[0.9, 0.1], [0.4, 0.6]], ("x", "y"), [], 0)
-    assert same(labels, [[0.6, 0.4], [0.6, 0.4]], "") == 1
+    assert agreeing(labels, [[0.6, 0.4], [0.6, 0.4]], "") == 1
     several = ReferenceAnswers(["a"], [[0.9, 0.1]], ("x", "y"), [], 0)
-    assert same(several, [[0.6, 0.4]], "multi_label_classification") == 1
-    assert same(several, [[0.6, 0.6]], "multi_label_classification") == 0
+    assert agreeing(several, [[0.6, 0.4]], "multi_label_classification") == 1
+    assert agreeing(several, [[0.6, 0.6]], "multi_label_classification") == 0
     scores = ReferenceAnswers(["a", "b"], [[1.0], [5.0]], ("score",), [], 0)
-    assert same(scores, [[1.1], [4.0]], "regression") == 1
+    assert agreeing(scores, [[1.1], [4.0]], "regression") == 1
     spans = ReferenceAnswers(["a"], [[0.1, 0.9, 0.8, 0.2]], ("begin", "end"), [], 0)
-    assert same(spans, [[0.4, 0.6, 0.6, 0.4]], "") == 1 and same(spans, [[0.6, 0.4, 0.6, 0.4]], "") == 0
+    assert agreeing(spans, [[0.4, 0.6, 0.6, 0.4]], "") == 1 and agreeing(spans, [[0.6, 0.4, 0.6, 0.4]], "") == 0
     replies = ReferenceAnswers(["a"], [[1, 2, 3, 4, 5]], (), [9], 0)
-    assert same(replies, [[1, 2, 3, 4, 7]], "") == 1 and same(replies, [[1, 2, 3, 5]], "") == 0
+    assert agreeing(replies, [[1, 2, 3, 4, 7]], "") == 1 and agreeing(replies, [[1, 2, 3, 5]], "") == 0
 
 
 def test_an_8_bit_file_that_changes_two_of_ten_labels_is_not_good_enough() -> None:

@@ -12,8 +12,8 @@ from studio.data.checks import usable_rows
 from studio.data.table import Table
 from studio.machine.disk import put_in_place, sync_tree
 from studio.schema.dataset import DatasetRecord, DatasetSpec
-from studio.schema.errors import StudioError
 from studio.services.datasets.row_formats import HUB, PARQUET, RowFormat
+from studio.store.files import require_new_folder
 from studio.tasks import Task, task_named
 
 Rows = Iterator[dict[str, Any]]
@@ -81,14 +81,7 @@ class RowsToExport:
         return count
 
     def _write_folder(self, to: Path) -> int:
-        if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-            raise StudioError(
-                "not-allowed",
-                "A file or folder already exists at this path.",
-                given=to.name,
-                hint="Choose a new folder.",
-                field="to",
-            )
+        require_new_folder(to)
         splits, stage = self.splits(), to.with_name(f".{to.name}.new")
         shutil.rmtree(stage, ignore_errors=True)
         try:
