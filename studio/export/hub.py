@@ -25,6 +25,8 @@ CONDITIONS = frozenset(
 """Licenses that allow it with conditions, for example no commercial use, the same license, or a notice."""
 NO_COPIES = re.compile(r"(?:^|-)nd(?:-|$)")
 """Creative Commons licenses without derivatives: cc-by-nd-4.0, cc-by-nc-nd-4.0."""
+MOST_SECRET = 4096
+"""Characters that are read again with the next part of a large file, because a secret may be on both sides."""
 OWNER_AND_NAME = "OWNER/NAME, for example ann/support-tone"
 
 
@@ -73,10 +75,11 @@ def read_front(card: Path) -> dict[str, Any]:
     return front if isinstance(front, dict) else {}
 
 
-def files_to_push(folder: Path, extra_files: frozenset[str] = frozenset()) -> list[PushFile]:
+def files_to_push(folder: Path, extra_files: frozenset[str] = frozenset(), thorough: bool = False) -> list[PushFile]:
     """Return the files of an export, sorted by path. A link is not followed.
 
     `extra_files` are extensions and names that the format may contain besides safetensors, texts and the tokenizer.
+    `thorough`: read large texts too, such as the rows of a script, which takes seconds. Do it before an upload.
 
     Raises:
         StudioError: `not-allowed` for a link, a file of an unknown kind such as a pickle, or a token in a text file.
@@ -94,7 +97,7 @@ def files_to_push(folder: Path, extra_files: frozenset[str] = frozenset()) -> li
                 raise _refused(relative, "a link or a special file", "normal files only")
             if not {path.suffix, name} & allowed:
                 raise _refused(relative, "of a kind that is not uploaded", "no pickles and no optimizer state")
-            if _has_secret(path):
+            if _has_secret(path, thorough):
                 raise _refused(relative, "a file with a token or a path of this machine in it", "neither of them")
             files.append(PushFile(path=relative, bytes=path.stat().st_size))
     if not files:
@@ -121,12 +124,22 @@ def check_license(license: str) -> LicenseCheck:
     return LicenseCheck(verdict="unknown", license=name, sentence=sentence)
 
 
-def _has_secret(path: Path) -> bool:
-    """Whether a text file contains a Hub token, or the path of this user's home."""
-    if path.suffix in BINARY or path.name in VOCABULARIES or path.stat().st_size > MAX_SCANNED_BYTES:
+def _has_secret(path: Path, thorough: bool) -> bool:
+    """Whether a text file contains a Hub token, or the path of this user's home. Large ones are read if `thorough`.
+
+    A large JSON file is a tokenizer, in whose vocabulary any text can be.
+    """
+    is_skipped = path.stat().st_size > MAX_SCANNED_BYTES and (path.suffix == ".json" or not thorough)
+    if path.suffix in BINARY or path.name in VOCABULARIES or is_skipped:
         return False
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return bool(TOKEN.search(text)) or f"{Path.home()}{os.sep}" in text
+    home, end = f"{Path.home()}{os.sep}", ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while part := file.read(MAX_SCANNED_BYTES):
+            text = end + part
+            if TOKEN.search(text) or home in text:
+                return True
+            end = text[-MOST_SECRET:]
+    return False
 
 
 def _refused(given: str, kind: str, valid: str) -> StudioError:

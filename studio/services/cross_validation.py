@@ -175,6 +175,11 @@ class CrossValidations:
         spec, datasets = self.runs.spec(record.id), self.finished.datasets.store
         if not 2 <= folds <= MOST_FOLDS:
             raise bad_setting("folds", "The number of folds is not valid.", folds, f"2 to {MOST_FOLDS}")
+        limits = self.runs.context.workspace.limits
+        if limits.over("runs_per_address", folds) or (
+            limits.waiting_runs and folds > max(1, limits.running_runs) + limits.waiting_runs
+        ):  # refused now, instead of after some folds were started
+            self.runs.context.owner_only("Cross-validation")
         self.runs.require_rows(spec)
         if spec.fold:
             raise wrong_state(

@@ -79,6 +79,7 @@ class HubPush:
                 field=CONFIRMED,
             )
         require_network(repo)
+        files_to_push(self._folder(run, format), export_named(format).extra_files, thorough=True)
         state = PushState(
             repo=repo, private=request.private, status="interrupted", files=len(view.files), bytes=view.bytes
         )

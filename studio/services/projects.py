@@ -78,14 +78,7 @@ class Projects:
                 given=record.title,
                 hint="Delete its datasets and runs, or rename it.",
             )
-        active = self._store.view(record).active
-        if active or self._store.has_search(record.id):
-            raise StudioError(
-                "wrong-state",
-                "A run or a search of this project is not finished, so the project can't be deleted now.",
-                given=active or "a search",
-                hint="Stop it first, or wait until it ends.",
-            )
+        self._require_idle(self._store.view(record))
         return self._store.mark_deleted(record.id, True)
 
     def restore(self, name: str) -> ProjectRecord:
@@ -96,6 +89,8 @@ class Projects:
         """Remove a deleted project for good. Returns what was in it."""
         self.context.require_owner("Removing a project for good")
         removed = self._store.view(self.find(name, deleted=True))
+        self._require_idle(removed)  # a run can have begun in the moment in which the project was deleted
+        self.find(removed.id, deleted=True)  # measuring a large project takes a while: it may be restored by now
         remove_workspace(self.context.home, removed.id)
         self.processes.forget(removed.id)
         return removed
@@ -152,6 +147,16 @@ class Projects:
             return None
         finally:
             workspace.close()
+
+    def _require_idle(self, project: ProjectView) -> None:
+        """Raise `wrong-state` while a run or a search of a project is not finished."""
+        if project.active or self._store.has_search(project.id):
+            raise StudioError(
+                "wrong-state",
+                "A run or a search of this project is not finished, so the project can't be deleted now.",
+                given=project.active or "a search",
+                hint="Stop it first, or wait until it ends.",
+            )
 
     def _require_allowed(self) -> None:
         self.context.owner_only("A project")

@@ -49,9 +49,10 @@ class ProjectStore:
     def find(self, name: str, deleted: bool = False) -> ProjectRecord:
         """The project with this name or id. Raises `unknown-name`."""
         known = self.all(deleted)
-        for record in known:
-            if name == record.id or _key(name) == _key(record.title):
-                return record
+        with_id = (each for each in known if each.id == name)  # comes first: a name can look like another project's id
+        with_title = (each for each in known if _key(each.title) == _key(name))
+        if found := next(with_id, None) or next(with_title, None):
+            return found
         raise StudioError(
             "unknown-name",
             "There is no deleted project with this name." if deleted else "There is no project with this name.",

@@ -28,6 +28,8 @@ PROJECT = "x-studio-project"
 """The header with the id of the project that a page has open. Not used in a demo."""
 _LARGEST = 2**53
 T = TypeVar("T")
+MOST_ADDED = 100
+"""Values that are saved together under one name. The names come from the page, so a visitor could invent any number."""
 MOST_PAGES, PAGES_OF_ONE = 1024, 16
 """Open pages in memory, in total and for one visitor of a demo. Older ones are loaded from their drafts."""
 
@@ -261,11 +263,12 @@ class Visit:
         self._change(lambda now: {"extra": {**now.extra, **things}})
 
     def add(self, name: str, **things: Any) -> None:
-        """Change some of the values that are saved together under one name."""
+        """Change some of the values that are saved together under one name. Of too many, the oldest are dropped."""
 
         def added(now: Choices) -> dict[str, Any]:
             kept = now.extra.get(name)
-            return {"extra": {**now.extra, name: {**(kept if isinstance(kept, dict) else {}), **things}}}
+            values = {**(kept if isinstance(kept, dict) else {}), **things}
+            return {"extra": {**now.extra, name: dict(list(values.items())[-MOST_ADDED:])}}
 
         self._change(added)
 

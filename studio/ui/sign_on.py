@@ -31,7 +31,7 @@ class SignOn:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        person = "".join(header_values(scope["headers"], USER.encode()))
+        person = _name("".join(header_values(scope["headers"], USER.encode())))
         role = self.roles.get(person.lower()) or self.roles.get(ANYONE) if person else None
         if role:
             await self.app(with_header(scope, ROLE, role), receive, send)
@@ -42,6 +42,14 @@ class SignOn:
             else "The proxy did not say who you are. Open the studio through your organization's sign-on page."
         )
         await Refused(403, sentence).answer(languages.accepted(scope))(scope, receive, send)
+
+
+def _name(sent: str) -> str:
+    """The name in a header. Proxies send names beyond ASCII as UTF-8, and some as Latin-1."""
+    try:
+        return sent.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return sent
 
 
 def header_name(given: str, proxies: Any) -> bytes:

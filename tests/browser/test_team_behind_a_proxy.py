@@ -12,13 +12,19 @@ from tests.browser.conftest import opened_pages
 from tests.browser.served import Served
 from tests.real.asking import Asking, config_of
 
-PEOPLE = {"anna@example.org": "owner", "ben": "editor", "stranger": "viewer"}
+PEOPLE = {
+    "anna@example.org": "owner",
+    "ben": "editor",
+    "stranger": "viewer",
+    "jürgen".encode().decode("latin-1"): "editor",  # as a proxy sends UTF-8
+    "JÜRGEN": "editor",
+}
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     place = tmp_path_factory.mktemp("proxied")
-    (place / "roles").write_text("# the team\nowner Anna@example.org\n\nmember ben\nviewer *\n")
+    (place / "roles").write_text("# the team\nowner Anna@example.org\n\nmember ben\nviewer *\neditor Jürgen\n", "utf-8")
     flags = ("--trusted-proxy", "127.0.0.1", "--user-header", "Remote-User", "--root-path", "/tuning/")
     team = Served(place / "home", *flags, environment={sign_on.ROLES_FILE: str(place / "roles")})
     yield team

@@ -8,6 +8,7 @@ import pytest
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.schema.limits import DEMO
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
 from tests.said import caller
@@ -132,3 +133,18 @@ def test_the_command_says_what_is_missing(studio: Studio, capfd: pytest.CaptureF
         assert said.status and f"studio evaluate {run.id} --folds 5" in said.err
     said = call("evaluate", run.id, "--folds", "3", "--stop")
     assert said.status and "no cross-validation of answers" in said.err
+
+
+def test_a_demo_that_allows_fewer_runs_than_folds_starts_none_of_them(tmp_path: Path, studio: Studio) -> None:
+    name = studio.home.visitor_workspace(studio.home.new_secret())
+    visitor = Studio(studio.home, name, demo=True)
+    run = trained(visitor)
+    problem = visitor.cross_validation.problem(run.id, 5)
+    assert problem is not None and problem.what == "Cross-validation is not available in a public demo."
+    with pytest.raises(StudioError, match="not available in a public demo"):
+        visitor.cross_validation.start(run.id, 5)
+    assert [each.id for each in visitor.runs.all()] == [run.id] and not studio.home.queue.listing()
+    assert visitor.cross_validation.problem(run.id, 2) is None, "two runs are allowed at a time"
+    studio.home.keep_demo_limits(DEMO.model_copy(update={"waiting_runs": 0, "runs_per_address": 5}))
+    assert visitor.cross_validation.problem(run.id, 5) is None
+    visitor.close()

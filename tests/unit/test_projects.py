@@ -80,6 +80,26 @@ def test_a_deleted_project_can_be_restored_until_it_is_removed_for_good(studio: 
     assert refusal(lambda: studio.projects.delete("Default")).code == "not-allowed"
 
 
+def test_an_id_means_its_own_project_even_if_another_one_has_it_as_its_name(studio: Studio) -> None:
+    """Else a member of a team could make the owner delete another project than the one that the button names."""
+    first, second = studio.projects.create("Tickets"), studio.projects.create("Mails")
+    studio.projects.rename("Tickets", second.id)
+    assert studio.projects.find(second.id).title == "Mails" and studio.projects.find("mails").id == second.id
+    assert studio.projects.delete(second.id).title == "Mails"
+    studio.projects.delete(first.id)
+    assert studio.projects.remove(second.id).title == "Mails"
+    assert [each.id for each in studio.projects.all(deleted=True)] == [first.id]
+
+
+def test_a_run_that_began_while_its_project_was_deleted_is_not_removed_with_it(studio: Studio) -> None:
+    project = other(studio)
+    studio.projects.delete("Tickets")
+    made(project, "late", status="queued")
+    error = refusal(lambda: studio.projects.remove("Tickets"))
+    assert error.code == "wrong-state" and error.given == "late"
+    assert studio.projects.restore("Tickets").title == "Tickets"
+
+
 def test_a_project_with_a_queued_run_is_neither_deleted_nor_exported(studio: Studio, tmp_path: Path) -> None:
     project = other(studio)
     run = made(project, "slow", status="queued")

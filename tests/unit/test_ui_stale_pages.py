@@ -18,7 +18,7 @@ from studio.schema.limits import DEMO, Limits
 from studio.schema.views import Progress
 from studio.ui.markup import Html
 from studio.ui.selected import selected, target_run
-from studio.ui.session import Sessions, Visit
+from studio.ui.session import MOST_ADDED, Sessions, Visit
 from studio.ui.tabs import train
 from studio.ui.tabs.data import import_data, labeling, row_editor, rows, stale_guard
 from studio.ui.tabs.data import tab as data_tab
@@ -219,3 +219,11 @@ def test_a_row_of_a_run_that_another_tab_has_deleted_is_gone_once_something_is_d
         assert "There is no run" in drawn["notice-runs"]
         assert f'data-key="{two}"' in drawn["runs-body"] and f'data-key="{one}"' not in drawn["runs-body"]
     sessions.root.close()
+
+
+def test_names_that_a_page_invents_do_not_fill_its_draft(visiting: Visiting) -> None:
+    mine = visiting()
+    for number in range(3 * MOST_ADDED):
+        mine.add("export-options", **{f"format option-{number}": "x" * 30})
+    kept = list(mine.choices.extra["export-options"])
+    assert len(kept) == MOST_ADDED and kept[-1] == f"format option-{3 * MOST_ADDED - 1}"

@@ -154,7 +154,8 @@ def export(visit: Visit, files: Uploads) -> None:
 
 def import_file(visit: Visit, files: Uploads) -> None:
     """Import a project from the file that was just sent."""
-    path, projects = files.take(visit.workspace, visit.text("tickets", 40).split()[0]), visit.studio.projects
+    ticket = next(iter(visit.text("tickets", 40).split()), "")
+    path, projects = files.take(visit.workspace, ticket), visit.studio.projects
 
     def work(job: Job) -> ProjectRecord:
         try:

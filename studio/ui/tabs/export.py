@@ -87,6 +87,7 @@ def install(visit: Visit) -> None:
 
 def cancel_install(visit: Visit) -> None:
     """Cancel the installation."""
+    visit.studio.context.require_owner("Installing packages")
     JOBS.cancel(_install_key(visit))
 
 
@@ -192,13 +193,13 @@ def _state(view: ExportView, job: Job | None) -> Html:
 def detail(run: RunRecord, view: ExportView, options: Options = NO_OPTIONS) -> Html:
     """The chosen format: its options, its file, what was tested, how to use it."""
     if view.done is None:
-        known = facts(
-            [("Size", f"about {size(view.bytes_with(options))}"), ("Left out", "your rows, paths on this machine")]
-        )
+        rows = ("Included", "your rows") if view.has_rows else ("Left out", "your rows, paths on this machine")
+        known = facts([("Size", f"about {size(view.bytes_with(options))}"), rows])
         words = view.unavailable_reason or view.sentence
         rest = html("<p>{s}</p>{o}{t}{f}", s=words, o=_fields(view, options), t=_tools(view, options), f=known)
         return stack(view.title, "form-title", rest, "")
     name = f"{filename(run.name)}-{view.format}.zip"
+    rows = ("Included" if view.has_rows else "Left out", "your rows")
     exported = view.chosen(view.done.options)
     titles = [
         (each.title, choice.title)
@@ -214,7 +215,7 @@ def detail(run: RunRecord, view: ExportView, options: Options = NO_OPTIONS) -> H
         title=view.title,
         ready=state("ok", "Ready"),
         facts=facts(
-            [("File", Verbatim(name)), ("Size", size(view.done.bytes)), *titles, ("Left out", "your rows")],
+            [("File", Verbatim(name)), ("Size", size(view.done.bytes)), *titles, rows],
         ),
         options=_fields(view, options),
         tools=_tools(view, options),

@@ -35,6 +35,7 @@ def actions(show: Callable[[Visit], Updates]) -> dict[str, Handler]:
 
 def change(visit: Visit) -> None:
     """Save a field of the form."""
+    visit.studio.context.require_owner("Uploading to the Hub")
     _keep(visit, visit.text("run", 100), visit.text("format", 30), visit.text("name", 30), visit.text("value", 200))
 
 
@@ -53,6 +54,7 @@ def begin(visit: Visit) -> None:
 
 def cancel(visit: Visit) -> None:
     """Stop the upload. What has arrived is kept."""
+    visit.studio.context.require_owner("Uploading to the Hub")
     run = visit.studio.runs.get(target_run(visit))
     JOBS.cancel(_key(visit, run, visit.text("format", 30)))
 
