@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from studio.data.synthetic import MARKS
@@ -30,6 +31,8 @@ _PART = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*")
 SEPARATORS = ("|", ";", ",")
 """Characters that can separate several labels in one cell."""
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+MIN_COUNTED = 8
+"""Fewer increasing numbers can be a coincidence."""
 _STATISTICS = {"turns": "turns", "pairs": "pairs", "thumb": "thumbs", "labels": "label_lists", "score": "scores"}
 """What a role holds → the statistic that shows it."""
 
@@ -59,6 +62,8 @@ class Column:
     """The name is that of an id, a date or a link."""
     words: tuple[str, ...] = ()
     """The words of its name in lower case."""
+    counts_up: bool = False
+    """All values are whole numbers that increase from row to row, as ids do."""
 
     @property
     def few_values(self) -> bool:
@@ -87,7 +92,7 @@ class Column:
             return not self.turns and not (self.mean_length > 60 and self.distinct > self.filled / 2)
         if holds == "passage":
             return not self.nested and not self.few_values
-        return not self.nested
+        return not self.nested and not self.counts_up
 
 
 def words_of(name: str) -> list[str]:
@@ -134,7 +139,16 @@ def describe_column(name: str, rows: Sequence[Row]) -> Column:
         scores=bool(plain) and numbers == len(plain) and any(_PART.fullmatch(text) for text in plain),
         bookkeeping=name in MARKS or (bool(words) and (words[-1] in _BOOKKEEPING or words[0] == "unnamed")),
         words=tuple(words),
+        counts_up=_counts_up(plain) and len(plain) == len(values),
     )
+
+
+def _counts_up(texts: Sequence[str]) -> bool:
+    """Return whether all texts are whole numbers, each larger than the one before. False for a few of them."""
+    if len(texts) < MIN_COUNTED or not all(text.isascii() and text.isdecimal() for text in texts):
+        return False
+    numbers = [(len(text.lstrip("0")), text.lstrip("0")) for text in texts]  # in order also where int() refuses
+    return all(one < other for one, other in pairwise(numbers))
 
 
 def _is_pair_list(value: Any) -> bool:

@@ -176,6 +176,12 @@ def test_rows_without_labels_are_matched_as_far_as_they_go() -> None:
     assert found.roles == {"remark": "text"} and not found.complete
 
 
+def test_numbers_that_count_up_are_no_texts_whatever_their_name_is() -> None:
+    rows = table(ticket=list(range(1001, 1021)), remark=LONG)
+    assert match(rows, task_named("classification"), partial=True).roles == {"remark": "text"}
+    assert match(table(ticket=LONG), task_named("classification"), partial=True).roles == {"ticket": "text"}
+
+
 def test_what_a_person_says_comes_first() -> None:
     rows = table(question=LONG, answer=LONG, better=LONG, team=["a", "b"])
     assert read_as(rows, better="reply")[1] == {"better": "reply", "question": "prompt"}

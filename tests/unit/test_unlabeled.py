@@ -31,6 +31,14 @@ def test_ids_and_dates_beside_the_texts_are_no_labels(studio: Studio) -> None:
     assert needed is not None and needed.column == "comment"
 
 
+def test_two_columns_of_texts_may_be_prompts_and_replies_until_a_task_is_chosen(studio: Studio) -> None:
+    numbers = [str(1001 + n) for n in range(60)]
+    dataset = add(studio, "ticket,from them,from us", numbers, TEXTS, [f"{text} Ella" for text in TEXTS])
+    assert studio.labels.unlabeled(dataset) is None
+    needed = studio.labels.unlabeled(dataset, "classification")
+    assert needed is not None and needed.column == "from us"
+
+
 def test_an_empty_label_column_counts_as_no_labels(studio: Studio) -> None:
     needed = studio.labels.unlabeled(add(studio, "text,label", TEXTS, [""] * 60), "classification")
     assert needed is not None and needed.column == "text"

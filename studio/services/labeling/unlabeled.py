@@ -37,9 +37,11 @@ def unlabeled(datasets: Datasets, dataset: str, task: str = "") -> Unlabeled | N
     label = next((by_role[role] for role in ("label", "labels", "score") if role in by_role), None)
     if text is None or (matched.complete and (label is None or label.filled)):
         return None
-    others = (each for each in columns.values() if each not in (text, label) and not each.bookkeeping)
+    others = [each for each in columns.values() if each not in (text, label) and not each.bookkeeping]
     if any(_may_be_labels(each) for each in others):
         return None
+    if not task and any(each.prose for each in others):
+        return None  # two columns of texts: they may be prompts and replies
     return first_rows(record, text)
 
 
