@@ -17,7 +17,7 @@ def first_losses(task: dict[str, Any]) -> dict[str, dict[str, float]]:
     import torch
 
     torch.set_num_threads(task["threads"])
-    os.environ |= {"BASE_MODEL": task["base"], "OUTPUT": task["output"], "STOP_AFTER": str(task["steps"])}
+    os.environ.update(BASE_MODEL=task["base"], OUTPUT=task["output"], STOP_AFTER=str(task["steps"]))
     with contextlib.redirect_stdout(sys.stderr):
         runpy.run_path(task["script"], run_name="__main__")
     losses: dict[str, dict[str, float]] = json.loads((Path(task["output"]) / "losses.json").read_text())

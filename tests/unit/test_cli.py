@@ -97,6 +97,11 @@ def test_the_commands_are_those_of_the_contract_and_those_that_were_added() -> N
         "download",
         "token",
         "trust",
+        "project",
+        "push",
+        "space",
+        "import-adapter",
+        "import-config",
     }
     assert set(GROUP.commands) == contract | added
 

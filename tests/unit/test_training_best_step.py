@@ -60,7 +60,7 @@ def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, flo
     monkeypatch.setattr(Checkpoints, "due", lambda self: due)
     rules = ValidationRules(every=10, validates=bool(losses), patience=0)
     callback = EventCallback(lambda event: None, lambda: None, TrainingProgress(), Checkpoints(tmp_path), rules)
-    callback.trainer = SimpleNamespace(missed=dict)
+    callback.trainer = SimpleNamespace(missed=dict, sliced=None)
     saved = []
     for step in range(0, 41):
         state = SimpleNamespace(global_step=step, max_steps=40)
@@ -68,7 +68,7 @@ def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, flo
         if step:
             callback.on_step_end(None, state, control)
         if step in losses and (control.should_evaluate or not step):
-            callback.on_evaluate(SimpleNamespace(learning_rate=1e-4), state, control, {"eval_loss": losses[step]})
+            callback.on_evaluate(SimpleNamespace(learning_rate=1e-4, eval_on_start=True), state, control, {"eval_loss": losses[step]})
         if control.should_save:
             saved.append(step)
     return saved
