@@ -12,7 +12,7 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import count, memory, memory_of, size
 from studio.schema.views import ModelView
 
-Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, or a starter model.")]
+Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, a starter model, or a GGUF file.")]
 
 
 def models(
@@ -20,7 +20,7 @@ def models(
     name: Annotated[str | None, typer.Argument(help="Show one model in detail.")] = None,
     task: Task = None,
     search: Annotated[str | None, typer.Option(help="Search the Hub.")] = None,
-    add: Annotated[str | None, typer.Option(metavar="DIR", help="Add a folder on this machine to the list.")] = None,
+    add: Annotated[str | None, typer.Option(metavar="DIR", help="Add a folder or a GGUF file to the list.")] = None,
 ) -> None:
     """List base models: starter models, downloaded models, and with --search models on the Hub. Or show one."""
     if add:
@@ -34,17 +34,20 @@ def models(
 
 
 def download(context: Context, model: Name) -> None:
-    """Download a model. Ctrl-C stops the download, and the same command resumes it."""
+    """Download a model, or convert a GGUF file once. Ctrl-C stops it. The same command resumes a download."""
+    is_converted = context.studio.models.find(model).is_converted
     try:
-        with context.progress(f"Downloading {model}") as move:
+        with context.progress(f"{'Converting' if is_converted else 'Downloading'} {model}") as move:
             info = context.studio.models.download(
                 model, lambda done, total: move(done, total, f"{model}: {size(done)} of {size(total)}")
             )
     except KeyboardInterrupt:
-        context.note("The downloaded part is saved. Run the same command to resume.")
+        if not is_converted:
+            context.note("The downloaded part is saved. Run the same command to resume.")
         raise
     document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision}
-    context.answer(document, lambda: context.say(f"{info.name} is downloaded: {info.path} ({size(info.bytes)})"))
+    done = "converted" if is_converted else "downloaded"
+    context.answer(document, lambda: context.say(f"{info.name} is {done}: {info.path} ({size(info.bytes)})"))
 
 
 def token(
@@ -162,13 +165,14 @@ def _show_models(context: Context, views: list[ModelView]) -> None:
 
 def _show_model(context: Context, view: ModelView) -> None:
     info = view.info
+    get = f"studio download {info.name}"
     pairs = {
         "Model": f"{info.title} ({info.name})",
         "From": info.origin,
         "Kind": info.architecture,
         "Parameters": count(info.parameters) if info.parameters else "",
         "Size": size(info.bytes) if info.bytes else "",
-        "Local": "yes" if info.here else "no. Download it with: studio download " + info.name,
+        "Local": "yes" if info.here else f"no. {'Convert' if info.is_converted else 'Download'} it with: {get}",
         "Context length": f"{info.context:,} tokens" if info.context else "",
         "Chat template": "yes" if info.has_chat_template else "no",
         "Tasks": ", ".join(info.tasks),

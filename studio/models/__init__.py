@@ -11,7 +11,7 @@ from studio.models.download import Download
 from studio.models.hub_files import disable_hub_access
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
-from studio.models.sources import SOURCES
+from studio.models.sources import SOURCES, Fetching
 from studio.models.sources.hub import HubSource
 from studio.models.starter_install import fetch_starters
 from studio.models.starters import STARTERS, check_starters, starter_folder
@@ -22,6 +22,7 @@ __all__ = [
     "SOURCES",
     "STARTERS",
     "Download",
+    "Fetching",
     "cached_folder",
     "cached_models",
     "check_starters",
@@ -38,7 +39,7 @@ __all__ = [
 
 
 def find_model(name: str, token: str | None = None) -> ModelInfo:
-    """Return a starter model by name, a folder by path, or a Hub model, cached or not. Raise `StudioError`.
+    """Return a starter by name, a folder or GGUF file by path, or a Hub model, cached or not. Raise `StudioError`.
 
     Also returns models that run their own code or have pickled weights. Their `needs_trust` gives the reason, and
     `check_trust` refuses them.
@@ -59,7 +60,7 @@ def find_model(name: str, token: str | None = None) -> ModelInfo:
         "no-such-model",
         "There is no model with this name.",
         given=name or "nothing",
-        valid=f"{', '.join(STARTERS)}, owner/name on the Hub, or a folder",
+        valid=f"{', '.join(STARTERS)}, owner/name on the Hub, a folder, or a .gguf file",
         hint=nearest(name, [*STARTERS, *(info.name for info in cached_models())]),
         field="model",
     )

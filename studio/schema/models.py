@@ -4,7 +4,7 @@ from typing import Literal
 
 from studio.schema.base import FrozenModel
 
-ModelSource = Literal["starter", "hub", "folder"]
+ModelSource = Literal["starter", "hub", "folder", "gguf"]
 ModelKind = Literal["causal", "encoder", "seq2seq", "other"]
 BASE_KEYS = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
 """Keys in the settings files of a saved model that can name the folder that its base model was loaded from."""
@@ -67,6 +67,11 @@ class ModelInfo(FrozenModel):
     """The library that has quantized its weights, for example `bitsandbytes` or `gptq`. Empty: not quantized."""
     note: str = ""
     """A note for people, for example that the starter's weights differ from the original."""
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether it is brought to this machine by converting a file, and not by a download."""
+        return self.source == "gguf"
 
 
 class Measured(FrozenModel):

@@ -48,7 +48,7 @@ class AdapterImport:
         try:
             to.mkdir()
             shutil.copyfile(folder / WEIGHTS, to / WEIGHTS)
-            config = {**adapter.config, "base_model_name_or_path": info.hub_id or info.name}
+            config = {**adapter.config, "base_model_name_or_path": info.hub_id or info.path}
             write_whole(to / CONFIG, json.dumps(config, indent=2))
         except BaseException:
             store.delete(run.id)

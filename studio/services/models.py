@@ -6,9 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from studio.machine.facts import MachineFacts, machine_facts
-from studio.models import Download, cached_models, find_model, search_hub
+from studio.models import SOURCES, Fetching, cached_models, find_model, search_hub
 from studio.models.catalog import CATALOG
-from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
@@ -43,6 +42,14 @@ class Models:
         """A model whose weights are on this machine and may be loaded."""
         info = self.find(name)
         if not info.here or info.path is None:
+            if info.is_converted:
+                raise StudioError(
+                    "no-such-model",
+                    f"{info.title} is not converted yet.",
+                    given=name,
+                    hint=f"Convert it on the Model tab, or with: studio download {info.name}",
+                    field="model",
+                )
             raise StudioError(
                 "no-such-model",
                 f"{info.title} is not on this machine yet.",
@@ -148,7 +155,7 @@ class Models:
         return [self.view(info, task) for info in models]
 
     def use_folder(self, path: str) -> ModelView:
-        """Add a folder of this machine to the models."""
+        """Add a folder or a GGUF file of this machine to the models."""
         self.context.owner_only("A folder of this machine")
         info = self.find(path)
         folders = self.context.workspace.drafts.get(FOLDERS, [])
@@ -180,7 +187,10 @@ class Models:
         return not self.context.demo and self.context.home.hub_token() is not None
 
     def download(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
-        """Download a model and wait for it; an interrupted download continues. `progress` gets bytes done and total."""
+        """Download a model, or convert a GGUF file, and wait for it. An interrupted download continues.
+
+        `progress` gets bytes done and total.
+        """
         self.context.owner_only("Downloading a model")
         info = self.find(name)
         return info if info.here else download_model(info, progress, lambda: False, self._token(), self.trusted(info))
@@ -245,11 +255,8 @@ def download_model(
     token: str | None,
     trust: bool,
 ) -> ModelInfo:
-    """Download a model: a starter from any of its sources, others from the Hub."""
-    if info.source == "starter":
-        fetch_starter(info.name, lambda _, done, total: progress(done, total))
-        return find_model(info.name)
-    return Download(info, progress, should_stop, token, trust).run()
+    """Bring a model to this machine, as its source does: by download, or by converting a file."""
+    return SOURCES[info.source].fetch(info, Fetching(progress, should_stop, token, trust))
 
 
 def _with_tasks(info: ModelInfo) -> ModelInfo:

@@ -69,7 +69,7 @@ def test_searching_the_hub_without_a_network_says_so_and_what_is_here_stays(page
 
 def test_a_folder_that_is_no_model_is_refused_in_plain_words(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="Chat").first.check()
-    folder = page.get_by_label("A folder on this machine")
+    folder = page.get_by_label("A folder or GGUF file on this machine")
     folder.fill(str(tmp_path / "nowhere"))
     folder.press("Enter")
     expect(page.get_by_role("alert").filter(visible=True)).to_be_visible(timeout=SLOW)
@@ -281,7 +281,7 @@ def test_visitors_of_a_demo_never_see_each_others_rows(browser: Browser, home: P
         expect(other.get_by_role("heading", name="Import your rows")).to_be_visible()
         expect(other.get_by_text("mine-alone")).to_have_count(0)
         expect(other.get_by_text("Public demo")).to_be_visible()
-        expect(other.get_by_label("A folder on this machine")).to_have_count(0)
+        expect(other.get_by_label("A folder or GGUF file on this machine")).to_have_count(0)
         mine.reload()
         expect(mine.get_by_text("mine-alone.csv")).to_be_visible(timeout=SLOW)
         first.close()

@@ -16,7 +16,7 @@ ASKS = ("Where is my {}?", "Can I send the {} back?", "Is the {} in stock?", "Th
 
 def use_folder(page: Page, model: str | Path) -> None:
     """A folder of this machine as the model."""
-    field = page.get_by_label("A folder on this machine")
+    field = page.get_by_label("A folder or GGUF file on this machine")
     field.fill(str(model))
     field.press("Enter")
     models = page.get_by_role("radiogroup", name="Models")

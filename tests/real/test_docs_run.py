@@ -27,6 +27,8 @@ NOT_RUN = {
     "studio models --search": "needs the Hub; tests/real/test_hub_served.py has one",
     "studio models HuggingFaceTB/": "needs the Hub",
     "studio download HuggingFaceTB/": "needs the Hub",
+    "studio models --add /models/": "needs a GGUF file; tests/unit/test_models_gguf.py adds one",
+    "studio download /models/": "tests/real/test_gguf_base.py converts one",
     "studio train sample:support-tone --model starter-chat --processes 2": "tests/real/test_processes.py trains so",
     "studio train sample:support-tone --model starter-chat --replay": "tests/real/test_start_from_and_replay.py",
     "studio search ": "tests/real/test_search.py searches",

@@ -1,10 +1,13 @@
 """Sources of base models, one module each, searched in this order."""
 
-from studio.models.sources.base import Source
+from studio.models.sources.base import Fetching, Source
 from studio.models.sources.folder import FolderSource
+from studio.models.sources.gguf import GgufSource
 from studio.models.sources.hub import HubSource
 from studio.models.sources.starter import StarterSource
 
-SOURCES: dict[str, Source] = {source.name: source for source in (StarterSource(), FolderSource(), HubSource())}
+SOURCES: dict[str, Source] = {
+    source.name: source for source in (StarterSource(), GgufSource(), FolderSource(), HubSource())
+}
 
-__all__ = ["SOURCES", "Source"]
+__all__ = ["SOURCES", "Fetching", "Source"]

@@ -1,12 +1,27 @@
 """The interface of a source of base models."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from studio.schema.models import ModelInfo, ModelSource
 
 
+@dataclass(frozen=True)
+class Fetching:
+    """How a model is brought to this machine."""
+
+    progress: Callable[[int, int], None]
+    """Called with bytes done and total bytes."""
+    should_stop: Callable[[], bool] = lambda: False
+    token: str | None = None
+    """A Hub token."""
+    trust: bool = False
+    """The owner allows the model's code and its pickled weights."""
+
+
 class Source(Protocol):
-    """One source: the starter models, a local folder, or the Hub."""
+    """One source: the starter models, a GGUF file, a local folder, or the Hub."""
 
     @property
     def name(self) -> ModelSource:
@@ -14,6 +29,12 @@ class Source(Protocol):
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
         """Return the model with this name. None if the name does not belong to this source. Raise `StudioError`."""
+
+    def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
+        """Bring a model that `find` returned to this machine: download or convert it, and return it.
+
+        If `should_stop` returns true, return `info` unchanged (not `here`). Raise `StudioError`.
+        """
 
     def known(self) -> list[ModelInfo]:
         """Return the models that are present or declared, without network requests."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from studio.models.inspect import inspect_folder
+from studio.models.sources.base import Fetching
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 
@@ -28,10 +29,14 @@ class FolderSource:
                 "no-such-model",
                 "The folder does not exist on this machine.",
                 given=name,
-                valid="a folder with config.json, model.safetensors and a tokenizer",
+                valid="a folder with config.json, model.safetensors and a tokenizer, or a .gguf file",
                 field="model",
             )
         return None
+
+    def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
+        """Return the model: a folder is always on this machine."""
+        return info
 
     def known(self) -> list[ModelInfo]:
         """Return nothing: the studio does not scan the disk."""

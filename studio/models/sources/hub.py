@@ -10,6 +10,7 @@ from studio.models.architectures import architecture_of, context_of, kind_of, si
 from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
 from studio.models.inspect import card_facts, inspect_folder, quantised_by, trust_reason
+from studio.models.sources.base import Fetching
 from studio.models.weights import DTYPE_BYTES
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
@@ -70,6 +71,12 @@ class HubSource:
             hub_info = remote.api().model_info(name, files_metadata=True, timeout=TIMEOUT_SECONDS, token=remote.auth)
             config = remote.json(name, hub_info.sha or "main", "config.json")
         return describe(hub_info, config)
+
+    def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
+        """Download a model. A stopped download resumes."""
+        from studio.models.download import Download
+
+        return Download(info, fetching.progress, fetching.should_stop, fetching.token, fetching.trust, self).run()
 
     def folder(self, name: str) -> Path:
         """Return the cache folder of a repository."""

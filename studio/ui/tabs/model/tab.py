@@ -66,7 +66,7 @@ def pick_model(visit: Visit) -> None:
 
 
 def use_folder(visit: Visit) -> None:
-    """Use a folder of this machine as the model."""
+    """Use a folder or a GGUF file of this machine as the model."""
     path = visit.text("value", 4000).strip()
     visit.remember(folder=path)
     if path:
@@ -196,7 +196,7 @@ def _search(visit: Visit, hub_models: list[ModelView], sorry: Any, downloads: di
     extra = visit.choices.extra
     fields = (
         ("search", "hub", extra.get("found", ""), Html(" data-live"), "Search the Hub by name"),
-        ("folder", "folder", extra.get("folder", ""), "", "A folder on this machine"),
+        ("folder", "folder", extra.get("folder", ""), "", "A folder or GGUF file on this machine"),
     )
     hub_rows = model_rows(hub_models, visit.choices.model, downloads, "Found on the Hub")
     return html(
@@ -257,12 +257,21 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
     primary = Primary("Next: data", goto="data")
     name, info = html("<b>{t}</b>", t=Verbatim(view.info.title)), view.info
     get = f"Download {size(info.bytes)}" if info.bytes else "Download"
+    if info.is_converted:
+        get = "Convert file"
     if info.here:
         title = next((each.title for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), "")
         reason = html("{n} · {t} · nothing to download", n=name, t=title)
     elif download and download.status == "running":
         done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
-        reason = html("{n}: {d} of {t} downloaded. You can use the other tabs meanwhile.", n=name, d=done, t=total)
+        words = "{n}: {d} of {t} downloaded. You can use the other tabs meanwhile."
+        if info.is_converted:
+            words = "{n}: {d} of {t} converted. You can use the other tabs meanwhile."
+        reason = html(words, n=name, d=done, t=total)
+    elif info.is_converted:
+        needed = size(info.bytes)
+        reason = html("{n} must be converted once, which takes {needed} of disk space", n=name, needed=needed)
+        primary = Primary(get, "download")
     elif info.gated and not visit.studio.models.has_hub_token():
         reason, primary = html("{n} needs a Hub token. Add it on the right.", n=name), Primary(get, disabled=True)
     else:
