@@ -173,11 +173,10 @@ def predict(
     ] = None,
 ) -> None:
     """Predict labels for the rows without one, with the model of a run. They are suggestions until you accept them."""
-    from studio.services.predictions import Watch
 
     predictions, record = context.studio.predictions, context.studio.runs.get(run)
     with context.progress("Rows") as progress:
-        saved = predictions.label_rest(record.id, Watch(progress))
+        saved = predictions.label_rest(record.id, progress=progress)
     if out:
         predictions.export_file(record.id, saved.id, out)
     left = context.studio.labels.state(saved.dataset).suggesting.rows

@@ -144,8 +144,6 @@ def _options(given: list[str]) -> dict[str, str]:
     Raises:
         StudioError: for one without "=".
     """
-    from studio.schema.errors import StudioError
-
     options = {}
     for each in given:
         name, equals, value = each.partition("=")

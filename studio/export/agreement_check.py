@@ -77,7 +77,7 @@ class ReferenceAnswers:
     """Where the base model would differ first: position in the reply, and its token. None: it gives the same reply."""
 
     @property
-    def told_apart(self) -> int:
+    def differing_prompts(self) -> int:
         """Number of prompts to which the base model replies differently."""
         return sum(each is not None for each in self.base_tokens)
 
@@ -166,7 +166,7 @@ def compare(
     if begun < count and (exact or begun < count * least):
         raise _differs("its replies differ from those in the Chat tab", f"{begun} of {count} replies begin the same")
     require_fine_tuned(reference, answers)
-    same_base = "" if reference.told_apart or not reference.base_tokens else BASE_TOO
+    same_base = "" if reference.differing_prompts or not reference.base_tokens else BASE_TOO
     if whole == count:
         return f"Tested without the studio: {whole} of {count} replies are the same as in the Chat tab.{same_base}"
     return (

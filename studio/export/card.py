@@ -9,6 +9,7 @@ from studio.export.folder import TAG
 from studio.export.hub import CONDITIONS, FREE
 from studio.export.snippets import without_own_input
 from studio.inference.base_and_tuned import precision_of
+from studio.models.adapters import HUB_ID
 from studio.schema.config import TrainingConfig
 from studio.schema.fields import about
 from studio.schema.host import CardFacts, RunRef
@@ -28,7 +29,6 @@ METRIC_NAMES = {
     "thumbs_told_apart": "roc_auc",
 }
 """Metric → its name on the Hub. Other metrics have the same name there, or none."""
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 OTHER_LICENSES = frozenset(
     "apple-amlr c-uda cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nd-4.0 deepfloyd-if-license "
     "fair-noncommercial-research-license h-research intel-research lppl-1.3c other unknown".split()
@@ -116,7 +116,7 @@ def license_fields(licence: str) -> dict[str, str]:
 def hub_dataset(facts: CardFacts) -> str:
     """Return the dataset's name on the Hub. Empty if it is not from there, or was given another name."""
     name = facts.dataset.removeprefix("hf:")
-    return name if facts.dataset.startswith("hf:") and HUB_NAME.fullmatch(name) else ""
+    return name if facts.dataset.startswith("hf:") and HUB_ID.fullmatch(name) else ""
 
 
 def one_line(text: str) -> str:

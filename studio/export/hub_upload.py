@@ -110,11 +110,11 @@ def upload(
     with _hub_errors(to.repo), ExitStack() as opened:
         progress(0, total, "Checking the repository")
         check_owner(api.whoami(), to.repo)
-        there = _repository(api, to)
+        existing = _repository(api, to)
         progress(0, total, "Reading the files")
         opens = {name: opened.enter_context(CountedFile(place / name, partial(sent.moved, name))) for name in files}
         additions = [CommitOperationAdd(name, file) for name, file in opens.items()]
-        stale = [CommitOperationDelete(name) for name in there if name.endswith(WEIGHTS) and name not in opens]
+        stale = [CommitOperationDelete(name) for name in existing if name.endswith(WEIGHTS) and name not in opens]
         sent.sending = True
         commit = api.create_commit(to.repo, [*additions, *stale], commit_message=MESSAGE, repo_type=to.kind)
         progress(total, total, "Checking the upload")
@@ -195,11 +195,11 @@ def _repository(api: Any, to: Target) -> list[str]:
 
 def _check_arrived(api: Any, to: Target, commit: str, additions: Sequence[Any]) -> None:
     """Raise `StudioError` unless the Hub has each file with the same size and hash."""
-    there = {
+    uploaded = {
         each.path: each for each in api.list_repo_tree(to.repo, recursive=True, revision=commit, repo_type=to.kind)
     }
     for addition in additions:
-        file, info = there.get(addition.path_in_repo), addition.upload_info
+        file, info = uploaded.get(addition.path_in_repo), addition.upload_info
         if file is not None and file.size == info.size:
             if file.lfs is not None and file.lfs.sha256 == info.sha256.hex():
                 continue

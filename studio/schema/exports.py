@@ -66,6 +66,8 @@ class ExportView(FrozenModel):
     """Estimated size in bytes."""
     unavailable_reason: str = ""
     """Why it can't be written. Empty when it can."""
+    has_rows: bool = False
+    """The user's rows are in it."""
     done: ExportResult | None = None
     """The export that exists."""
     options: tuple[ExportOption, ...] = ()

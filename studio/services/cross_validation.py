@@ -4,8 +4,6 @@ The folds are runs in the queue, with progress, pause and stop as any run. When 
 answers the rows of that fold, and the report over all rows is saved in the report of the run.
 """
 
-import json
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -17,12 +15,11 @@ from studio.schema.host import FoldRef
 from studio.schema.report import Report
 from studio.schema.runs import ACTIVE, RunRecord, RunSpec
 from studio.services.evaluation import Evaluation
+from studio.services.progress import Progress
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.run_messages import wrong_state
 from studio.store.files import write_whole
 from studio.store.split_store import VersionSplit
-
-Progress = Callable[[int, int, str], None] | None
 
 
 class CrossValidations:
@@ -79,18 +76,18 @@ class CrossValidations:
     def seconds(self, run: str, folds: int = FOLDS) -> float | None:
         """The estimated training time of all folds, from the time that the run took. None: unknown."""
         record, folder = self.finished.get(run)
-        if not record.seconds or not folder.splits.exists():
+        splits = folder.read_splits()
+        if not record.seconds or not splits:
             return None
         if self.runs.spec(record.id).config.max_steps:
             return record.seconds * folds
-        splits = json.loads(folder.splits.read_text())
-        rows, tested = self._rows(splits), len(splits.get("test") or [])
-        return record.seconds * (folds - 1) * rows / max(1, rows - tested)
+        rows = sum(map(len, splits.values()))
+        return record.seconds * (folds - 1) * rows / max(1, rows - len(splits["test"]))
 
     def rows(self, run: str) -> int:
         """The number of rows that a cross-validation tests."""
         _, folder = self.finished.get(run)
-        return self._rows(json.loads(folder.splits.read_text())) if folder.splits.exists() else 0
+        return sum(map(len, folder.read_splits().values()))
 
     def view(self, run: str) -> FoldsView | None:
         """The state of the last cross-validation of a run. None when there was none."""
@@ -218,9 +215,6 @@ class CrossValidations:
                 self.runs.stop(each, "discard")
             with suppress(StudioError):
                 self.runs.delete(each)
-
-    def _rows(self, splits: dict[str, list[int]]) -> int:
-        return sum(len(splits.get(name) or []) for name in ("train", "validation", "test"))
 
     def _require_view(self, run: str) -> FoldsView:
         view = self.view(run)

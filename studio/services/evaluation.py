@@ -1,6 +1,5 @@
 """Evaluation of runs on their own rows or on a file, and predictions for a file. The model host does the work."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from studio.inference.predict import writer_for
@@ -11,10 +10,9 @@ from studio.schema.report import FEW_TEST_ROWS, Report
 from studio.schema.runs import RunRecord
 from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
+from studio.services.progress import Progress
 from studio.store.files import require_room, write_whole
 from studio.store.runs import RunFolder
-
-Progress = Callable[[int, int, str], None] | None
 
 
 class Evaluation:

@@ -1,12 +1,12 @@
 """Exports of runs: each is written, loaded again and compared. The model host does the work."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 
 from studio.export import EXPORTS, Exporter, export_named
 from studio.export.base import chosen_options
+from studio.export.folder import ROWS
 from studio.schema.dataset import SplitCounts
 from studio.schema.errors import StudioError
 from studio.schema.exports import ExportTools, ExportView
@@ -15,13 +15,12 @@ from studio.schema.report import ExportResult, Report
 from studio.schema.runs import RunRecord
 from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
+from studio.services.progress import Progress, no_progress
 from studio.services.training_facts import training_facts
 from studio.store.files import folder_size, require_new_folder, require_room, write_whole
 from studio.store.quota import Quota
 from studio.store.runs import RunFolder
 from studio.training.planning.setting_scope import applicable_settings
-
-Progress = Callable[[int, int, str], None] | None
 
 
 class Exports:
@@ -115,9 +114,7 @@ class Exports:
         needed = {each.name for each in view.tools_to_install(chosen)}
         for environment in exporter.environments:
             if environment.name in needed:
-                environment.install(
-                    self.context.home.tools, progress or (lambda done, total, message: None), cancel or Event()
-                )
+                environment.install(self.context.home.tools, progress or no_progress, cancel or Event())
         return sorted(needed)
 
     def zip_path(self, run: str, format: str) -> Path:
@@ -139,6 +136,7 @@ class Exports:
             sentence=exporter.sentence,
             bytes=exporter.size(ref),
             unavailable_reason=_unavailable_reason(exporter, ref),
+            has_rows=ROWS in exporter.extra_files,
             done=_kept_export(folder, exporter.format),
             options=exporter.options(ref),
             tools=tuple(
@@ -150,11 +148,8 @@ class Exports:
         return view if may_install else view.without_installing()
 
     def _facts(self, record: RunRecord, folder: RunFolder) -> CardFacts:
-        counts, config = None, self.context.workspace.runs.spec(record.id).config
-        if folder.splits.exists():
-            split = json.loads(folder.splits.read_text())
-            sizes = {name: len(split.get(name) or []) for name in ("train", "validation", "test")}
-            counts = SplitCounts(**sizes)
+        splits, config = folder.read_splits(), self.context.workspace.runs.spec(record.id).config
+        counts = SplitCounts(**{name: len(rows) for name, rows in splits.items()}) if splits else None
         try:
             dataset = self.datasets.store.get(record.dataset, record.dataset_version)
             name, rows = dataset.name, dataset.rows

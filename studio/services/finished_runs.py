@@ -1,7 +1,5 @@
 """Finished runs, as the model host needs them."""
 
-import json
-
 from studio.schema.host import RowsRef, RunRef
 from studio.schema.runs import RunRecord
 from studio.services.context import Context
@@ -48,8 +46,6 @@ class FinishedRuns:
 
     def rows(self, record: RunRecord, folder: RunFolder, split: str) -> RowsRef | None:
         """The rows of a split, as the worker saved them. None when they are gone."""
-        if not folder.splits.exists():
-            return None
-        numbers = json.loads(folder.splits.read_text()).get(split) or []
+        numbers = folder.read_splits().get(split)
         path = self.datasets.store.rows_path(record.dataset, record.dataset_version)
-        return RowsRef(path=str(path), numbers=numbers) if numbers and path.exists() else None
+        return RowsRef(path=str(path), numbers=tuple(numbers)) if numbers and path.exists() else None

@@ -1,6 +1,5 @@
 """Uploads of finished exports to the Hub, with the owner's token. An interrupted one continues when repeated."""
 
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,9 +14,9 @@ from studio.models.hub_files import Remote, require_network
 from studio.schema.errors import StudioError
 from studio.schema.hub import PushRequest, PushState, PushView
 from studio.services.exports import Exports
+from studio.services.progress import Progress
 from studio.store.files import read_json, write_whole
 
-Progress = Callable[[int, int, str], None] | None
 CONFIRMED = "license_confirmed"
 
 
@@ -49,8 +48,8 @@ class HubPush:
 
     def state(self, run: str, format: str) -> PushState | None:
         """The last upload of an export. None if there was none."""
-        kept = read_json(self._state_file(run, format))
-        return PushState.model_validate(kept) if kept else None
+        saved = read_json(self._state_file(run, format))
+        return PushState.model_validate(saved) if saved else None
 
     def push(
         self, run: str, format: str, request: PushRequest, progress: Progress = None, cancel: Event | None = None

@@ -21,6 +21,7 @@ from studio.schema.runs import RunRecord
 from studio.services.evaluation import Evaluation
 from studio.services.labeling.labels import Labels
 from studio.services.model_host.client import JOB_MINUTES
+from studio.services.progress import Progress, no_progress
 from studio.store.db import now
 from studio.store.files import require_folder, require_room
 from studio.store.predictions import PredictionStore
@@ -40,13 +41,11 @@ PERSON = "a person"
 """Who labeled a row, if they gave no name."""
 
 
-class Watch(NamedTuple):
-    """How a caller follows predictions."""
+class _Watch(NamedTuple):
+    """How a caller follows the work, and ends it."""
 
-    progress: Callable[[int, int, str], None] = lambda done, total, message: None
-    """Gets the rows that have a prediction, all rows, and what the host does."""
-    cancel: Event | None = None
-    """Set it to end the work after the next batch."""
+    progress: Callable[[int, int, str], None]
+    cancel: Event | None
 
     @property
     def canceled(self) -> bool:
@@ -85,12 +84,18 @@ class Predictions:
 
     # --- predicting ---
 
-    def predict(self, run: str, dataset: str, watch: Watch | None = None) -> PredictionSet:
-        """Predict all rows of a dataset. Rows that have a prediction of the same model are not predicted again."""
-        record = self.datasets.get(dataset)
-        return self._predict(run, record, "all", range(1, record.rows + 1), watch or Watch())
+    def predict(self, run: str, dataset: str, progress: Progress = None, cancel: Event | None = None) -> PredictionSet:
+        """Predict all rows of a dataset. Rows that have a prediction of the same model are not predicted again.
 
-    def label_rest(self, run: str, watch: Watch | None = None, dataset: str = "") -> PredictionSet:
+        `progress` gets the rows that have a prediction, all rows, and what the host does. Set `cancel` to end the work
+        after the next batch.
+        """
+        record = self.datasets.get(dataset)
+        return self._predict(run, record, "all", range(1, record.rows + 1), _Watch(progress or no_progress, cancel))
+
+    def label_rest(
+        self, run: str, dataset: str = "", progress: Progress = None, cancel: Event | None = None
+    ) -> PredictionSet:
         """Predict the rows without a label, as suggestions for the person who labels. Default: the run's dataset.
 
         A suggestion is no label. It becomes one when a person accepts it.
@@ -100,7 +105,7 @@ class Predictions:
             raise StudioError("wrong-state", reason, given=run, valid="a run that predicts one label for each row")
         record = self.datasets.get(dataset or self.finished.store.get(run).dataset)
         rows = self._choose_columns(run, record)
-        saved = self._predict(run, record, "unlabeled", rows, watch or Watch())
+        saved = self._predict(run, record, "unlabeled", rows, _Watch(progress or no_progress, cancel))
         self.labels.use_predictions(record.id, saved)
         return saved
 
@@ -133,7 +138,7 @@ class Predictions:
         return self.labels.open_rows(record.id)
 
     def _predict(
-        self, run: str, source: DatasetRecord, which: Which, rows: Sequence[int], watch: Watch
+        self, run: str, source: DatasetRecord, which: Which, rows: Sequence[int], watch: _Watch
     ) -> PredictionSet:
         record, _ = self.finished.get(run)
         ref = self.finished.ref(record.id)
@@ -248,7 +253,7 @@ class Predictions:
 class _Pieces:
     """The work of one call: rows are predicted and saved piece by piece."""
 
-    def __init__(self, predictions: Predictions, store: PredictionStore, saved: PredictionSet, watch: Watch) -> None:
+    def __init__(self, predictions: Predictions, store: PredictionStore, saved: PredictionSet, watch: _Watch) -> None:
         self.host, self.store, self.saved, self.watch = predictions.host, store, saved, watch
         self.runs, self.datasets = predictions.finished.store, predictions.datasets
         self.settings = predictions.settings
@@ -273,6 +278,7 @@ class _Pieces:
                 for row, text, confidence, labels in result["predictions"]
             ]
             self.runs.get(self.saved.run)  # refused if it was deleted meanwhile
+            self.store.get(self.saved.id)  # as well: else a part of the rows would count as all of them
             self.store.append(self.saved.id, predicted)
             todo = todo[size:]
             took = max(0.01, time.monotonic() - started)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from studio.store.datasets import IN_RUN
-from studio.store.files import folder_size
+from studio.store.files import folder_size, read_json
 
 
 class RunFolder:
@@ -42,6 +42,11 @@ class RunFolder:
             ),
             None,
         )
+
+    def read_splits(self) -> dict[str, list[int]]:
+        """Return split → its row numbers, as the worker saved them. Empty when it has saved none yet."""
+        saved = read_json(self.splits)
+        return {name: saved.get(name) or [] for name in ("train", "validation", "test")} if saved else {}
 
     @property
     def bytes(self) -> int:

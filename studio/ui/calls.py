@@ -38,7 +38,7 @@ class Calls:
             try:
                 _require_owner(scope)
                 _require_editor(scope)
-                if scope["path"] != UPLOAD and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                if scope["path"] != UPLOAD and scope["method"] not in SAFE_METHODS:
                     scope, receive = await self._checked(dict(scope), receive)
             except Refused as refused:
                 await refused.answer()(scope, receive, send)

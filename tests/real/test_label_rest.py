@@ -15,7 +15,6 @@ from studio.cli.main import run as main
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO
 from studio.schema.runs import RunRecord
-from studio.services.predictions import Watch
 from studio.store import Home
 from tests.support_messages import FORMS
 
@@ -60,7 +59,7 @@ def test_the_rest_is_labeled_reviewed_and_downloaded_and_only_what_a_person_acce
 ) -> None:
     assert studio.predictions.remaining(run.id) == len(TEXTS) - LABELED
     told: list[tuple[int, int]] = []
-    saved = studio.predictions.label_rest(run.id, Watch(lambda done, total, words: told.append((done, total))))
+    saved = studio.predictions.label_rest(run.id, progress=lambda done, total, words: told.append((done, total)))
     assert (saved.done, saved.total, saved.complete) == (44, 44, True)
     assert told[0] == (0, 44) and told[-1] == (44, 44)
 
@@ -115,14 +114,14 @@ def test_a_canceled_prediction_keeps_what_it_has_and_the_next_start_predicts_the
         if done >= 80:
             cancel.set()
 
-    part = studio.predictions.predict(run.id, data.id, Watch(progress, cancel))
+    part = studio.predictions.predict(run.id, data.id, progress, cancel)
     assert 0 < part.done < part.total == data.rows and not part.complete
     rows = lines_of(studio, run.id, part.id)
     assert sum(bool(row["prediction"]) for row in rows) == part.done
 
     other = Studio(studio.home.root)  # another process would find the same
     seen: list[int] = []
-    whole = other.predictions.predict(run.id, data.id, Watch(lambda done, total, words: seen.append(done)))
+    whole = other.predictions.predict(run.id, data.id, lambda done, total, words: seen.append(done))
     other.close()
     assert whole.id == part.id and whole.complete and seen[0] == part.done, "saved rows are not predicted again"
     assert all(row["prediction"] for row in lines_of(studio, run.id, whole.id))
@@ -158,7 +157,24 @@ def test_a_dataset_that_is_deleted_meanwhile_ends_the_work_with_a_sentence(studi
             studio.datasets.delete(data.id)
 
     with pytest.raises(StudioError, match="dataset"):
-        studio.predictions.predict(run.id, data.id, Watch(progress))
+        studio.predictions.predict(run.id, data.id, progress)
+
+
+def test_predictions_that_are_deleted_while_rows_are_predicted_do_not_come_back_in_part(
+    studio: Studio, run: RunRecord
+) -> None:
+    data = studio.datasets.add_text("message\n" + "".join(f'"{text} later"\n' for text in TEXTS))
+
+    def progress(done: int, total: int, words: str) -> None:
+        if done == 16 and words == "Predicting":
+            for each in studio.predictions.all(run.id):
+                studio.predictions.delete(run.id, each.id)
+
+    with pytest.raises(StudioError, match="may have been deleted"):
+        studio.predictions.predict(run.id, data.id, progress)
+    assert data.id not in {each.dataset for each in studio.predictions.all(run.id)}
+    whole = studio.predictions.predict(run.id, data.id)
+    assert whole.complete and all(row["prediction"] for row in lines_of(studio, run.id, whole.id))
 
 
 def test_the_command_line_predicts_the_rest_and_writes_the_file(

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from test_ui_run_pages import a_run
 
-from studio.export import export_named
+from studio.export import EXPORTS, export_named
 from studio.export.agreement_check import ReferenceAnswers, require_fine_tuned
 from studio.export.base import chosen_options
+from studio.export.folder import ROWS
 from studio.export.gguf import QUANTIZER, Gguf
 from studio.export.ollama_templates import CONVERSATIONS, KNOWN, can_hold, modelfile
 from studio.schema.config import TrainingConfig
@@ -63,6 +64,15 @@ def test_an_option_that_is_not_given_gets_its_default_and_a_wrong_one_is_refused
         assert refused.value.code == "bad-setting" and "Expected" in refused.value.message
     with pytest.raises(StudioError, match="no option with this name"):
         chosen_options(export_named("adapter"), run_of(), {"precision": "q8_0"})
+
+
+def test_the_page_says_whether_an_export_includes_your_rows() -> None:
+    assert {name for name, each in EXPORTS.items() if ROWS in each.extra_files} == {"script", "notebook"}
+    done = ExportResult(format="gguf", path="/p", bytes=1, tested="Tested.", how_to_use="code", zip_path=None)
+    for view in (view_of(True), view_of(True, done)):
+        assert "Left out" in str(export.detail(a_run(), view, view.chosen({})))
+        with_rows = str(export.detail(a_run(), view.model_copy(update={"has_rows": True}), view.chosen({})))
+        assert "<dt>Included</dt><dd>your rows</dd>" in with_rows and "Left out" not in with_rows
 
 
 def test_gguf_is_for_models_that_write_text() -> None:
@@ -130,7 +140,7 @@ def test_another_option_than_that_of_the_export_is_exported_again() -> None:
 
 def test_an_export_that_follows_the_base_model_is_refused() -> None:
     reference = ReferenceAnswers(["a", "b"], [[1, 2, 3], [4, 5]], (), [9], 9, base_tokens=[(1, 7), (0, 8)])
-    assert reference.told_apart == 2
+    assert reference.differing_prompts == 2
     require_fine_tuned(reference, [[1, 2, 9], [4, 4]])
     with pytest.raises(StudioError, match="replies like the base model"):
         require_fine_tuned(reference, [[1, 7, 3], [8, 5]])

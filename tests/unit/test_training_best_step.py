@@ -68,7 +68,9 @@ def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, flo
         if step:
             callback.on_step_end(None, state, control)
         if step in losses and (control.should_evaluate or not step):
-            callback.on_evaluate(SimpleNamespace(learning_rate=1e-4, eval_on_start=True), state, control, {"eval_loss": losses[step]})
+            callback.on_evaluate(
+                SimpleNamespace(learning_rate=1e-4, eval_on_start=True), state, control, {"eval_loss": losses[step]}
+            )
         if control.should_save:
             saved.append(step)
     return saved

@@ -7,6 +7,7 @@ from typing import Any
 from studio.schema.config_import import ImportedConfig, ImportedData
 from studio.services.config_import import base
 from studio.services.config_import.base import Draft, number, same, whole
+from studio.services.config_import.files import leads_outside
 
 NAME = "Axolotl"
 MARKS = frozenset(("base_model", "micro_batch_size", "sequence_len"))
@@ -155,7 +156,7 @@ def data_of(entry: Any) -> tuple[ImportedData | None, str]:
     files = entry.get("data_files")
     if entry.get("ds_type") and isinstance(files, str | list) and files:
         path = files if isinstance(files, str) else str(files[0])
-    if Path(path).is_absolute() or ".." in Path(path).parts or "://" in path:
+    if leads_outside(path) or "://" in path:
         return None, ""
     is_file = bool(Path(path).suffix) or bool(entry.get("ds_type")) or path.startswith("./")
     roles: dict[str, str] = {}

@@ -13,11 +13,15 @@ MAX_ENTRIES = 1000
 
 def local_file(folder: Path, name: str) -> Path | None:
     """Return a file below a folder. None if there is none, or if the name or a link leads out of the folder."""
-    place = Path(name)
-    if place.is_absolute() or ".." in place.parts:
+    if leads_outside(name):
         return None
-    path = (folder / place).resolve()
+    path = (folder / name).resolve()
     return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+
+
+def leads_outside(name: str) -> bool:
+    """Return whether a path in a settings file is not one below the file's own folder."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def read_text(path: Path) -> str:

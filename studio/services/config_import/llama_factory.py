@@ -9,7 +9,7 @@ from studio.schema.config_import import ImportedConfig, ImportedData
 from studio.schema.errors import StudioError
 from studio.services.config_import import base
 from studio.services.config_import.base import Draft, number, same, whole
-from studio.services.config_import.files import local_file, read_text
+from studio.services.config_import.files import leads_outside, local_file, read_text
 
 NAME = "LLaMA-Factory"
 MARKS = frozenset(("model_name_or_path", "stage", "finetuning_type"))
@@ -193,7 +193,7 @@ def dataset_of(definitions: Mapping[str, Any], name: str, task: str) -> Imported
     if isinstance(hub := definition.get("hf_hub_url"), str):
         return ImportedData(path=f"hf:{hub}", roles=roles)
     file = definition.get("file_name")
-    if not isinstance(file, str) or Path(file).is_absolute() or ".." in Path(file).parts:
+    if not isinstance(file, str) or leads_outside(file):
         return None
     place = Path(definition.get(FOLDER, ".")) / file
     return ImportedData(path=place.as_posix(), roles=roles)

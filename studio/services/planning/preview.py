@@ -1,7 +1,7 @@
 """Previews of what the model gets: a row token by token, the longest rows, and the first batch of a run."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,7 @@ from studio.services.models import Models
 from studio.services.planning.lengths import BINS, Measured
 from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.replay_mixing import StartingPoint
+from studio.services.progress import Progress
 from studio.store.split_store import VersionSplit
 
 USUAL = 512
@@ -28,7 +29,6 @@ USUAL = 512
 MOST_SHOWN = 50
 FINEST = 800
 """Bins of the histogram."""
-Progress = Callable[[int, int, str], None] | None
 
 
 class Previews:

@@ -2,8 +2,8 @@
 
 It never delays a training step by more than about two seconds. What does not fit before the first step is measured
 between the next ones, in slices. For a slice, the weights from before training are put back into the model. The random
-state of training is kept apart, so that a run learns the same whenever the base model is measured. While a prepared run
-waits for Start, everything is measured at once.
+state of training is restored afterwards, so a run learns the same whenever the base model is measured. While a prepared
+run waits for Start, everything is measured at once.
 """
 
 import logging

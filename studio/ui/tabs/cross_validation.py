@@ -71,12 +71,11 @@ def panel(visit: Visit, run: RunRecord, report: Report, is_next: bool) -> Html:
 
 
 def _offer(visit: Visit, run: RunRecord, report: Report, view: FoldsView | None, is_next: bool) -> Html:
-    studio, said = visit.studio, ""
+    studio = visit.studio
     problem = studio.cross_validation.problem(run.id)
     if problem is not None:
         return _panel(html('<p class="muted">{what} {hint}</p>', what=problem.what, hint=problem.hint or ""))
-    if view and view.status in ("failed", "stopped"):
-        said = view.sentence
+    ended = view.sentence if view and view.status in ("failed", "stopped") else ""
     count = studio.cross_validation.rows(run.id)
     few = rows_of_split(report.split, report.rows)
     words = (
@@ -85,12 +84,13 @@ def _offer(visit: Visit, run: RunRecord, report: Report, view: FoldsView | None,
     )
     start_ = "" if is_next else button(folds_label(studio.cross_validation.seconds(run.id)), "folds", "s", run=run.id)
     return _panel(
-        html('{said}<p>{words}</p><div class="row">{start}</div>', said=_said(said), words=words, start=start_)
+        html(
+            '{ended}<p>{words}</p><div class="row">{start}</div>',
+            ended=ended and html('<p class="wrong">{w}</p>', w=ended),
+            words=words,
+            start=start_,
+        )
     )
-
-
-def _said(words: str) -> Html | str:
-    return words and html('<p class="wrong">{w}</p>', w=words)
 
 
 def _in_progress(visit: Visit, run: RunRecord, view: FoldsView) -> Html:

@@ -9,7 +9,6 @@ from studio.schema.errors import StudioError
 from studio.schema.labeling import Labeling
 from studio.schema.predictions import PredictionSet
 from studio.schema.runs import RunRecord
-from studio.services.predictions import Watch
 from studio.ui.components import predictions as components
 from studio.ui.components.basic import alert, button
 from studio.ui.components.layout import stack
@@ -39,7 +38,7 @@ def acts(files: Uploads) -> Acts:
 def label_rest(visit: Visit) -> None:
     """Predict labels for the rows without one, in the background."""
     run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
-    _begin(visit, run, run.dataset, lambda job: studio.predictions.label_rest(run.id, _watch(job)))
+    _begin(visit, run, run.dataset, lambda job: studio.predictions.label_rest(run.id, "", job.advance, job.cancelled))
 
 
 def predict(visit: Visit) -> None:
@@ -49,7 +48,7 @@ def predict(visit: Visit) -> None:
         return
     run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
     record = studio.datasets.get(visit.text("dataset", 80))
-    _begin(visit, run, record.id, lambda job: studio.predictions.predict(run.id, record.id, _watch(job)))
+    _begin(visit, run, record.id, lambda job: studio.predictions.predict(run.id, record.id, job.advance, job.cancelled))
 
 
 def predict_file(visit: Visit, files: Uploads) -> None:
@@ -75,7 +74,7 @@ def predict_file(visit: Visit, files: Uploads) -> None:
         finally:
             files.forget(path)
         job.dataset = record.id
-        return studio.predictions.predict(run.id, record.id, _watch(job))
+        return studio.predictions.predict(run.id, record.id, job.advance, job.cancelled)
 
     _begin(visit, run, "", work)
 
@@ -115,10 +114,6 @@ def drop_predictions(visit: Visit) -> None:
 
 ACTS: Acts = {"label-rest": label_rest, "stop-predicting": stop, "drop-predictions": drop_predictions}
 """What a person can do in the view Label of the Data tab."""
-
-
-def _watch(job: PredictionJob) -> Watch:
-    return Watch(job.advance, job.cancelled)
 
 
 def _key(visit: Visit, run: str) -> Key:
