@@ -53,13 +53,7 @@ class GgufSource:
         if record and (facts is None or _version(facts) == record.get("version")):
             return _converted(file, folder, record)
         if facts is None:
-            raise StudioError(
-                "no-such-model",
-                "The GGUF file does not exist on this machine.",
-                given=name,
-                valid="a path such as /models/smollm2.Q8_0.gguf",
-                field="model",
-            )
+            raise _missing(name)
         return _declared(file, _header(file, *_version(facts)))
 
     def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
@@ -96,7 +90,10 @@ def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
     file = Path(info.name)
     folder = converted_folder(file)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    version = _version(file.stat())
+    try:
+        version = _version(file.stat())
+    except OSError as error:
+        raise _missing(info.name) from error
     header = _header(file, *version)
     _check_space(file, folder.parent, header.parameters)
     cancel, ended = Event(), Event()
@@ -131,6 +128,16 @@ def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
             folder.rename(Path(work) / "old")
         new.rename(folder)
     return _converted(file, folder, record)
+
+
+def _missing(name: str) -> StudioError:
+    return StudioError(
+        "no-such-model",
+        "The GGUF file does not exist on this machine.",
+        given=name,
+        valid="a path such as /models/smollm2.Q8_0.gguf",
+        field="model",
+    )
 
 
 def _version(facts: os.stat_result) -> list[int]:

@@ -80,15 +80,19 @@ def _here(view: ModelView, download: DownloadState | None) -> Html:
     if download and download.status == "running":
         whole = max(download.total_bytes, 1)
         done, total = size_of(download.done_bytes, whole)
-        return html(
+        label = f"{done} of {total} converted" if info.is_converted else f"{done} of {total} downloaded"
+        words = (
             '<span class="row"><span class="grow">{done} <span class="muted">of {total}<span class="only-si"> '
-            "{what}</span></span></span>{cancel}</span>{track}",
-            done=done,
-            total=total,
-            what="converted" if info.is_converted else "downloaded",
-            cancel=button("", "cancel", "quiet x", "x", name=info.name, aria_label=_cancel_label(info)),
-            track=track(download.done_bytes / whole, label=f"{done} of {total}"),
+            "downloaded</span></span></span>{cancel}</span>{track}"
         )
+        if info.is_converted:
+            words = (
+                '<span class="row"><span class="grow">{done} <span class="muted">of {total}<span class="only-si"> '
+                "converted</span></span></span>{cancel}</span>{track}"
+            )
+        cancel = button("", "cancel", "quiet x", "x", name=info.name, aria_label=_cancel_label(info))
+        bar = track(download.done_bytes / whole, label=label)
+        return html(words, done=done, total=total, cancel=cancel, track=bar)
     words = size(info.bytes) if info.bytes else "size unknown"
     mark: Html | str = html("<span>{where}</span>", where=PLACES.get(info.source, ""))
     if info.here:
@@ -137,7 +141,7 @@ def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
         ("Can do", ", ".join(titles.get(each, each) for each in info.tasks) or "None of the tasks here"),
         ("Context length", info.context and f"{info.context:,} tokens"),
         ("Chat template", info.kind == "causal" and template),
-        ("Size on disk" if info.here else "Size to download", info.bytes and size(info.bytes)),
+        ("Size on disk" if info.here or info.is_converted else "Size to download", info.bytes and size(info.bytes)),
         ("Parameters", info.parameters and count(info.parameters)),
         ("Gated", "Yes" if info.gated else "No"),
         ("Downloads on the Hub", info.downloads and f"{info.downloads:,} a month"),

@@ -270,7 +270,7 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
         reason = html(words, n=name, d=done, t=total)
     elif info.is_converted:
         needed = size(info.bytes)
-        reason = html("{n} must be converted once, which takes {needed} of disk space", n=name, needed=needed)
+        reason = html("{n} must be converted once, which takes {needed} of disk space.", n=name, needed=needed)
         primary = Primary(get, "download")
     elif info.gated and not visit.studio.models.has_hub_token():
         reason, primary = html("{n} needs a Hub token. Add it on the right.", n=name), Primary(get, disabled=True)
