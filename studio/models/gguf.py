@@ -126,13 +126,14 @@ def convert_base(file: str, folder: str, license_name: str) -> None:
     transformers.utils.logging.disable_progress_bar()
     path, target = Path(file), Path(folder)
     source: dict[str, Any] = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
         **source,
         dtype=torch.bfloat16,
         trust_remote_code=False,
         quantization_config=transformers.GgufConfig(dequantize=True),
         output_loading_info=True,
     )
+    model, loading = loaded
     missing = sorted(str(name) for name in [*loading["missing_keys"], *loading["mismatched_keys"]])
     if missing:
         raise StudioError(

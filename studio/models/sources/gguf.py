@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from threading import Event, Thread
@@ -172,7 +173,7 @@ def _declared(file: Path, header: GgufHeader) -> ModelInfo:
     )
 
 
-def _converted(file: Path, folder: Path, record: dict[str, object]) -> ModelInfo:
+def _converted(file: Path, folder: Path, record: Mapping[str, object]) -> ModelInfo:
     """The model in a converted folder."""
     info = inspect_folder(folder, str(file), file.stem, "gguf")
     quantization = str(record.get("quantization", ""))
