@@ -368,3 +368,14 @@ def test_the_panel_tells_visitors_and_other_members_why_they_can_not_upload(expo
         seen.studio, seen.demo, seen.role = other, other.context.demo, other.context.role
         shown = str(panel(seen, record, view))
         assert words in shown and "hub_token" not in shown and "data-act" not in shown
+
+
+def test_the_panel_warns_when_the_export_contains_the_rows(exported: Any, visit: Any) -> None:
+    studio, run, _ = exported
+    record = studio.runs.get(run)
+    view = next(each for each in studio.exports.all(run) if each.format == "adapter")
+    studio.models.set_hub_token(TOKEN)
+    seen = visit()
+    seen.studio, seen.role = studio, "owner"
+    assert "contains your rows" not in str(panel(seen, record, view))
+    assert "contains your rows" in str(panel(seen, record, view.model_copy(update={"has_rows": True})))

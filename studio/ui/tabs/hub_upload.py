@@ -22,6 +22,9 @@ VERDICTS = {"free": "ok", "conditions": "warn", "forbidden": "error", "unknown":
 """What a license says → the kind of note."""
 
 
+ROWS = "This export contains your rows. Everyone who can see the repository can read them."
+
+
 def actions(show: Callable[[Visit], Updates]) -> dict[str, Handler]:
     """What the panel sends."""
     return {
@@ -73,10 +76,11 @@ def panel(visit: Visit, run: RunRecord, view: ExportView) -> Html:
     """The panel for a format. Empty until the format has been exported."""
     if view.done is None:
         return Html("")
-    return stack("Share on the Hugging Face Hub", "hub-title", _body(visit, run, view.format))
+    return stack("Share on the Hugging Face Hub", "hub-title", _body(visit, run, view))
 
 
-def _body(visit: Visit, run: RunRecord, form: str) -> Html:
+def _body(visit: Visit, run: RunRecord, view: ExportView) -> Html:
+    form = view.format
     if visit.demo:
         return html("<p>{s}</p>", s="Uploads are not available in a public demo. Download the export instead.")
     if visit.role != "owner":
@@ -92,8 +96,9 @@ def _body(visit: Visit, run: RunRecord, form: str) -> Html:
     if not push.has_token:
         return html("{problem}{form}", problem=problem, form=_token_form())
     return html(
-        "{problem}{done}{license}{form}",
+        "{problem}{done}{rows}{license}{form}",
         problem=problem,
+        rows=view.has_rows and note("warn", html("<p>{s}</p>", s=ROWS)),
         done=_last(push.state),
         license=note(VERDICTS[push.license.verdict], html("<p>{s}</p>", s=push.license.sentence)),
         form=_upload_form(visit, run, push),
