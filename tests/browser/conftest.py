@@ -14,8 +14,9 @@ expect.set_options(timeout=20_000)  # two cores that also train are slow at time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file comes first, so that tests which run side by side end at about the same time."""
-    items.sort(key=lambda item: "test_whole_way" not in item.nodeid)
+    """The longest files come first, so that tests which run side by side end at about the same time."""
+    longest = ("test_workflows_counted", "test_whole_way")
+    items.sort(key=lambda item: not any(name in item.nodeid for name in longest))
 
 
 @pytest.fixture(scope="module")
