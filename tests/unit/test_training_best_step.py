@@ -61,6 +61,7 @@ def saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: dict[int, flo
     rules = ValidationRules(every=10, validates=bool(losses), patience=0)
     callback = EventCallback(lambda event: None, lambda: None, TrainingProgress(), Checkpoints(tmp_path), rules)
     callback.trainer = SimpleNamespace(missed=dict, sliced=None)
+    callback.baseline = SimpleNamespace(delayed=0.0, is_finished=True)
     saved = []
     for step in range(0, 41):
         state = SimpleNamespace(global_step=step, max_steps=40)
