@@ -31,8 +31,8 @@ class OpenVino(Onnx):
         return lacking((*PACKAGES, "openvino"), "openvino")
 
     def size(self, run: RunRef) -> int:
-        """Return the size of the files: two bytes for each parameter, and four while it is converted."""
-        return 4 * run.info.parameters or 2 * run.info.bytes
+        """Return the size of the files: two bytes for each parameter."""
+        return 2 * run.info.parameters or run.info.bytes
 
     def write(self, job: ExportJob, to: Path) -> None:
         """Convert the weights that the chat uses to ONNX, and that file to OpenVINO."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from studio.metrics.sample_size import share_interval
+
 Observations = Mapping[str, Any]
 Compute = Callable[[Observations], float]
 RESAMPLES = 1000
@@ -42,8 +44,15 @@ def interval(compute: Compute, observed: Observations, seed: int = 0, resamples:
 
 
 def interval_of(values: list[float], observed: Observations) -> Interval | None:
-    """Return the interval of a metric that was resampled, or None for too few rows."""
-    return _percentiles(values, rows_in(observed))
+    """Return the interval of a metric that was resampled, or None for too few rows.
+
+    Where every sample has 0 or every sample 1, as when all rows are right, resampling shows no spread, although few
+    rows leave much open. Then it is the interval of a share (Wilson).
+    """
+    rows = rows_in(observed)
+    if values and values[0] in (0.0, 1.0) and min(values) == max(values):
+        return Interval(*share_interval(values[0], rows))
+    return _percentiles(values, rows)
 
 
 def paired_difference(

@@ -123,3 +123,9 @@ def test_the_verdict_on_labels_counts_rows_and_names_the_weak_spot() -> None:
     assert said.startswith("Clearly better than always saying “good”. 77 of 100 test rows are labeled correctly.")
     assert "Always saying “good” labels 50 correctly." in said and "10 to 40 percentage points" in said
     assert said.endswith("The label “bad” has the lowest recall: 20 of 40 rows.")
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(1.0, 0.92, 1.0), (0.0, 0.0, 0.08)])
+def test_when_all_rows_are_right_or_wrong_few_rows_still_leave_much_open(right: float, low: float, high: float) -> None:
+    found = interval(mean, {"value": np.full(44, right)})
+    assert found is not None and (round(found.low, 2), round(found.high, 2)) == (low, high)

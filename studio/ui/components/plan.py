@@ -37,7 +37,7 @@ def plan_panel(view: PlanView, cores: int) -> Html:
         cores="1 core" if cores == 1 else f"{cores} cores",
         steps="1 step" if e.steps == 1 else f"{e.steps:,} steps",
         passes=_passes(e.epochs, e.steps),
-        memory=meter("Memory", done, f"of {total}", share, "" if kind == "ok" else kind),
+        memory=meter("Memory", done, f"of {total} free", share, "" if kind == "ok" else kind),
         learns=meter("Trainable parameters", count(e.trainable_parameters), whole, learns),
         facts=facts(pairs),
         probe=_probe(e.probed),

@@ -2,7 +2,7 @@
    Draws into the parts that train.js passes. */
 (() => {
   const { h, put, count, figure, live } = window.studio;
-  const CARDS = 4, HARDEST = 5, COLUMNS = 7, ALL = -1;
+  const CARDS = 4, HARDEST = 5, COLUMNS = 6, ALL = -1;
 
   /** The last reply of the base model and of the fine-tuned model at each step, in order. */
   function latest(replies) {

@@ -4,6 +4,7 @@ import json
 
 from studio.data.different_texts import different_texts
 from studio.schema.errors import StudioError
+from studio.tasks import task_named
 from studio.ui.components.basic import text_input
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
@@ -61,7 +62,10 @@ def panel(visit: Visit) -> Html:
     """The fields of the test prompts."""
     prompts = [*of(visit), *[""] * MOST][:MOST]
     task = next((each for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), None)
-    words = "The base model answers before training, and your model at the end. You see how the replies change."
+    if task and task_named(task.name).has_labels:
+        words = "Your model predicts labels for these texts during training and at the end."
+    else:
+        words = "The base model answers before training, and your model at the end. You see how the replies change."
     return html(
         '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">Three test {what}</h2><p '
         'class="muted">{words}</p>{inputs}</section>',
