@@ -21,6 +21,7 @@ NOT_RUN = {
     "git clone ": "needs the network",
     "make studio": "installs, and serves until it is stopped",
     "export STUDIO_PASSWORD": "is for the server in the next line",
+    "export STUDIO_ROLES_FILE": "is for the server in the next line",
     "studio serve": "serves until it is stopped; the tests in tests/browser do it",
     "docker ": "needs Docker",
     ".venv/bin/pip install": "needs the network",
@@ -54,6 +55,7 @@ NOT_RUN = {
 ADDED = {
     "studio train": ["--max-steps", "2", "--max-length", "96", "--eval-rows", "4", "--validation-share", "0.01"],
     "studio train DATA": ["--detach"],
+    "studio train sample:support-tone --config": ["--detach"],
     "studio repeat": ["--detach"],
     "studio extend": ["--detach"],
     "studio resume": ["--detach"],

@@ -191,7 +191,8 @@ def test_the_method_trains_two_steps_and_its_export_is_loaded_again(installed: P
         rows = [{{"subject": f"cat {{n}}", "limerick": f"There once was a cat named {{n}}."}} for n in range(12)]
         data = DatasetSpec(task="limerick", roles={{"subject": "prompt", "limerick": "reply"}})
         config = TrainingConfig(
-            task="limerick", model=info.name, method="query-lora", max_steps=2, max_length=128, precision="float32"
+            task="limerick", model=info.name, method="query-lora", max_steps=2, max_length=128, precision="float32",
+            learning_rate=0.01, warmup_share=0.0
         )
         outcome, events = run(TrainingJob(config, info, data, rows[:8], rows[8:], folder / "run", 1))
         with safe_open(outcome.path / "adapter_model.safetensors", "pt") as file:
@@ -241,7 +242,7 @@ BROKEN: dict[str, tuple[dict[str, str], str, str]] = {
         "from studio.training.methods.lora import LoRA\nclass Own(LoRA): pass",
         "this name is already used",
     ),
-    "lacking": ({"exports": "odd = lacking:Odd"}, "class Odd: format = 'odd'", "it lacks exact"),
+    "lacking": ({"exports": "odd = lacking:Odd"}, "class Odd: format = 'odd'", "it lacks card"),
     "strange": ({"tabs": "odd = strange:Odd"}, "class Odd: name = 'Two words'", "must have lower-case letters"),
     "other": ({"checks": "odd = other:Odd"}, "class Odd: kind = 'odd'", "it is not a subclass of"),
     "absent": ({"formats": "odd = absent:Odd"}, "", "AttributeError"),
