@@ -31,6 +31,8 @@ _PART = re.compile(r"[+-]?\d*[.,]\d*[1-9]\d*")
 SEPARATORS = ("|", ";", ",")
 """Characters that can separate several labels in one cell."""
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+_WRITTEN = frozenset(("answer", "answers", "completion", "output", "reply", "response", "target"))
+"""Words of the names of columns that a model writes. Their numbers may increase, as in a times table."""
 MIN_COUNTED = 8
 """Fewer increasing numbers can be a coincidence."""
 _STATISTICS = {"turns": "turns", "pairs": "pairs", "thumb": "thumbs", "labels": "label_lists", "score": "scores"}
@@ -63,7 +65,7 @@ class Column:
     words: tuple[str, ...] = ()
     """The words of its name in lower case."""
     counts_up: bool = False
-    """All values are whole numbers that increase from row to row, as ids do."""
+    """All values are whole numbers that increase from row to row, as ids do, and the name is not that of an answer."""
 
     @property
     def few_values(self) -> bool:
@@ -139,7 +141,7 @@ def describe_column(name: str, rows: Sequence[Row]) -> Column:
         scores=bool(plain) and numbers == len(plain) and any(_PART.fullmatch(text) for text in plain),
         bookkeeping=name in MARKS or (bool(words) and (words[-1] in _BOOKKEEPING or words[0] == "unnamed")),
         words=tuple(words),
-        counts_up=_counts_up(plain) and len(plain) == len(values),
+        counts_up=not _WRITTEN & set(words) and _counts_up(plain) and len(plain) == len(values),
     )
 
 

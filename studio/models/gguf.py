@@ -177,7 +177,12 @@ def _save_base_tokenizer(source: dict[str, Any], folder: Path, reader: Any, cont
         before = len(tokenizer)
         tokenizer.add_tokens([AddedToken(text, special=True, normalized=False) for text in control])
         if len(tokenizer) != before:
-            raise StudioError("broken-model", "The tokenizer of the GGUF file can't be read.", given=folder.name)
+            raise StudioError(
+                "broken-model",
+                "The tokenizer of the GGUF file can't be read.",
+                given=folder.name,
+                hint="Choose the original model in place of the GGUF file.",
+            )
     if context:
         tokenizer.model_max_length = context
     tokenizer.save_pretrained(folder)
