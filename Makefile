@@ -6,9 +6,10 @@ TESTABLE := $(VENV)/.testable
 DOCUMENTABLE := $(VENV)/.documentable
 RECIPE := pyproject.toml constraints.txt scripts/install.sh
 
+WORKFLOWS := tests/browser/test_workflows_counted.py
 IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-exports test-security load-test audit lint bench pictures docs docs-site clean help
+.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-workflows test-exports test-security load-test audit lint bench pictures docs docs-site clean help
 
 studio: setup  ## set up what is missing and open the studio in the browser
 	$(BIN)/studio
@@ -19,7 +20,7 @@ setup: $(INSTALLED)  ## a virtual environment with the studio and the starter mo
 test-setup: $(TESTABLE)  ## what the tests need on top, a browser included
 
 test: setup test-setup lint  ## everything that is checked
-	$(BIN)/python -m pytest tests/browser tests/real tests/faults tests/unit tests/security $(IN_PARALLEL)
+	$(BIN)/python -m pytest tests/browser tests/real tests/faults tests/unit tests/security $(IN_PARALLEL) --ignore $(WORKFLOWS)
 
 test-quick: setup test-setup lint  ## the quick tests, in less than three minutes
 	$(BIN)/python -m pytest tests/unit -m "not slow" $(IN_PARALLEL)
@@ -27,6 +28,9 @@ test-quick: setup test-setup lint  ## the quick tests, in less than three minute
 test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/real/test_matrix.py
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_processes.py
+
+test-workflows: setup test-setup  ## three workflows of a first-time user, with counted actions and whole trainings
+	$(BIN)/python -m pytest $(WORKFLOWS)
 
 test-faults: setup test-setup  ## a run under every fault, and the table of docs/background/failures.md
 	STUDIO_FAULTS=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/faults

@@ -93,6 +93,7 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
         "test-quick",
         "test",
         "test-matrix",
+        "test-workflows",
         "test-faults",
         "test-exports",
         "test-security",
