@@ -39,7 +39,7 @@ TRANSLATED = {
     "No such text": "No such text",
 }
 """Texts, and what the script makes of them: a name of the user stays, and so does what is in no catalog."""
-SAME = "LoRA QLoRA DoRA rsLoRA IA³ PNG CSV JSON utf-8 float32"
+SAME = "GGUF ONNX OpenVINO LoRA QLoRA DoRA rsLoRA IA³ PNG CSV JSON utf-8 float32"
 """Names that are the same in every language."""
 
 UNTRANSLATED = r"""(same) => {
