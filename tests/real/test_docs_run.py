@@ -80,7 +80,7 @@ FILES = {
         "my-test-rows.csv": "question,answer\n" + "".join(f"Is {n} open?,Yes it is.\n" for n in range(2)),
         "questions.csv": QUESTIONS,
     },
-    "docs/guides/manage-runs.md": {"axolotl.yaml": AXOLOTL},
+    "docs/guides/manage-runs.md": {"axolotl.yaml": AXOLOTL, "rows.csv": QUESTIONS},
     "docs/guides/use-the-model.md": {"questions.csv": "question\nWhere is it?\n"},
 }
 """Page → the files that it names, which its reader has."""
