@@ -32,6 +32,7 @@ NOT_RUN = {
     "studio download /models/": "tests/real/test_gguf_base.py converts one",
     "studio train sample:support-tone --model starter-chat --processes 2": "tests/real/test_processes.py trains so",
     "studio train sample:support-tone --model starter-chat --replay": "tests/real/test_start_from_and_replay.py",
+    "studio train rows.csv --model starter-chat --project": "trains as on the other pages; the project does without",
     "studio search ": "tests/real/test_search.py searches",
     "studio estimate sample:support-tone --model starter-chat --probe": "tests/real/test_oom_retry.py measures",
     "studio combine ": "tests/real/test_adapter_merge.py combines",
