@@ -179,7 +179,7 @@ SERVER: dict[str, tuple[str, Trap]] = {
     "delete: run.json removed": ("delete", on("pathlib", "Path", "unlink", after=True, when=_named("run.json"))),
     "delete: not in the database, folder still there": ("delete", on("shutil", "", "rmtree")),
     "export: half written": ("export", on("zipfile", "ZipFile", "write", nth=3)),
-    "import: half extracted": ("import", on("studio.store.run_archive", "", "_copy", nth=3)),
+    "import: half extracted": ("import", on("studio.store.run_archive", "", "extract", nth=3)),
     "import: folder in place, not in the database": ("import", on("studio.store.runs", "", "import_copied_runs")),
     "reconcile: a lost run found, no event": ("look", on("studio.store.runs", "RunStore", "_set_status")),
 }
