@@ -8,21 +8,14 @@ from typing import Any
 KEY = {"text": 8, "list": 9, "u32": 4, "f32": 6}
 
 
-def tiny_gguf(file: Path, architecture: str = "llama", without: Sequence[str] = (), split: int = 0) -> Path:
-    """A llama of one layer with a byte-level tokenizer, quantized to Q8_0. `without`: tensors that are left out."""
-    import numpy as np
-    from gguf import GGMLQuantizationType, GGUFWriter
-    from gguf.quants import quantize
-
-    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(byte_letters()), "ĊĊ", "Ġa"]
-    writer = GGUFWriter(file, architecture)
-    writer.add_license("apache-2.0")
+def add_metadata(writer: Any, tokens: list[str], heads_kv: int) -> None:
+    """Write sizes and tokenizer of a llama of one layer into a GGUF file. `heads_kv`: heads of keys and values."""
     writer.add_block_count(1)
     writer.add_context_length(128)
     writer.add_embedding_length(32)
     writer.add_feed_forward_length(64)
     writer.add_head_count(4)
-    writer.add_head_count_kv(4)
+    writer.add_head_count_kv(heads_kv)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10_000.0)
     writer.add_vocab_size(len(tokens))
@@ -37,6 +30,18 @@ def tiny_gguf(file: Path, architecture: str = "llama", without: Sequence[str] = 
     writer.add_pad_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template("{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}")
+
+
+def tiny_gguf(file: Path, architecture: str = "llama", without: Sequence[str] = (), split: int = 0) -> Path:
+    """A llama of one layer with a byte-level tokenizer, quantized to Q8_0. `without`: tensors that are left out."""
+    import numpy as np
+    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf.quants import quantize
+
+    tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(byte_letters()), "ĊĊ", "Ġa"]
+    writer = GGUFWriter(file, architecture)
+    writer.add_license("apache-2.0")
+    add_metadata(writer, tokens, heads_kv=4)
     if split:
         writer.add_uint16("split.count", split)
     random = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from typing import Any
 from studio.inference.base_and_tuned import precision_of
 from studio.inference.heads import head_of
 from studio.schema.host import RunRef, TrainingFacts
+from studio.schema.trainer_settings import trainer_settings
 
 WIDTH = 100
 """Maximum length of a value on one line."""
@@ -183,27 +184,10 @@ def _settings(run: RunRef, facts: TrainingFacts, adapter: bool, token_types: boo
     else:
         values["DROPOUT"] = config.dropout
     values["ARGUMENTS"] = {
-        "num_train_epochs": config.epochs,
-        "max_steps": config.max_steps if config.max_steps == facts.steps else -1,
-        "per_device_train_batch_size": config.batch_size,
-        "per_device_eval_batch_size": 2 * config.batch_size,
-        "gradient_accumulation_steps": config.gradient_accumulation,
-        "learning_rate": config.learning_rate,
-        "lr_scheduler_type": config.scheduler,
-        "warmup_steps": config.warmup_share,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
+        **trainer_settings(config, facts.steps),
         "gradient_checkpointing": config.gradient_checkpointing,
-        "bf16": False,
-        "seed": config.seed,
         "eval_on_start": validates,
-        "eval_strategy": "no",
-        "save_strategy": "no",
-        "logging_strategy": "steps",
-        "logging_steps": 1,
         "report_to": "none",
-        "disable_tqdm": True,
-        "remove_unused_columns": False,
     }
     lines = [
         'HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()',

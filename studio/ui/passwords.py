@@ -66,7 +66,7 @@ def accounts_of_environment() -> list[Account]:
         except (OSError, ValueError) as error:
             raise StudioError(
                 "password-needed",
-                f"The file of password hashes can't be read: {_reason(error)}.",
+                f"The file of password hashes can't be read: {reason(error)}.",
                 given=file,
                 hint="STUDIO_PASSWORD_FILE names it. Let the user who runs the studio read it.",
             ) from error
@@ -75,7 +75,8 @@ def accounts_of_environment() -> list[Account]:
     return known + [_account(line, "owner" if alone else "editor") for line in lines]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file could not be read."""
     return error.strerror or "unknown" if isinstance(error, OSError) else "it is not UTF-8 text"
 
 

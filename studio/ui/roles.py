@@ -1,13 +1,14 @@
-"""What the roles of a team may do on the page. An owner may do everything, an editor all but what passwords.py's users
-must ask the owner for (`Context.require_owner`), and a viewer looks: each action and request of a viewer that is not
-listed here is refused."""
+"""What the roles of a team may do on the page. An owner may do everything, an editor all but what `require_owner` of
+services/context.py refuses. A viewer looks: each action and request of a viewer that is not listed here is refused."""
 
 import re
 from collections.abc import Mapping
+from typing import get_args
 
 from studio.schema.errors import StudioError
+from studio.services.context import Role
 
-ROLES = ("owner", "editor", "viewer")
+ROLES: tuple[Role, ...] = get_args(Role)
 OLD_NAMES = {"member": "editor"}
 """Names of roles in files of hashes that earlier versions read."""
 VIEWER_ACTIONS: Mapping[str, frozenset[str]] = {

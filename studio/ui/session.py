@@ -20,6 +20,7 @@ from studio.schema.requests import RunRequest
 from studio.services.context import Role
 from studio.ui.labeler import labeller_of
 from studio.ui.proxies import ADDRESS, ROLE
+from studio.ui.roles import ROLES
 from studio.ui.scheduler import JOB_TURNS, ActionScheduler, Visitor
 from studio.ui.workspaces import Workspaces
 
@@ -173,12 +174,7 @@ class Sessions:
             self.workspaces.admit(visitor.workspace, visitor.address)
 
     def _role_of(self, headers: Mapping[str, str]) -> Role:
-        match headers.get(ROLE):
-            case "editor":
-                return "editor"
-            case "viewer":
-                return "viewer"
-        return "owner"
+        return next((role for role in ROLES if role == headers.get(ROLE)), "owner")
 
     def visit(self, headers: Mapping[str, str], page: str, event: Any = None) -> "Visit":
         """One action of an open page."""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from studio.schema.errors import StudioError
 from studio.ui import languages
 from studio.ui.bodies import Refused
+from studio.ui.passwords import reason
 from studio.ui.proxies import ROLE, USER, header_values, with_header
 from studio.ui.roles import OLD_NAMES, ROLES
 
@@ -88,10 +89,9 @@ def roles_of_environment() -> dict[str, str]:
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines() if file else []
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise StudioError(
             "bad-setting",
-            f"The file of roles can't be read: {reason}.",
+            f"The file of roles can't be read: {reason(error)}.",
             given=file,
             hint=f"{ROLES_FILE} names it. Let the user who runs the studio read it.",
         ) from error

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from studio.models.starter_download import hub_answers
 from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS, Starter, origin_of, starter_folder
 from studio.schema.errors import StudioError
+from tests.gguf_files import add_metadata
 from tests.hubserver import HubServer, tiny_repo
 
 TEMPLATE = (
@@ -304,30 +304,6 @@ def test_as_many_parameters_learn_as_were_counted_from_shapes(targets: str) -> N
     assert sorter.get_nb_trainable_parameters()[0] == LoRA().learned(classify, config, 4)
 
 
-def _add_gguf_metadata(writer: Any, tokens: list[str]) -> None:
-    """Write sizes and tokenizer of the small Llama into a GGUF file."""
-    writer.add_block_count(1)
-    writer.add_context_length(128)
-    writer.add_embedding_length(32)
-    writer.add_feed_forward_length(64)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_vocab_size(len(tokens))
-    writer.add_rope_dimension_count(8)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3, 3, 3] + [1] * (len(tokens) - 3))
-    writer.add_token_merges(["Ċ Ċ", "Ġ a"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_pad_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_chat_template("{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}")
-
-
 def test_a_gguf_becomes_a_folder_that_computes_the_same(tmp_path: Path) -> None:
     import numpy as np
     import torch
@@ -351,7 +327,7 @@ def test_a_gguf_becomes_a_folder_that_computes_the_same(tmp_path: Path) -> None:
     original = LlamaForCausalLM(config).eval()
     file = tmp_path / "tiny.gguf"
     writer = GGUFWriter(file, "llama")
-    _add_gguf_metadata(writer, tokens)
+    add_metadata(writer, tokens, heads_kv=2)
     names = {
         "model.embed_tokens": "token_embd",
         "model.norm": "output_norm",

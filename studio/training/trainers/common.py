@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from studio.schema.config import TrainingConfig
 from studio.schema.events import HeldRow
+from studio.schema.trainer_settings import trainer_settings
 from studio.tasks import Example
 from studio.training.batching.collators import PARTS
 from studio.training.batching.sampler import OrderedSampler
@@ -158,33 +159,16 @@ def arguments(parts: Parts) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     return {
         "output_dir": str(folder),
-        "num_train_epochs": config.epochs,
-        "max_steps": config.max_steps if config.max_steps == total_steps(len(parts.train), config) else -1,
-        "per_device_train_batch_size": config.batch_size,
-        "per_device_eval_batch_size": 2 * config.batch_size,
-        "gradient_accumulation_steps": config.gradient_accumulation,
-        "learning_rate": config.learning_rate,
-        "lr_scheduler_type": config.scheduler,
-        "warmup_steps": config.warmup_share,
-        "weight_decay": config.weight_decay,
-        "max_grad_norm": config.max_grad_norm,
+        **trainer_settings(config, total_steps(len(parts.train), config)),
         "gradient_checkpointing": None,
         "activation_checkpointing": config.gradient_checkpointing,
         "fp16": cuda and config.precision == "float16",
-        "bf16": False,
         "use_cpu": not cuda,
-        "seed": config.seed,
         # one process measures the base model in slices (loop/baseline.py)
         "eval_on_start": validates and not resumed and world_size() > 1,
-        "eval_strategy": "no",
-        "save_strategy": "no",
-        "logging_strategy": "steps",
-        "logging_steps": 1,
         "logging_nan_inf_filter": False,
         **tracker_arguments(config.mirror, config.name, folder.parent),
-        "disable_tqdm": True,
         "dataloader_pin_memory": cuda,
-        "remove_unused_columns": False,
         **distributed_arguments(config, folder.parent),
     }
 
