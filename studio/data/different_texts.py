@@ -3,9 +3,11 @@
 import re
 from collections.abc import Sequence
 
-WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w+")
+_NO_SPACES = re.compile(r"[฀-໿က-႟ក-៿぀-ヿ㐀-鿿]")
+"""Letters of scripts that write no spaces between words: Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
 PIECE = 3
-"""Characters of a piece, where a text has too few spaces for words, as in Chinese or Japanese."""
+"""Characters of a piece. In scripts without spaces, pieces are compared instead of words."""
 
 
 def different_texts(texts: Sequence[str], count: int) -> list[str]:
@@ -26,11 +28,15 @@ def different_texts(texts: Sequence[str], count: int) -> list[str]:
 
 
 def _words(text: str) -> frozenset[str]:
-    found = WORD.findall(text.lower())
-    if all(len(word) <= PIECE * 5 for word in found) and len(found) > 1:
-        return frozenset(found)
-    joined = "".join(found)
-    return frozenset(joined[at : at + PIECE] for at in range(max(1, len(joined) - PIECE + 1)))
+    """Return the words of a text. Each word has the same form in every text, so that all texts can be compared."""
+    return frozenset(piece for word in _WORD.findall(text.lower()) for piece in _pieces(word))
+
+
+def _pieces(word: str) -> Sequence[str]:
+    """Return a word as it is, or the overlapping pieces of words that are written without spaces."""
+    if not _NO_SPACES.search(word):
+        return (word,)
+    return [word[at : at + PIECE] for at in range(max(1, len(word) - PIECE + 1))]
 
 
 def _likeness(words: frozenset[str], other: frozenset[str]) -> float:
