@@ -4,10 +4,6 @@ The Hub library discards a partial file when it is stopped. So large files are d
 library looks for them. The library downloads the rest.
 """
 
-import hashlib
-import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.machine.disk import FULL
+from studio.models.file_download import DownloadStopped, FileDownload, check_space, disk_full
 from studio.models.hub_files import Remote, gated, hub_errors, needed_files, require_network, unreachable
 from studio.models.loading_rules import check_trust
 from studio.models.sources.hub import HubSource
@@ -24,23 +21,6 @@ from studio.schema.models import ModelInfo
 
 Report = Callable[[int, int], None]
 """Called with bytes done and total bytes."""
-MIN_FREE_BYTES = 200_000_000
-"""Bytes that must stay free on the disk."""
-MAX_FAILURES = 5
-"""Number of consecutive connection failures without progress before the download fails."""
-
-
-class _DownloadStopped(Exception):
-    """The user stopped the download."""
-
-
-@dataclass(frozen=True)
-class _File:
-    """A large file of a repository, identified by its checksum."""
-
-    name: str
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -72,10 +52,10 @@ class Download:
         try:
             with hub_errors(info.name):
                 self._fetch(remote.api().model_info(info.name, files_metadata=True, timeout=10, token=remote.auth))
-        except _DownloadStopped:
+        except DownloadStopped:
             return info
         except OSError as error:
-            raise _disk_full(info.name) if error.errno in FULL else error from error
+            raise disk_full(info.name) if error.errno in FULL else error from error
         cached = self.source.cached(info.name)
         if cached is None:
             raise StudioError(
@@ -94,20 +74,18 @@ class Download:
 
         siblings = {sibling.rfilename: sibling for sibling in hub_info.siblings or []}
         needed = needed_files(siblings, self.trust)
-        large = [_File(name, lfs.size, lfs.sha256) for name in needed if (lfs := siblings[name].lfs)]
-        small = sum(siblings[name].size or 0 for name in needed if not siblings[name].lfs)
         blobs = self.source.folder(hub_info.id) / "blobs"
         blobs.mkdir(parents=True, exist_ok=True)
+        large = [self._large_file(hub_info, name, lfs, blobs) for name in needed if (lfs := siblings[name].lfs)]
+        small = sum(siblings[name].size or 0 for name in needed if not siblings[name].lfs)
         total, done = sum(file.size for file in large) + small, 0
-        missing = sum(file.size - _bytes_present(blobs, file) for file in large)
-        if shutil.disk_usage(blobs).free < missing + MIN_FREE_BYTES:
-            raise _disk_full(hub_info.id, missing + MIN_FREE_BYTES)
+        check_space(blobs, hub_info.id, sum(file.missing for file in large))
         for file in large:
-            self._fetch_file(hub_info, file, blobs, partial(self._report, done, total))
+            file.run(partial(self._report, done, total), self.should_stop)
             done += file.size
             self.progress(done, total)
         if self.should_stop():
-            raise _DownloadStopped
+            raise DownloadStopped
         snapshot_download(
             hub_info.id,
             cache_dir=self.source.cache or None,
@@ -122,87 +100,31 @@ class Download:
     def _report(self, before: int, total: int, received: int) -> None:
         self.progress(before + received, total)
 
-    def _fetch_file(self, hub_info: Any, file: _File, blobs: Path, report: Callable[[int], None]) -> None:
-        """Download one file, resuming from what is present, with retries after connection failures."""
-        import httpx2
+    def _large_file(self, hub_info: Any, name: str, lfs: Any, blobs: Path) -> FileDownload:
+        """The download of a large file to where the library looks for it: under its checksum."""
+        return FileDownload(
+            model=hub_info.id,
+            name=name,
+            target=blobs / lfs.sha256,
+            size=lfs.size,
+            sha256=lfs.sha256,
+            open=partial(self._open, hub_info, name),
+            unreachable=partial(unreachable, hub_info.id),
+        )
 
-        target, partial_file = blobs / file.sha256, blobs / f"{file.sha256}.part"
-        if target.exists():
-            return
-        with _locked(partial_file, hub_info.id):
-            failures = 0
-            while partial_file.stat().st_size < file.size:
-                size_before = partial_file.stat().st_size
-                try:
-                    self._stream(hub_info, file, partial_file, report)
-                except httpx2.TransportError as error:
-                    failures = failures + 1 if partial_file.stat().st_size == size_before else 1
-                    if failures >= MAX_FAILURES:
-                        raise unreachable(hub_info.id) from error
-                    time.sleep(min(2**failures / 4, 5))
-                if self.should_stop():
-                    raise _DownloadStopped
-            with partial_file.open("rb") as stream:
-                is_valid = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-            if not is_valid:
-                partial_file.unlink()
-                raise _broken(f"{hub_info.id}/{file.name}", "A downloaded file was damaged, so it was deleted.")
-            partial_file.replace(target)
-
-    def _stream(self, hub_info: Any, file: _File, partial_file: Path, report: Callable[[int], None]) -> None:
-        """Append to the partial file until it is complete, the connection fails, or the download is stopped."""
+    @contextmanager
+    def _open(self, hub_info: Any, name: str, received: int) -> Iterator[Any]:
+        """Request a file from a position on."""
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import get_session, hf_raise_for_status
 
-        received = partial_file.stat().st_size
         headers = {**self.remote.headers(), "Accept-Encoding": "identity", "Range": f"bytes={received}-"}
-        url = hf_hub_url(hub_info.id, file.name, revision=hub_info.sha, endpoint=self.remote.address)
+        url = hf_hub_url(hub_info.id, name, revision=hub_info.sha, endpoint=self.remote.address)
         with get_session().stream("GET", url, headers=headers, timeout=10, follow_redirects=True) as response:
             if response.status_code in (401, 403) and hub_info.gated:
                 raise gated(hub_info.id)
             hf_raise_for_status(response)
-            with partial_file.open("ab" if response.status_code == 206 else "wb") as out:
-                received = received if response.status_code == 206 else 0
-                for chunk in response.iter_raw():
-                    out.write(chunk)
-                    received += len(chunk)
-                    report(received)
-                    if self.should_stop():
-                        return
-        if received > file.size:
-            partial_file.unlink()
-            raise _broken(
-                f"{hub_info.id}/{file.name}", "A downloaded file was larger than announced, so it was deleted."
-            )
-
-
-def _broken(file: str, what: str) -> StudioError:
-    return StudioError("broken-model", what, given=file, hint="Download it again.")
-
-
-def _bytes_present(blobs: Path, file: _File) -> int:
-    """Return the number of bytes of a file that are present, complete or partial."""
-    partial_file = blobs / f"{file.sha256}.part"
-    if (blobs / file.sha256).exists():
-        return file.size
-    return partial_file.stat().st_size if partial_file.exists() else 0
-
-
-@contextmanager
-def _locked(partial_file: Path, name: str) -> Iterator[None]:
-    """Lock a file during its download, so that no other process appends to it."""
-    import fcntl
-
-    descriptor = os.open(partial_file, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise StudioError(
-            "wrong-state", "This model is already being downloaded.", given=name, hint="Wait until the download ends."
-        ) from error
-    finally:
-        os.close(descriptor)
+            yield response
 
 
 def _silent_bar() -> Any:
@@ -214,13 +136,3 @@ def _silent_bar() -> Any:
             super().__init__(*args, **{**kwargs, "disable": True})
 
     return Silent
-
-
-def _disk_full(name: str, needed: int = 0) -> StudioError:
-    return StudioError(
-        "disk-full",
-        "The disk has too little free space for this model.",
-        given=name,
-        valid=f"{needed / 1e9:.1f} GB free" if needed else None,
-        hint="Free some space, or set HF_HOME to a folder on another disk. The part that was downloaded is saved.",
-    )

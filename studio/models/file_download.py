@@ -1,0 +1,140 @@
+"""Download of one large file, with progress, resumption, retries and a check of its sha256."""
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studio.schema.errors import StudioError
+
+MIN_FREE_BYTES = 200_000_000
+"""Bytes that must stay free on the disk."""
+MAX_FAILURES = 5
+"""Number of consecutive connection failures without progress before the download fails."""
+
+
+class DownloadStopped(Exception):
+    """The user stopped the download."""
+
+
+@dataclass(frozen=True)
+class FileDownload:
+    """A file that a server sends in pieces. What was received is in `target` with the suffix `.part`."""
+
+    model: str
+    """Name of the model, for messages."""
+    name: str
+    """Name of the file, for messages."""
+    target: Path
+    size: int
+    sha256: str
+    """Empty: the server does not say it, and only the size is checked."""
+    open: Callable[[int], AbstractContextManager[Any]]
+    """Sends the request for the bytes from a position on, and gives a response of status 200 or 206. It raises
+    `StudioError` for another status."""
+    unreachable: Callable[[], StudioError]
+    """The error for a server that can't be reached."""
+
+    @property
+    def partial(self) -> Path:
+        """The file with what was received so far."""
+        return self.target.with_name(f"{self.target.name}.part")
+
+    @property
+    def missing(self) -> int:
+        """Bytes that are still to be received."""
+        if self.target.exists():
+            return 0
+        return max(self.size - (self.partial.stat().st_size if self.partial.exists() else 0), 0)
+
+    def run(self, report: Callable[[int], None], should_stop: Callable[[], bool]) -> None:
+        """Download what is missing. Raise `DownloadStopped` or `StudioError`. `report` gets the bytes of this file."""
+        import httpx2
+
+        if self.target.exists():
+            return
+        with _locked(self.partial, self.model):
+            failures = 0
+            if self.partial.stat().st_size > self.size:  # another version of the file
+                os.truncate(self.partial, 0)
+            while (before := self.partial.stat().st_size) < self.size:
+                try:
+                    self._receive(report, should_stop)
+                except httpx2.TransportError as error:
+                    failures = failures + 1 if self.partial.stat().st_size == before else 1
+                    if failures >= MAX_FAILURES:
+                        raise self.unreachable() from error
+                    time.sleep(min(2**failures / 4, 5))
+                if should_stop():
+                    raise DownloadStopped
+            self._check_sum()
+            self.partial.replace(self.target)
+
+    def _receive(self, report: Callable[[int], None], should_stop: Callable[[], bool]) -> None:
+        """Append to the partial file until it is complete, the connection fails, or the download is stopped."""
+        received = self.partial.stat().st_size
+        with self.open(received) as response:
+            received = received if response.status_code == 206 else 0
+            with self.partial.open("ab" if response.status_code == 206 else "wb") as out:
+                for chunk in response.iter_raw():
+                    received += len(chunk)
+                    if received > self.size:
+                        break
+                    out.write(chunk)
+                    report(received)
+                    if should_stop():
+                        return
+        if received > self.size:
+            self.partial.unlink()
+            raise self._broken("A downloaded file was larger than announced, so it was deleted.")
+
+    def _check_sum(self) -> None:
+        if not self.sha256:
+            return
+        with self.partial.open("rb") as stream:
+            is_valid = hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
+        if not is_valid:
+            self.partial.unlink()
+            raise self._broken("A downloaded file was damaged, so it was deleted.")
+
+    def _broken(self, what: str) -> StudioError:
+        return StudioError("broken-model", what, given=f"{self.model}/{self.name}", hint="Download it again.")
+
+
+def check_space(folder: Path, name: str, missing: int) -> None:
+    """Raise `StudioError` if the disk of a folder has too little space for so many bytes."""
+    if shutil.disk_usage(folder).free < missing + MIN_FREE_BYTES:
+        raise disk_full(name, missing + MIN_FREE_BYTES)
+
+
+def disk_full(name: str, needed: int = 0, variable: str = "HF_HOME") -> StudioError:
+    """Return the error for a full disk. `variable` is what moves the downloads to another disk."""
+    return StudioError(
+        "disk-full",
+        "The disk has too little free space for this model.",
+        given=name,
+        valid=f"{needed / 1e9:.1f} GB free" if needed else None,
+        hint=f"Free some space, or set {variable} to a folder on another disk. The part that was downloaded is saved.",
+    )
+
+
+@contextmanager
+def _locked(partial_file: Path, name: str) -> Iterator[None]:
+    """Lock a file during its download, so that no other process appends to it."""
+    import fcntl
+
+    descriptor = os.open(partial_file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise StudioError(
+            "wrong-state", "This model is already being downloaded.", given=name, hint="Wait until the download ends."
+        ) from error
+    finally:
+        os.close(descriptor)
