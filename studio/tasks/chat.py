@@ -5,7 +5,7 @@ from typing import Any
 
 from studio.data.values import text_of
 from studio.schema.models import ModelInfo
-from studio.tasks import rendering
+from studio.tasks import column_names, rendering
 from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 from studio.tasks.conversation import (
     TOOLS,
@@ -19,13 +19,15 @@ from studio.tasks.conversation import (
 )
 from studio.tasks.text_to_text import conversation_example
 
-PROMPT_NAMES = tuple(
-    "prompt, instruction, instructions, question, query, request, user, human, customer, user message, input, "
-    "message, source, text, article, document, dialogue, note, passage, content, title".split(", ")
+PROMPT_NAMES = (
+    *"prompt, instruction, instructions, question, query, request, user, human, customer, user message, input, "
+    "message, source, text, article, document, dialogue, note, passage, content, title".split(", "),
+    *column_names.PROMPT,
 )
-REPLY_NAMES = tuple(
-    "reply, response, answer, output, completion, assistant, bot, gpt, summary, solution, target, "
-    "assistant message, translation, headline, highlights, result".split(", ")
+REPLY_NAMES = (
+    *"reply, response, answer, output, completion, assistant, bot, gpt, summary, solution, target, "
+    "assistant message, translation, headline, highlights, result".split(", "),
+    *column_names.REPLY,
 )
 CONTEXT_NAMES = tuple(
     "context input note passage document article text background transcript details body dialogue".split()

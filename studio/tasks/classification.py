@@ -10,14 +10,16 @@ from studio.data.columns import SEPARATORS
 from studio.data.values import label_name, text_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
+from studio.tasks import column_names
 from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
 from studio.tasks.conversation import parsed
 from studio.tasks.text_to_text import split_pair
 
-_TEXT = tuple(
-    "text, sentence, review, message, comment, tweet, post, utterance, content, body, document, description, "
+_TEXT = (
+    *"text, sentence, review, message, comment, tweet, post, utterance, content, body, document, description, "
     "email, ticket, feedback, query, question, request, title, headline, article, subject, input, prompt, note, "
-    "premise, sentence1, sentence 1, question1, question 1, text1, text 1, sentence a, text a".split(", ")
+    "premise, sentence1, sentence 1, question1, question 1, text1, text 1, sentence a, text a".split(", "),
+    *column_names.TEXT,
 )
 _SECOND = tuple(
     "hypothesis, sentence2, sentence 2, question2, question 2, text2, text 2, sentence b, text b, second text, "
@@ -27,9 +29,10 @@ _SECOND_BESIDE = (("sentence", "question"),)
 """Name of a second text → name of the first text beside it, as in GLUE's QNLI. Alone it is the first text."""
 _LABEL_BESIDE = (("answer", "passage"),)
 """Name of a label → name of the second text beside it, as in BoolQ. Values other than yes and no are answers."""
-_LABEL = tuple(
-    "gold label, label name, label text, label, labels, category, class, intent, sentiment, topic, emotion, tag, "
-    "target, rating, stars, score, polarity, genre, department, priority, severity, status, type".split(", ")
+_LABEL = (
+    *"gold label, label name, label text, label, labels, category, class, intent, sentiment, topic, emotion, tag, "
+    "target, rating, stars, score, polarity, genre, department, priority, severity, status, type".split(", "),
+    *column_names.LABEL,
 )
 
 

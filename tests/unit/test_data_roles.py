@@ -138,6 +138,28 @@ def test_each_sample_is_read_as_the_task_it_is_for(name: str) -> None:
     assert infer(read(sample_path(name)), TASKS.values()).task.name == SAMPLES[name].task
 
 
+@pytest.mark.parametrize(
+    ("columns", "task", "roles"),
+    [
+        ({"Nr": [1, 2], "Kundenfrage": LONG, "Unsere Antwort": LONG}, "chat", {"Kundenfrage": "prompt"}),
+        ({"Question": LONG, "Réponse": LONG}, "chat", {"Question": "prompt", "Réponse": "reply"}),
+        ({"pregunta": LONG, "respuesta": LONG}, "chat", {"pregunta": "prompt", "respuesta": "reply"}),
+        ({"问题": LONG, "回答": LONG}, "chat", {"问题": "prompt", "回答": "reply"}),
+        ({"Kommentar": LONG, "Kategorie": ["a", "b"], "Region": ["x", "y"]}, "classification", {"Kategorie": "label"}),
+        ({"avis": LONG, "catégorie": ["a", "b"], "région": ["x", "y"]}, "classification", {"avis": "text"}),
+        ({"reseña": LONG, "categoría": ["a", "b"], "región": ["x", "y"]}, "classification", {"categoría": "label"}),
+        ({"评论": LONG, "类别": ["a", "b"], "地区": ["x", "y"]}, "classification", {"评论": "text", "类别": "label"}),
+    ],
+    ids=str,
+)
+def test_names_in_the_languages_of_the_page_are_known(
+    columns: dict[str, Any], task: str, roles: dict[str, str]
+) -> None:
+    found, matched = read_as(table(**columns))
+    assert found == task and len(matched) == 2
+    assert matched.items() >= roles.items()
+
+
 def test_the_reason_is_said_in_words() -> None:
     found = infer(table(question=LONG, answer=LONG), TASKS.values())
     assert found.reason == "Read as chat: question is the prompt and answer is the reply."
