@@ -15,15 +15,23 @@ WORTH = 0.01
 """Minimum gain in accuracy that makes more rows worthwhile."""
 
 
-def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None, kinds: int = 0) -> str:
-    """Describe what to expect of `rows` rows. `labels` is label → rows, or `kinds` the number of labels alone."""
+def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None) -> str:
+    """Describe what to expect of all `rows` usable rows of a dataset. `labels` is label → rows."""
     if labels:
         label = min(labels, key=lambda label: labels[label])
-        allowed = _of_labels(rows, len(labels), sorted(labels.values())[len(labels) // 2])
-        return allowed + f" The rarest label is {label}, with {rows_words(labels[label])}."
-    if kinds:
-        return _of_labels(rows, kinds, rows // kinds)
-    amount = rows_words(rows)
+        allowed = _of_labels(rows_words(rows), len(labels), sorted(labels.values())[len(labels) // 2])
+        return f"{allowed} The rarest label is {label}, with {rows_words(labels[label])}."
+    return _of_replies(rows_words(rows), rows)
+
+
+def what_training_rows_allow(rows: int, kinds: int = 0) -> str:
+    """Describe what to expect of `rows` rows in the train split. `kinds`: the number of labels."""
+    amount = plural(rows, "{n} training row", "{n} training rows")
+    return _of_labels(amount, kinds, rows // kinds) if kinds else _of_replies(amount, rows)
+
+
+def _of_replies(amount: str, rows: int) -> str:
+    """`amount`: the number of rows in words."""
     if rows < FEW:
         return f"{amount} can teach a tone, but no new knowledge. A hundred more rows would help most."
     if rows < SOME:
@@ -33,9 +41,9 @@ def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None, kinds: i
     return f"{amount} are plenty. Better rows now help more than additional rows."
 
 
-def _of_labels(rows: int, kinds: int, each: int) -> str:
-    """`each`: the usual number of rows of a label."""
-    amount, labels = rows_words(rows), plural(kinds, "{n} label", "{n} labels")
+def _of_labels(amount: str, kinds: int, each: int) -> str:
+    """`amount`: the number of rows in words. `each`: the usual number of rows of a label."""
+    labels = plural(kinds, "{n} label", "{n} labels")
     if each < FEW_A_LABEL:
         return f"{amount} for {labels}, about {each} for each: enough for a try, too few for reliable results."
     if each < MANY_A_LABEL:

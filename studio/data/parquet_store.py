@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.data.columnar import SLICE, packed, unpack
-from studio.data.limits import HARD, ReadLimits
+from studio.data.formats.parquet import BATCH, check_footer
+from studio.data.limits import HARD, NESTING, ReadLimits, depth_of, too_deep
 from studio.data.table import Table, TableInfo
 from studio.schema.dataset import BadLine
 from studio.schema.errors import StudioError
@@ -69,6 +70,57 @@ class _OnDisk:
                     for offset in range(0, batch.num_rows, SLICE):
                         yield from unpack(batch.slice(offset, SLICE), json_columns, self.columns)
                 skip = 0
+
+
+def check_stored(path: Path, name: str, limits: ReadLimits) -> None:
+    """Raise `StudioError` for a file of `write_parquet` from elsewhere that has more than an import may have.
+
+    The rows are decoded a few at a time, because a small file can hold a lot of equal text.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        metadata = file.metadata
+        check_footer(metadata, path.stat().st_size, name, limits)
+        if not all(pyarrow.types.is_string(each.type) for each in file.schema_arrow):
+            raise StudioError("unreadable-file", f"{name} has a column that is not text.", hint="Export it again.")
+        as_json = json.loads((metadata.metadata or {})[KEY])["as_json"]
+        decoded, row = 0, 1
+        for group in range(metadata.num_row_groups):
+            for batch in file.iter_batches(BATCH, row_groups=[group], use_threads=False):
+                decoded += batch.nbytes
+                limits.check_decoded(name, decoded)
+                for column, values in zip(batch.schema.names, batch.columns, strict=True):
+                    _check_lengths(values, name, row, column, limits)
+                    if column in as_json[group]:
+                        _check_nesting(values, name, row)
+                row += batch.num_rows
+
+
+def _check_lengths(values: Any, name: str, start: int, column: str, limits: ReadLimits) -> None:
+    """Raise `StudioError` if a cell of a column is too long. `start`: number of its first row."""
+    import pyarrow.compute
+
+    lengths = pyarrow.compute.utf8_length(values)
+    longest = pyarrow.compute.max(lengths).as_py() or 0
+    if longest > limits.cell_characters:
+        limits.check_cell(name, start + pyarrow.compute.index(lengths, longest).as_py(), column, longest)
+
+
+def _check_nesting(values: Any, name: str, start: int) -> None:
+    """Raise `StudioError` if a cell of a column of JSON is nested too deeply to be read."""
+    for row, value in enumerate(values, start):
+        text = value.as_py() or ""
+        if text.count("[") + text.count("{") > NESTING and _is_too_deep(text):
+            raise too_deep(name, row)
+
+
+def _is_too_deep(text: str) -> bool:
+    try:
+        return depth_of(json.loads(text)) > NESTING
+    except RecursionError:
+        return True
 
 
 def open_parquet(path: Path) -> Table:

@@ -343,23 +343,27 @@ def _unclear(draft: _Draft, task: RoleTask) -> StudioError:
     )
     missing = [name for name in best if name not in have]
     needs, unclear, columns = listed([f"a {name}" for name in best]), listed(missing), listed(_names(draft.columns), 30)
-    role, explanation = missing[0], _explained(titles[missing[0]]) + _label_first(draft, best, titles)
+    role, explanation = missing[0], _explained(titles[missing[0]])
+    hint = [f"Set the role above the table, or with --map COLUMN={role}.", explanation]
+    if _lacks_labels(draft, best, titles):
+        hint.append(LABEL_FIRST)
     return StudioError(
         "columns-unclear",
         f"{task.title} needs {needs}. It is not clear which column is the {unclear}.",
         given=f"the columns {columns}",
-        hint=f"Set the role above the table, or with --map COLUMN={role}. {explanation}",
+        hint=" ".join(hint),
         field="map",
     )
 
 
-LABEL_FIRST = " Are there no labels yet? Label rows in the view Label of the Data tab, or with studio label put."
+LABEL_FIRST = "If there are no labels yet, label rows in the view Label of the Data tab, or with studio label put."
+"""Where rows get labels."""
 
 
-def _label_first(draft: _Draft, roles: Sequence[str], by_name: Mapping[str, Role]) -> str:
-    """Return where rows get labels, if that is what is missing."""
+def _lacks_labels(draft: _Draft, roles: Sequence[str], by_name: Mapping[str, Role]) -> bool:
+    """Return whether one of the missing columns is that of the labels."""
     have = set(draft.roles.values())
-    return LABEL_FIRST if any(by_name[name].holds == "label" and name not in have for name in roles) else ""
+    return any(by_name[name].holds == "label" and name not in have for name in roles)
 
 
 def _names(columns: Iterable[str]) -> list[str]:
@@ -380,7 +384,9 @@ def _can_fill(draft: _Draft, missing: Sequence[Role]) -> bool:
 
 def _no_task(names: Mapping[str, Column], tasks: Sequence[Any]) -> StudioError:
     texts = [each for each in names.values() if not each.bookkeeping]
-    label_first = LABEL_FIRST if len(texts) == 1 and texts[0].prose else ""
+    hint = ["Choose a task, and set the roles of the columns above the table or with --map COLUMN=ROLE."]
+    if len(texts) == 1 and texts[0].prose:
+        hint.append(LABEL_FIRST)
     needs = [f"{task.title.lower()}: {' or '.join(listed(one) for one in task.alternatives)}" for task in tasks]
     columns = listed(_names(names), 30)
     return StudioError(
@@ -388,6 +394,6 @@ def _no_task(names: Mapping[str, Column], tasks: Sequence[Any]) -> StudioError:
         "The columns do not fit any task.",
         given=f"the columns {columns}",
         valid="; ".join(needs),
-        hint=f"Choose a task, and set the roles of the columns above the table or with --map COLUMN=ROLE.{label_first}",
+        hint=" ".join(hint),
         field="map",
     )

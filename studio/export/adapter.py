@@ -24,7 +24,7 @@ class Adapter(Exporter):
     def unavailable_reason(self, run: RunRef) -> str:
         """Runs of full fine-tuning have no adapter."""
         if (Path(run.folder) / "model").exists() and not (Path(run.folder) / "adapter").exists():
-            return "This run trained the model's own weights, so there is no adapter. Export the merged model."
+            return "This run trained the model's own weights, so there is no adapter. Export the whole model."
         return ""
 
     def size(self, run: RunRef) -> int:

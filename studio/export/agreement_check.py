@@ -49,7 +49,6 @@ TOKENS = 24
 END = -1
 """Stands for any token that ends a reply."""
 ROUNDING = "The others differ later because of rounding."
-BASE_TOO = " The base model gives the same replies to these prompts, so they don't tell the two apart."
 FIRST_WORDS = 4
 """Tokens that must be equal. Later ones may differ by rounding, for example between an adapter and a merged model."""
 NEAR = 0.02
@@ -166,13 +165,16 @@ def compare(
     if begun < count and (exact or begun < count * least):
         raise _differs("its replies differ from those in the Chat tab", f"{begun} of {count} replies begin the same")
     require_fine_tuned(reference, answers)
-    same_base = "" if reference.differing_prompts or not reference.base_tokens else BASE_TOO
-    if whole == count:
-        return f"Tested without the studio: {whole} of {count} replies are the same as in the Chat tab.{same_base}"
-    return (
-        f"Tested without the studio: {begun} of {count} replies begin as in the Chat tab, and {whole} are the same for "
-        f"all {TOKENS} tokens. {cause}{same_base}"
-    )
+    sentences = [f"Tested without the studio: {whole} of {count} replies are the same as in the Chat tab."]
+    if whole < count:
+        result = (
+            f"Tested without the studio: {begun} of {count} replies begin as in the Chat tab, and {whole} are the same "
+            f"for all {TOKENS} tokens."
+        )
+        sentences = [result, cause]
+    if reference.base_tokens and not reference.differing_prompts:
+        sentences.append("The base model gives the same replies to these prompts, so they don't tell the two apart.")
+    return " ".join(sentences)
 
 
 def largest_difference(reference: ReferenceAnswers, answers: Answers) -> float:

@@ -75,5 +75,5 @@ def run_step(function: str, task: dict[str, Any], failure: str) -> Any:
             "format-unavailable",
             failure,
             given=cause_of(error),
-            hint="Export the merged model instead, and report this problem with the name of the base model.",
+            hint="Export the whole model instead, and report this problem with the name of the base model.",
         ) from error

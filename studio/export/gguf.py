@@ -46,7 +46,7 @@ BITS = {"f16": 16.0, "bf16": 16.0, "q8_0": 8.5}
 QUANTIZED_BITS = {"q6_k": 6.6, "q5_k_m": 5.7, "q4_k_m": 4.9}
 """Number formats that need the quantizer → bits for each weight, about."""
 SENTENCES = {
-    "f16": "16 bits for each weight. As exact as the merged model for nearly all models.",
+    "f16": "16 bits for each weight. As exact as the whole model for nearly all models.",
     "bf16": "16 bits for each weight, exactly those of a model in bfloat16. Older programs can't read it.",
     "q8_0": "8 bits for each weight: half the size, and nearly the same replies.",
     "q6_k": "6 bits for each weight: smaller and faster, with small differences.",
@@ -80,9 +80,9 @@ class Gguf(Exporter):
     def unavailable_reason(self, run: RunRef) -> str:
         """Models that write text can be converted, if the adapter can be merged."""
         if run.info.kind == "seq2seq":
-            return "Programs for GGUF files need a model without an encoder. Export the merged model."
+            return "Programs for GGUF files need a model without an encoder. Export the whole model."
         if run.info.kind != "causal" or head_of(run.info, run.spec.data).name != "text":
-            return "Programs for GGUF files need a model that writes text. This one gives labels or positions."
+            return "Programs for GGUF files need a model that writes text. This one predicts labels, or finds answers in a text."
         return Merged().unavailable_reason(run)
 
     def size(self, run: RunRef) -> int:
@@ -163,7 +163,7 @@ class Gguf(Exporter):
                 "format-unavailable",
                 "The export failed its test: llama.cpp splits the prompts into other tokens. It was deleted.",
                 given=f"{same_prompts} of {count} prompts have the same tokens",
-                hint="llama.cpp does not know this tokenizer or this chat template. Export the merged model instead.",
+                hint="llama.cpp does not know this tokenizer or this chat template. Export the whole model instead.",
             )
         answers = [[float(token) for token in tokens] for tokens in found["tokens"]]
         tested = agreement_check.compare(
@@ -254,7 +254,7 @@ def _convert(python: Path, merged: Path, file: Path, kind: str, name: str) -> No
         call_in_process("gguf_convert.py:convert", task, python)
     except ProcessError as error:
         reason = error.last_line.partition(": ")[2] or error.last_line
-        hint = "Export the merged model instead."
+        hint = "Export the whole model instead."
         if "pre-tokenizer" in error.stderr:
             reason = "BPE pre-tokenizer was not recognized"
             hint = f"The converter does not know the tokenizer of this model, so llama.cpp could not read it. {hint}"

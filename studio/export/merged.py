@@ -15,8 +15,8 @@ class Merged(Exporter):
     """A folder that transformers loads directly."""
 
     format = "merged"
-    title = "Merged model"
-    sentence = "One folder, for transformers and all programs that read its models."
+    title = "Whole model"
+    sentence = "One folder, for transformers and programs that read its models. An adapter is merged into the weights."
     library = "transformers"
     exact = True
 

@@ -53,9 +53,9 @@ class Onnx(Exporter):
     def unavailable_reason(self, run: RunRef) -> str:
         """Encoders and generative models up to 450 million parameters can be exported."""
         if run.info.kind == "seq2seq" or head_of(run.info, run.spec.data).name == "seq2seq":
-            return "Models with an encoder and a decoder can't be exported to this format. Export the merged model."
+            return "Models with an encoder and a decoder can't be exported to this format. Export the whole model."
         if run.info.parameters > MOST_PARAMETERS:
-            return "This model is larger than one ONNX file can be (2 GB). Export the merged model."
+            return "This model is larger than one ONNX file can be (2 GB). Export the whole model."
         return Merged().unavailable_reason(run)
 
     def missing(self) -> str:

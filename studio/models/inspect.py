@@ -154,7 +154,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if config:
         return config
     if (folder / "adapter_config.json").is_file():
-        hint = "Choose the base model that the adapter was trained on, or the merged model."
+        hint = "Choose the base model that the adapter was trained on, or a whole model."
         raise _broken(folder, "This folder has an adapter, not a base model.", hint=hint)
     what = "can't be read" if (folder / "config.json").exists() else "is missing"
     valid = "a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json"

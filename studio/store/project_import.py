@@ -245,6 +245,8 @@ class _Import:
                 try:
                     record = record_of(filled / Path(ROWS).stem, dataset.id, version)
                 except StudioError as error:
+                    if error.code == "too-large":
+                        raise
                     raise no_project(f"the rows of {dataset.id}, version {version}, can't be read") from error
                 record_file.unlink()
                 self.datasets.add(record.model_copy(update={"id": new_id}), filled)

@@ -11,10 +11,13 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from studio.data.parquet_store import open_parquet
+from studio.data.limits import read_limits
+from studio.data.parquet_store import check_stored, open_parquet
+from studio.machine.facts import memory_available
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent
+from studio.schema.limits import OWNER
 from studio.schema.runs import RunSpec
 from studio.store.datasets import IN_RUN, RECORD, ROWS, DatasetStore
 from studio.store.files import alone
@@ -83,12 +86,13 @@ def import_rows_or_advice(folder: Path, datasets: DatasetStore) -> AdviceEvent |
     try:
         import_rows(folder, datasets)
     except StudioError as error:
-        if error.code != "unreadable-file":
+        if error.code not in ("unreadable-file", "too-large"):
             raise
+        reason = str(error.given if error.code == "unreadable-file" else error.message).rstrip(".")
         return AdviceEvent(
             step=0,
             title="The rows of this run were not imported",
-            message=f"The folder of this run was copied here, but there is a problem with its rows: {error.given}.",
+            message=f"The folder of this run was copied here, but there is a problem with its rows: {reason}.",
             action="Delete the run here, then copy its complete folder again.",
         )
     return None
@@ -103,16 +107,23 @@ def _link_or_copy(file: Path, name: Path) -> None:
 
 
 def record_of(rows: Path, dataset: str, version: int) -> DatasetRecord:
-    """The record of imported rows, validated against the rows. Raises an error if they differ.
+    """The record of imported rows, validated against the rows and the limits of an import.
 
     `rows`: path of both files without their suffixes .json and .parquet.
+
+    Raises:
+        StudioError: `too-large` for rows beyond the limits, and `unreadable-file` if they differ from the record.
     """
     try:
+        limits = read_limits(OWNER, visitor=False, memory=memory_available())
+        check_stored(rows.with_name(f"{rows.name}.parquet"), f"Version {version} of {dataset}", limits)
         record = DatasetRecord.model_validate_json(rows.with_name(f"{rows.name}.json").read_bytes())
         table = open_parquet(rows.with_name(f"{rows.name}.parquet"))
         claimed = (record.id, record.version, record.rows, record.columns)
         if claimed != (dataset, version, sum(1 for _ in table.source.values(1)), tuple(table.columns)):
             raise ValueError("it describes other rows")
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, StudioError) as error:
+        if isinstance(error, StudioError) and error.code == "too-large":
+            raise
         raise no_run("its rows can't be read, or differ from their description") from error
     return record

@@ -18,6 +18,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.requests import RunRequest
 from studio.services.context import Role
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.labeler import labeller_of
 from studio.ui.proxies import ADDRESS, ROLE
 from studio.ui.roles import ROLES
@@ -279,6 +280,14 @@ class Visit:
     def close_workspace(self, workspace: str) -> None:
         """Close the database of a workspace that is about to be removed."""
         self._sessions.workspaces.close_workspace(workspace)
+
+    def job(self, key: Key) -> Job | None:
+        """A job of this server. One that has ended is returned once; a viewer's page leaves it for those who edit."""
+        return JOBS.get(key) if self.role == "viewer" else JOBS.look(key)
+
+    def take_job(self, key: Key) -> Job | None:
+        """Remove and return a job that has ended. None for a viewer, whose page leaves it for those who edit."""
+        return None if self.role == "viewer" else JOBS.take(key)
 
     def goto(self, tab: str) -> None:
         """Open a tab after the handler."""

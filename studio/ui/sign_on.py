@@ -83,7 +83,8 @@ def roles_of_environment() -> dict[str, str]:
     """Name of a person in lower case → role, from the file that `$STUDIO_ROLES_FILE` names.
 
     Raises:
-        StudioError `bad-setting`: when there is no such file, it can't be read, or a line is not `ROLE NAME`.
+        StudioError `bad-setting`: when there is no such file, it can't be read, a line is not `ROLE NAME`, or a
+            person is in two lines.
     """
     file = os.environ.get(ROLES_FILE, "")
     try:
@@ -96,6 +97,7 @@ def roles_of_environment() -> dict[str, str]:
             hint=f"{ROLES_FILE} names it. Let the user who runs the studio read it.",
         ) from error
     roles: dict[str, str] = {}
+    lines_by_name: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         role, _, person = line.strip().partition(" ")
         role = OLD_NAMES.get(role, role)
@@ -109,7 +111,16 @@ def roles_of_environment() -> dict[str, str]:
                 valid="owner NAME, editor NAME or viewer NAME; NAME may be * for everyone",
                 hint=f"Correct the line in {file}.",
             )
-        roles[person.strip().lower()] = role
+        name = person.strip().lower()
+        if name in roles:
+            raise StudioError(
+                "bad-setting",
+                f"Line {number} of the file of roles names a person who already has a role.",
+                given=f"{line.strip()}, and line {lines_by_name[name]}: {roles[name]} {person.strip()}",
+                valid="one line for each person, whatever the case of the letters",
+                hint=f"Remove one of the two lines in {file}.",
+            )
+        roles[name], lines_by_name[name] = role, number
     if not roles:
         raise StudioError(
             "bad-setting",

@@ -129,7 +129,7 @@ def test_a_home_made_tokenizer_is_refused_with_its_reason(tools: Path, tmp_path:
     run = chat_run(info, tmp_path / "run", precision="float32")
     with pytest.raises(StudioError, match="BPE pre-tokenizer was not recognized") as refused:
         made(run, ModelCache(), tools, tmp_path / "out")
-    assert refused.value.code == "format-unavailable" and "Export the merged model" in refused.value.hint
+    assert refused.value.code == "format-unavailable" and "Export the whole model" in refused.value.hint
     assert not (tmp_path / "out").exists()
 
 

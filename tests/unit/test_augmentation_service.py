@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
-from studio.data.dataset_size import describe_learning_curve, what_rows_allow
+from studio.data.dataset_size import describe_learning_curve, what_rows_allow, what_training_rows_allow
 from studio.schema.augmentation import AugmentationRequest
 from studio.schema.errors import StudioError
 from studio.schema.label_quality import CurvePoint, LearningCurve
@@ -84,8 +84,8 @@ def test_the_number_of_rows_says_what_to_expect() -> None:
     assert "plenty" in what_rows_allow(5_000)
     few = what_rows_allow(20, {"a": 17, "b": 3})
     assert "The rarest label is b, with 3 rows" in few and "2 labels" in few
-    assert what_rows_allow(900, kinds=3).startswith(
-        "900 rows for 3 labels, about 300 for each: enough for most labels."
+    assert what_training_rows_allow(900, 3).startswith(
+        "900 training rows for 3 labels, about 300 for each: enough for most labels."
     )
     assert "too few for reliable results" in what_rows_allow(9, {"a": 3, "b": 3, "c": 3})
 

@@ -50,7 +50,7 @@ def test_a_starter_that_is_here_says_where_it_is_from(empty_cache: Path) -> None
     assert info.here and info.source == "starter" and info.path == str(empty_cache / "starters" / "starter-chat")
     assert info.origin == "a package" and info.revision is None
     assert info.hub_id == STARTERS["starter-chat"].hub_id
-    assert "merged model" in info.note
+    assert "whole model" in info.note
     assert check_starters()[0].ok
 
 

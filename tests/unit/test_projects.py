@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from studio.api import Studio
@@ -323,6 +324,55 @@ def test_a_file_that_is_no_project_is_refused_and_leaves_nothing(exported: Path,
     assert error.valid != "a zip file" and "complete zip" not in str(error.given)
     left = {path for path in tmp_path.rglob("*") if "importing" not in path.name}
     assert left == before and [each.id for each in there.projects.all()] == ["default"]
+
+
+def with_rows(folder: Path, write: Callable[[Path], None]) -> Callable[[dict[str, Any]], None]:
+    """Other rows in the first version, in a file that is written here."""
+
+    def changed(members: dict[str, Any]) -> None:
+        write(folder / "other.parquet")
+        members[next(each for each in members if each.endswith("v1/rows.parquet"))] = (
+            folder / "other.parquet"
+        ).read_bytes()
+
+    return changed
+
+
+def stored(path: Path, column: pyarrow.Array) -> None:
+    """A file as the studio writes it, with one column of JSON."""
+    metadata = {b"studio": json.dumps({"as_json": [["text"]]}).encode()}
+    table = pyarrow.table({"text": column}).replace_schema_metadata(metadata)
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+
+
+def equal_texts(path: Path) -> None:
+    """Two million rows with the same text, in a few kilobytes."""
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 2_000_000), ["x" * 20])
+    stored(path, texts.cast(pyarrow.string()))
+
+
+def long_cell(path: Path) -> None:
+    """A cell that an upload may not have."""
+    stored(path, pyarrow.array(["x" * 10_000_001]))
+
+
+def deep_cell(path: Path) -> None:
+    """A list in a list, and so on, that Python can't read."""
+    stored(path, pyarrow.array(["[" * 5_000 + "]" * 5_000]))
+
+
+@pytest.mark.parametrize("write", [equal_texts, long_cell, deep_cell])
+def test_rows_of_a_project_have_the_same_limits_as_an_upload(
+    exported: Path, tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    from studio.store.project_import import import_project
+
+    file = Path(shutil.copy(exported, tmp_path / "large.zip"))
+    rewritten(file, with_rows(tmp_path, write))
+    there = Studio(tmp_path / "there")
+    error = refusal(lambda: import_project(there.home, file, "", lambda done, total: None))
+    assert error.code == "too-large" and error.what.startswith("Version 1 of data-") and error.hint
+    assert [each.id for each in there.projects.all()] == ["default"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"hello" * 1000])

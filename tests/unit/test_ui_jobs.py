@@ -2,11 +2,14 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui.jobs import Job, Jobs, Key
+from studio.ui.jobs import JOBS, Job, Jobs, Key
+from studio.ui.proxies import ROLE
+from studio.ui.session import Sessions
 
 KEY: Key = ("default", "run-1 evaluate")
 
@@ -66,6 +69,23 @@ def test_a_job_that_is_cancelled_is_forgotten_and_can_see_it() -> None:
     jobs.begin(KEY, Job(), wait)
     jobs.cancel(KEY)
     assert jobs.get(KEY) is None and seen.wait(5)
+
+
+def test_a_viewers_page_shows_the_end_of_a_job_and_leaves_it_for_the_page_of_the_editor(tmp_path: Path) -> None:
+    """Else the editor would never read why the job failed."""
+
+    def refuse(job: Job) -> None:
+        raise StudioError("disk-full", "There is not enough disk space.")
+
+    sessions, key = Sessions(tmp_path / "home"), ("default", "run-1 viewed")
+    editor, viewer = (sessions.visit({ROLE: role}, "page") for role in ("editor", "viewer"))
+    JOBS.begin(key, Job(), refuse)
+    while not (job := JOBS.get(key)) or not job.ended:
+        time.sleep(0.005)
+    for _ in range(2):
+        assert (seen := viewer.job(key)) and seen.error and viewer.take_job(key) is None
+    assert (told := editor.job(key)) and told.error and told.error.code == "disk-full"
+    assert editor.job(key) is None and viewer.job(key) is None
 
 
 def test_a_refusal_is_passed_on() -> None:

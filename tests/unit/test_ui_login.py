@@ -12,6 +12,7 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.ui.login import Guesses, Login
 from studio.ui.passwords import Account, accounts_of_environment, hash_password, matching
+from studio.ui.sign_on import ROLES_FILE, roles_of_environment
 from tests.unit.asgi import Answer, Seen, ask
 
 FORM = ("content-type", "application/x-www-form-urlencoded")
@@ -263,3 +264,22 @@ def test_hashes_are_salted_and_compared_whole() -> None:
     assert first.hash != second.hash
     assert matching("a", [first, second]) and matching("a", [Account(hash_password("b")), first]) == first
     assert matching("b", [first]) is None and matching("", [first]) is None
+
+
+# --- roles of people whom a proxy names ---
+
+
+def test_a_person_in_two_lines_of_the_file_of_roles_is_refused_at_start_with_both_lines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "roles"
+    monkeypatch.setenv(ROLES_FILE, str(file))
+    file.write_text("owner Anna@example.org\n# the others\nviewer *\n", "utf-8")
+    assert roles_of_environment() == {"anna@example.org": "owner", "*": "viewer"}
+    for second in ("viewer anna@example.org", "owner Anna@example.org"):
+        file.write_text(f"owner Anna@example.org\n# the others\n{second}\n", "utf-8")
+        with pytest.raises(StudioError) as refused:
+            roles_of_environment()
+        error = refused.value
+        assert error.code == "bad-setting" and error.what.startswith("Line 3 ")
+        assert "line 1: owner" in str(error.given) and second in str(error.given) and str(file) in error.hint

@@ -38,6 +38,12 @@ def test_an_estimate_can_be_measured_and_then_says_that_it_was() -> None:
     assert "measured with a few real steps" in measured and 'data-act="probe"' not in measured
 
 
+def test_the_memory_of_a_run_says_for_which_length_it_is() -> None:
+    shown = plan_panel(view(), 2)
+    assert "<dt>Maximum length</dt><dd>512 tokens</dd>" in shown
+    assert "For rows of up to 512 tokens, the maximum length of this run." in shown
+
+
 def test_what_was_changed_to_fit_is_told_and_nothing_when_nothing_was() -> None:
     assert fitted_panel([]) == ""
     told = fitted_panel(["Batch size 2 instead of 4", "<script>"])

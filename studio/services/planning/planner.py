@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from studio.data.checks.report_errors import refusal
-from studio.data.dataset_size import what_rows_allow
+from studio.data.dataset_size import what_training_rows_allow
 from studio.data.splits import require_columns
 from studio.machine.facts import MachineFacts, machine_facts
 from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
@@ -110,7 +110,7 @@ class Planner:
             seconds = run_seconds(plan.config, request.info, facts, request.machine, earlier.tokens_per_second)
         cost = with_range(cost, seconds, earlier)
         known = request.facts is not USUAL_ROWS
-        allows = what_rows_allow(request.facts.rows, kinds=request.facts.labels) if known else ""
+        allows = what_training_rows_allow(request.facts.train_rows, request.facts.labels) if known else ""
         return PlanView(plan=plan, estimate=cost, splits=splits, usable=request.facts.rows, allows=allows)
 
     def _plan_request(self, resolved: Resolved) -> tuple[PlanRequest, str, dict[str, Any], SplitCounts]:

@@ -196,7 +196,7 @@ def _set_max_length(draft: PlanDraft) -> None:
     needed_length = facts.longest if facts.longest <= most else facts.percentile(0.99)
     length = min(max(64, math.ceil(needed_length / 32) * 32), most)
     length = max(16, min(length, context))
-    reason = f"Maximum length {length:,} tokens: no row is truncated."
+    reason = f"Maximum length {length:,} tokens: the longest row has {facts.longest:,}, so no row is truncated."
     if facts.longest > length and splits_long_rows(draft.task, draft.info.kind):
         reason = f"Maximum length {length:,} tokens: longer texts are split into pieces, and none is truncated."
     elif facts.longest > length:

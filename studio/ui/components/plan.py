@@ -19,6 +19,7 @@ def plan_panel(view: PlanView, cores: int) -> Html:
     whole, patience = f"of {count(e.total_parameters)}, {as_shares(learns)}", config.early_stopping_patience
     kind, word = ("error", "Does not fit") if not e.fits else ("warn", "Tight") if share > 0.8 else ("ok", "Fits")
     pairs = [
+        ("Maximum length", f"{config.max_length:,} tokens"),
         ("Rows", f"{view.splits.train:,} train, {view.splits.validation:,} validation"),
         ("Effective batch size", f"{e.effective_batch_size:,}"),
         ("Validation", f"every {config.eval_steps:,} steps" if config.eval_steps else "at the end"),
@@ -29,7 +30,8 @@ def plan_panel(view: PlanView, cores: int) -> Html:
         '<section class="panel stack runcard" aria-labelledby="thisrun" aria-live="polite"><div class="row"><h2 '
         'id="thisrun">This run</h2><span class="right">{word}</span></div><div class="figs"><div><span class="big">'
         '{time}</span><small>on {cores}</small></div><div><span class="big">{steps}</span><small>{passes}</small></div>'
-        "</div>{because}{allows}{memory}{learns}{facts}{probe}</section>",
+        '</div>{because}{allows}<div class="stack tight">{memory}<small>{length}</small></div>{learns}{facts}{probe}'
+        "</section>",
         allows=view.allows and html('<p class="muted small">{s}</p>', s=view.allows),
         word=state(kind, word),
         time=time_range(e.low_seconds, e.high_seconds),
@@ -38,6 +40,7 @@ def plan_panel(view: PlanView, cores: int) -> Html:
         steps="1 step" if e.steps == 1 else f"{e.steps:,} steps",
         passes=_passes(e.epochs, e.steps),
         memory=meter("Memory", done, f"of {total} free", share, "" if kind == "ok" else kind),
+        length=f"For rows of up to {config.max_length:,} tokens, the maximum length of this run.",
         learns=meter("Trainable parameters", count(e.trainable_parameters), whole, learns),
         facts=facts(pairs),
         probe=_probe(e.probed),

@@ -320,14 +320,14 @@ def _job(visit: Visit, kind: str) -> Html:
             poll=layout.poll("draw", 700),
         )
     if job.error:
-        JOBS.take(key)
+        visit.take_job(key)
         return alert(job.error)
     if kind == IMPORT:
-        JOBS.take(key)
+        visit.take_job(key)
         return _done(f"The project “{job.result.title}” was imported.", job.result)
     path = next(iter(sorted((visit.studio.home.root / "uploads" / visit.workspace / EXPORTED).glob("*.zip"))), None)
     if path is None:  # removed after some hours
-        JOBS.take(key)
+        visit.take_job(key)
         return Html("")
     down = button("Download", "", "s", "download", download="project", run="", aria_label=f"Download {path.name}")
     words = html("<p>{name}, {size}</p>", name=Verbatim(path.name), size=size(path.stat().st_size))

@@ -124,7 +124,7 @@ def _in_progress(visit: Visit, run: RunRecord, view: FoldsView) -> Html:
 
 def _evaluating(visit: Visit, run: RunRecord, view: FoldsView, cancel_: Html) -> Html:
     key = _key(visit, run.id)
-    job = JOBS.look(key)
+    job = visit.job(key)
     if job and job.error:
         again = button("Try again", "folds-evaluate", "s", run=run.id)
         body = html(

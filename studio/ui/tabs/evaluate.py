@@ -60,7 +60,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         return head, action_bar("First train a model to the end.", Primary("Open Train", goto="train"), back="train")
     classifies = visit.studio.chat.is_classifier(run.id)
     chat = Primary(chat_label(classifies), goto="chat")
-    job = JOBS.look(_key(visit, run))
+    job = visit.job(_key(visit, run))
     if job and not job.ended:
         return at_work(run, job), action_bar("You can try the model meanwhile.", chat, back="train")
     report = visit.studio.evaluation.report(run.id)

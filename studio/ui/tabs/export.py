@@ -98,9 +98,9 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         head = heading("Nothing to export yet", f"{without_result(run)} Export opens when a run has ended.")
         return head, action_bar("First train a model to the end.", Primary("Open Train", goto="train"), back="train")
     views = visit.studio.exports.all(run.id)
-    jobs = {view.format: JOBS.look(_key(visit, run, view.format)) for view in views}
+    jobs = {view.format: visit.job(_key(visit, run, view.format)) for view in views}
     chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))
-    options, installing = options_of(visit, chosen), JOBS.look(_install_key(visit))
+    options, installing = options_of(visit, chosen), visit.job(_install_key(visit))
     if any(view.done for view in views):
         mark_done(visit, "train", "export")
     formats = body(run, views, chosen, {**jobs, "": installing}, options)

@@ -85,7 +85,7 @@ def _body(visit: Visit, run: RunRecord, view: ExportView) -> Html:
         return html("<p>{s}</p>", s="Uploads are not available in a public demo. Download the export instead.")
     if visit.role != "owner":
         return html("<p>{s}</p>", s="Only the owner of this studio can upload, because the Hub token is the owner's.")
-    job = JOBS.look(_key(visit, run, form))
+    job = visit.job(_key(visit, run, form))
     if job is not None and not job.ended:
         return _progress(job, run, form)
     try:

@@ -131,7 +131,7 @@ def _begin(visit: Visit, run: RunRecord, dataset: str, work: Callable[[Any], Any
 
 def _job(visit: Visit, run: str) -> tuple[PredictionJob | None, Html]:
     """The running job of a run, and why the last one failed, which is shown once it has ended."""
-    job: Any = JOBS.look(_key(visit, run))
+    job: Any = visit.job(_key(visit, run))
     if job is None or not job.ended:
         return job, Html("")
     return None, alert(job.error) if job.error else Html("")

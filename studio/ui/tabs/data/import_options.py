@@ -153,7 +153,7 @@ def _begin(visit: Visit, job: Job, do: Callable[[Job], DatasetRecord]) -> Datase
 
 def finished(visit: Visit) -> DatasetRecord | None:
     """The imported dataset, once. Raises the error of a failed import. None while it runs."""
-    job = JOBS.take(key_of(visit))
+    job = visit.take_job(key_of(visit))
     if job is None:
         return None
     if job.error is not None:
