@@ -11,6 +11,7 @@ from studio.machine.cores import THREAD_VARIABLES
 from tests import forked
 
 AT_WORK, COUNT = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("STUDIO_MODEL_SOURCES", "hub")  # searches of tests reach only what a test starts
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # torch processes of tests run beside each other
 if AT_WORK and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))

@@ -12,24 +12,32 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import count, memory, memory_of, size
 from studio.schema.views import ModelView
 
-Name = Annotated[str, typer.Argument(help="A Hub name, owner/name, a starter model, or a GGUF file.")]
+Name = Annotated[
+    str, typer.Argument(help="A Hub name, owner/name, modelscope:owner/name, a starter model, or a GGUF file.")
+]
 
 
 def models(
     context: Context,
     name: Annotated[str | None, typer.Argument(help="Show one model in detail.")] = None,
     task: Task = None,
-    search: Annotated[str | None, typer.Option(help="Search the Hub.")] = None,
+    search: Annotated[str | None, typer.Option(help="Search the Hub, ModelScope and Kaggle.")] = None,
     add: Annotated[str | None, typer.Option(metavar="DIR", help="Add a folder or a GGUF file to the list.")] = None,
 ) -> None:
-    """List base models: starter models, downloaded models, and with --search models on the Hub. Or show one."""
+    """List base models: starter models, downloaded models, and with --search models of other sources. Or show one."""
     if add:
         name = context.studio.models.use_folder(add).info.name
     if name:
         view = context.studio.models.get(name, task)
         context.answer([model_row(view)], lambda: _show_model(context, view))
         return
-    views = context.studio.models.search(search, task) if search else context.studio.models.all(task)
+    if search:
+        found = context.studio.models.search(search, task)
+        for failure in found.failures.values():
+            context.note(failure)
+        views = list(found.models)
+    else:
+        views = context.studio.models.all(task)
     context.answer([model_row(view) for view in views], lambda: _show_models(context, views))
 
 
@@ -145,7 +153,7 @@ def _words(view: ModelView) -> str:
 def _show_models(context: Context, views: list[ModelView]) -> None:
     numbers = ("Parameters", "Size", "Memory", "Context", "Downloads")
     table = context.table(
-        "Model", "Parameters", "Size", "Local", "Memory", "Context", "Downloads", "License", "", right=numbers
+        "Model", "Parameters", "Size", "Local", "Memory", "Context", "Downloads", "License", "Tasks", "", right=numbers
     )
     for view in views:
         info = view.info
@@ -158,6 +166,7 @@ def _show_models(context: Context, views: list[ModelView]) -> None:
             f"{info.context:,}" if info.context else "",
             f"{info.downloads:,}" if info.downloads else "",
             plain(info.licence),
+            ", ".join(info.tasks),
             plain(_words(view)),
         )
     context.out.print(table)

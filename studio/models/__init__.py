@@ -11,18 +11,20 @@ from studio.models.download import Download
 from studio.models.hub_files import disable_hub_access
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
+from studio.models.search import FoundModels, search_sources, searched_sources
 from studio.models.sources import SOURCES, Fetching
 from studio.models.sources.hub import HubSource
 from studio.models.starter_install import fetch_starters
 from studio.models.starters import STARTERS, check_starters, starter_folder
 from studio.schema.errors import StudioError, nearest
-from studio.schema.models import ModelInfo
+from studio.schema.models import ModelInfo, ModelSource
 
 __all__ = [
     "SOURCES",
     "STARTERS",
     "Download",
     "Fetching",
+    "FoundModels",
     "cached_folder",
     "cached_models",
     "check_starters",
@@ -32,10 +34,14 @@ __all__ = [
     "find_model",
     "inspect_folder",
     "loading_arguments",
-    "search_hub",
+    "search_sources",
+    "searched_sources",
     "starter_folder",
     "tokenizer_arguments",
 ]
+
+DOWNLOADING: tuple[ModelSource, ...] = ("hub", "modelscope")
+"""Sources whose models are downloaded to a cache."""
 
 
 def find_model(name: str, token: str | None = None) -> ModelInfo:
@@ -54,7 +60,7 @@ def find_model(name: str, token: str | None = None) -> ModelInfo:
         known = next((entry.info for entry in CATALOG if entry.name == name), None)
         if known and error.code == "no-network":
             return known
-        if "/" in name or error.code not in ("no-network", "no-such-model"):
+        if "/" in name or ":" in name or error.code not in ("no-network", "no-such-model"):
             raise
     raise StudioError(
         "no-such-model",
@@ -67,15 +73,13 @@ def find_model(name: str, token: str | None = None) -> ModelInfo:
 
 
 def cached_folder(name: str) -> Path | None:
-    """Return the folder of the Hub's cache with a complete copy of a model, or None."""
-    return HubSource().folder(name) if any(info.name == name for info in cached_models()) else None
+    """Return the cache folder with a complete copy of a downloaded model, or None."""
+    info = next((info for info in cached_models() if info.name == name), None)
+    if info is None or info.path is None:
+        return None
+    return HubSource().folder(name) if info.source == "hub" else Path(info.path)
 
 
 def cached_models() -> list[ModelInfo]:
-    """Return the Hub models with a complete copy in this machine's cache."""
-    return SOURCES["hub"].known()
-
-
-def search_hub(text: str, limit: int = 20, token: str | None = None) -> list[ModelInfo]:
-    """Return Hub models with this text in their names. Raise `StudioError` `no-network` if the Hub is unreachable."""
-    return SOURCES["hub"].search(text.strip(), limit, token)
+    """Return the models with a complete copy in this machine's caches: of the Hub, ModelScope and others."""
+    return [info for source in DOWNLOADING for info in SOURCES[source].known()]

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from studio.machine.disk import FULL
-from studio.models.file_download import DownloadStopped, FileDownload, check_space, disk_full
+from studio.models.file_download import DownloadStopped, FileDownload, check_space, disk_full, unusable
 from studio.models.hub_files import Remote, gated, hub_errors, needed_files, require_network, unreachable
 from studio.models.loading_rules import check_trust
 from studio.models.sources.hub import HubSource
-from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 
 Report = Callable[[int, int], None]
@@ -58,14 +57,7 @@ class Download:
             raise disk_full(info.name) if error.errno in FULL else error from error
         cached = self.source.cached(info.name)
         if cached is None:
-            raise StudioError(
-                "broken-model",
-                "The model was downloaded, but it has no usable weights or no usable tokenizer.",
-                given=info.name,
-                valid="a repository with config.json, model.safetensors and a tokenizer",
-                hint="Choose the original model. A converted copy (GGUF, ONNX) or an adapter can't be the base model.",
-                field="model",
-            )
+            raise unusable(info.name)
         return cached.model_copy(update={"gated": info.gated, "downloads": info.downloads})
 
     def _fetch(self, hub_info: Any) -> None:

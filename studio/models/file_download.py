@@ -14,6 +14,7 @@ from studio.schema.errors import StudioError
 
 MIN_FREE_BYTES = 200_000_000
 """Bytes that must stay free on the disk."""
+HUB_VARIABLE = "HF_HOME"
 MAX_FAILURES = 5
 """Number of consecutive connection failures without progress before the download fails."""
 
@@ -106,13 +107,33 @@ class FileDownload:
         return StudioError("broken-model", what, given=f"{self.model}/{self.name}", hint="Download it again.")
 
 
-def check_space(folder: Path, name: str, missing: int) -> None:
+def matches(path: Path, size: int, sha256: str) -> bool:
+    """Return whether a file has this size and checksum. An empty checksum is not compared."""
+    if path.stat().st_size != size:
+        return False
+    with path.open("rb") as stream:
+        return not sha256 or hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+
+
+def check_space(folder: Path, name: str, missing: int, variable: str = HUB_VARIABLE) -> None:
     """Raise `StudioError` if the disk of a folder has too little space for so many bytes."""
     if shutil.disk_usage(folder).free < missing + MIN_FREE_BYTES:
-        raise disk_full(name, missing + MIN_FREE_BYTES)
+        raise disk_full(name, missing + MIN_FREE_BYTES, variable)
 
 
-def disk_full(name: str, needed: int = 0, variable: str = "HF_HOME") -> StudioError:
+def unusable(name: str) -> StudioError:
+    """Return the error for a downloaded model that can't be used."""
+    return StudioError(
+        "broken-model",
+        "The model was downloaded, but it has no usable weights or no usable tokenizer.",
+        given=name,
+        valid="a repository with config.json, model.safetensors and a tokenizer",
+        hint="Choose the original model. A converted copy (GGUF, ONNX) or an adapter can't be the base model.",
+        field="model",
+    )
+
+
+def disk_full(name: str, needed: int = 0, variable: str = HUB_VARIABLE) -> StudioError:
     """Return the error for a full disk. `variable` is what moves the downloads to another disk."""
     return StudioError(
         "disk-full",

@@ -1,7 +1,7 @@
 """Fingerprint of a model's own code and pickles, so that trust applies only to the files that were approved."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,13 +11,20 @@ CONFIGS = ("config.json", "tokenizer_config.json")
 
 def fingerprint_of(folder: Path, pickles: Iterable[Path]) -> str:
     """Return a hash of the code in a folder, the files that refer to it, and the pickled weights."""
-    digest = hashlib.sha256()
+    sums = {}
     files = {*folder.rglob("*.py"), *(folder / name for name in CONFIGS), *pickles}
-    for file in sorted(file for file in files if file.is_file()):
-        stat = file.stat()
-        digest.update(
-            f"{file.relative_to(folder)}\0{_sum(file, stat.st_size, stat.st_mtime_ns, stat.st_ino)}\0".encode()
-        )
+    for file in files:
+        if file.is_file():
+            stat = file.stat()
+            sums[str(file.relative_to(folder))] = _sum(file, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return fingerprint_of_sums(sums)
+
+
+def fingerprint_of_sums(sums: Mapping[str, str]) -> str:
+    """Return that hash, from the sha256 of each file by its path in the folder."""
+    digest = hashlib.sha256()
+    for name in sorted(sums, key=Path):
+        digest.update(f"{name}\0{sums[name]}\0".encode())
     return digest.hexdigest()
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from studio.schema.base import FrozenModel
 
-ModelSource = Literal["starter", "hub", "folder", "gguf"]
+ModelSource = Literal["starter", "hub", "modelscope", "kaggle", "torchhub", "folder", "gguf"]
 ModelKind = Literal["causal", "encoder", "seq2seq", "other"]
 BASE_KEYS = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
 """Keys in the settings files of a saved model that can name the folder that its base model was loaded from."""
@@ -14,7 +14,7 @@ class ModelInfo(FrozenModel):
     """A base model as its own files (or the Hub) describe it."""
 
     name: str
-    """How it is asked for: `starter-chat`, `owner/name`, or a folder's path."""
+    """How it is asked for: `starter-chat`, `owner/name`, `modelscope:owner/name`, or a folder's path."""
     title: str
     """A short name for people, for example `SmolLM2 135M`."""
     source: ModelSource

@@ -125,6 +125,15 @@ class ModelView(FrozenModel):
     """The owner allowed its own code or pickled weights."""
 
 
+class ModelSearch(FrozenModel):
+    """What a search for base models found in several sources."""
+
+    models: tuple[ModelView, ...] = ()
+    """The models. `info.source` says where each is from."""
+    failures: dict[str, str] = Field(default_factory=dict)
+    """Source → why it gave no models."""
+
+
 class DownloadState(FrozenModel):
     """The download of a model."""
 

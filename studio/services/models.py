@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from studio.machine.facts import MachineFacts, machine_facts
-from studio.models import SOURCES, Fetching, cached_models, find_model, search_hub
+from studio.models import SOURCES, Fetching, cached_models, find_model, search_sources, searched_sources
 from studio.models.catalog import CATALOG
 from studio.models.starters import STARTERS
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.numbers import memory as in_gigabytes
-from studio.schema.views import DownloadState, ModelView
+from studio.schema.views import DownloadState, ModelSearch, ModelView
 from studio.services.context import Context
 from studio.store import Home
 from studio.tasks import TASKS, Task, default_task, task_named
@@ -24,6 +24,8 @@ from studio.training.planning.memory_model import estimate_memory
 TIGHT = 0.8
 """Share of the available memory above which a run is `tight`."""
 FOLDERS = "model-folders"
+USUAL_LENGTH = 512
+"""Tokens of a row where the rows are not known yet."""
 
 
 class Models:
@@ -141,18 +143,39 @@ class Models:
         ]
         return sorted(views, key=lambda view: bool(view.unavailable_reason))
 
-    def search(self, text: str, task: str | None = None, limit: int = 12) -> list[ModelView]:
-        """Models of the Hub whose name contains a text. One of exactly that name comes first, which may be private."""
-        self.context.owner_only("Searching the Hub")
+    def search(self, text: str, task: str | None = None, limit: int = 12) -> ModelSearch:
+        """Models of the Hub, ModelScope and Kaggle whose name contains a text, up to `limit` of each.
+
+        One of exactly that name comes first, which may be private. A source that can't be reached hides no other.
+        """
+        self.context.owner_only("Searching for models")
         text = text.strip()
         if len(text) < 2:
-            return []
-        models = search_hub(text, limit=limit, token=self._token())
+            return ModelSearch()
+        source = text.partition(":")[0]
+        if source in SOURCES and ":" in text:
+            return self._search_name(source, text, task)
+        found = search_sources(text, limit, self._token())
+        models = found.models
         if "/" in text and text not in [info.name for info in models]:
             with suppress(StudioError):
                 named = self.find(text)
                 models = [named, *models] if named.source == "hub" else models
-        return [self.view(info, task) for info in models]
+        return ModelSearch(
+            models=tuple(self.view(info, task) for info in models),
+            failures={source: _short(error) for source, error in found.failures.items()},
+        )
+
+    def searched(self) -> list[str]:
+        """Titles of the sources that a search asks."""
+        return [source.title for source in searched_sources()]
+
+    def _search_name(self, source: str, name: str, task: str | None) -> ModelSearch:
+        """The model of a name that starts with its source, such as `modelscope:owner/name`."""
+        try:
+            return ModelSearch(models=(self.get(name, task),))
+        except StudioError as error:
+            return ModelSearch(failures={source: error.message})
 
     def use_folder(self, path: str) -> ModelView:
         """Add a folder or a GGUF file of this machine to the models."""
@@ -259,11 +282,21 @@ def download_model(
     return SOURCES[info.source].fetch(info, Fetching(progress, should_stop, token, trust))
 
 
+def _short(error: StudioError) -> str:
+    """Why a source gave no models, in one or two sentences."""
+    return error.what if error.code == "no-network" else f"{error.what} {error.hint}".strip()
+
+
 def _with_tasks(info: ModelInfo) -> ModelInfo:
     """The model with the tasks that it can do."""
     return info.model_copy(
         update={"tasks": tuple(task.name for task in TASKS.values() if not task.unavailable_reason(info))}
     )
+
+
+def usual_length(info: ModelInfo) -> int:
+    """The tokens of a row that memory is estimated for where the rows are not known yet."""
+    return min(USUAL_LENGTH, info.context or USUAL_LENGTH)
 
 
 def memory_fit(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int, str]:
@@ -274,7 +307,7 @@ def memory_fit(info: ModelInfo, task: Task, machine: MachineFacts) -> tuple[int,
     if not info.parameters:
         return 0, "fits"
     free, gpu = machine.training_memory, bool(machine.gpus)
-    usual = TrainingConfig(task=task.name, model=info.name, max_length=min(512, info.context or 512))
+    usual = TrainingConfig(task=task.name, model=info.name, max_length=usual_length(info))
     memory = estimate_memory(info, usual, gpu=gpu)
     if memory <= free:
         return memory, "tight" if memory > TIGHT * free else "fits"

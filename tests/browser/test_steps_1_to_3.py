@@ -61,9 +61,9 @@ def test_picking_a_task_chooses_a_model_that_can_do_it_and_greys_the_others(page
 
 def test_searching_the_hub_without_a_network_says_so_and_what_is_here_stays(page: Page) -> None:
     page.get_by_role("radio", name="Chat").first.check()
-    page.get_by_label("Search the Hub by name").press_sequentially("smol", delay=30)
+    page.get_by_label("Search by name: Hub").press_sequentially("smol", delay=30)
     expect(page.locator(".note.warn")).to_contain_text(re.compile("network|not used"), timeout=SLOW)
-    expect(page.get_by_label("Search the Hub by name")).to_have_value("smol")
+    expect(page.get_by_label("Search by name: Hub")).to_have_value("smol")
     expect(page.get_by_role("radiogroup", name="Models").get_by_role("radio", checked=True)).to_have_count(1)
 
 
@@ -305,7 +305,7 @@ def test_with_the_starters_here_no_process_behind_the_page_asks_the_network_for_
                 expect(tab(page, name)).to_have_attribute("aria-selected", "true")
             assert network.heard == []
             tab(page, "1 Model").click()
-            page.get_by_label("Search the Hub by name").press_sequentially("someone", delay=30)
+            page.get_by_label("Search by name: Hub").press_sequentially("someone", delay=30)
             page.wait_for_timeout(3000)
             assert network.heard, "the listener hears who asks"
         finally:

@@ -33,6 +33,7 @@ EDGES = {
     "studio.machine.plugins",  # code of installed packages, whose error becomes a sentence
     "studio.machine.process_main",  # a process, whose last line says it
     "studio.models.__main__",  # the way in of `make setup`
+    "studio.models.search",  # a thread for each source, whose error must not hide the others
     "studio.models.starter_download",  # a thread, whose error the caller raises
     "studio.services.labeling.active_learning",  # a thread that has texts read
     "studio.services.models",  # a thread that downloads

@@ -225,8 +225,8 @@ def test_two_downloads_of_one_model_do_not_write_into_each_other(
 
 def test_the_endpoint_of_the_environment_is_asked(tmp_path: Path) -> None:
     program = (
-        "import json; from studio.models import Download, find_model, search_hub\n"
-        "names = [info.name for info in search_hub('tiny')]\n"
+        "import json; from studio.models import Download, find_model, search_sources\n"
+        "names = [info.name for info in search_sources('tiny').models]\n"
         "here = Download(find_model('someone/tiny'), lambda done, total: None).run()\n"
         "print(json.dumps([names, here.here, find_model('someone/tiny').here]))"
     )

@@ -40,6 +40,14 @@ def greyed(visit: Visiting) -> dict[str, str]:
     return {task.name: task.unavailable_reason for task in import_data.tasks_here(visit()) if task.unavailable_reason}
 
 
+def test_the_models_limit_and_the_length_behind_the_memory_of_the_list_are_told_apart(visit: Visiting) -> None:
+    visit().choose(task="classification", model="starter-classify")
+    drawn = page(visit)
+    assert "<small>LoRA, rows of 512 tokens</small>" in drawn
+    assert "512 tokens are the model’s limit (context length)." in drawn
+    assert "The memory in the list is for rows of 512 tokens." in drawn and "what your longest row needs" in drawn
+
+
 # --- tasks ---
 
 
@@ -104,9 +112,9 @@ def test_a_model_that_a_person_brought_stays_and_greys_what_it_can_not_do(hub: H
 def test_a_page_that_is_drawn_again_asks_the_hub_once(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo())
     visit().choose(task="chat", model="starter-chat")
-    model_tab.find_on_hub(visit(value="tiny"))
+    model_tab.search_models(visit(value="tiny"))
     model_tab.pick_model(visit(value="someone/tiny"))
-    model_tab.find_on_hub(visit(value="elsewhere"))
+    model_tab.search_models(visit(value="elsewhere"))
     for _ in range(5):
         assert "someone/tiny" in page(visit)
     assert len(hub.asked("/api/models/someone/tiny")) == 1
@@ -115,16 +123,16 @@ def test_a_page_that_is_drawn_again_asks_the_hub_once(hub: HubServer, visit: Vis
 
 def test_a_name_that_the_hub_does_not_know_is_asked_for_once(hub: HubServer, visit: Visiting) -> None:
     visit().choose(task="chat", model="starter-chat")
-    model_tab.find_on_hub(visit(value="someone/no-such-model"))
+    model_tab.search_models(visit(value="someone/no-such-model"))
     for _ in range(3):
-        assert "The Hub has no other model" in page(visit)
+        assert "No other model has" in page(visit)
     assert len(hub.asked("/api/models/someone/no-such-model")) == 1
 
 
 def test_a_private_model_is_found_by_its_whole_name(hub: HubServer, visit: Visiting) -> None:
     hub.add(tiny_repo("company/closed-one"))
     visit().choose(task="chat", model="starter-chat")
-    model_tab.find_on_hub(visit(value="company/closed-one"))
+    model_tab.search_models(visit(value="company/closed-one"))
     hub.hidden = True
     assert 'value="company/closed-one"' in page(visit)
 
@@ -170,7 +178,7 @@ def test_what_is_searched_for_here_does_not_meddle_with_the_datasets_of_the_hub(
 
     visit().choose(task="chat", model="starter-chat")
     visit().remember(hub={"name": "someone/moods"})
-    model_tab.find_on_hub(visit(value="tiny"))
+    model_tab.search_models(visit(value="tiny"))
     assert page(visit) and import_options.hub_choices(visit()) == {"name": "someone/moods"}
 
 

@@ -4,10 +4,11 @@ from studio.models.sources.base import Fetching, Source
 from studio.models.sources.folder import FolderSource
 from studio.models.sources.gguf import GgufSource
 from studio.models.sources.hub import HubSource
+from studio.models.sources.modelscope import ModelScopeSource
 from studio.models.sources.starter import StarterSource
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (StarterSource(), GgufSource(), FolderSource(), HubSource())
+    source.name: source for source in (StarterSource(), ModelScopeSource(), GgufSource(), FolderSource(), HubSource())
 }
 
 __all__ = ["SOURCES", "Fetching", "Source"]

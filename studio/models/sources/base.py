@@ -21,7 +21,15 @@ class Fetching:
 
 
 class Source(Protocol):
-    """One source: the starter models, a GGUF file, a local folder, or the Hub."""
+    """One source, for example the starter models, a GGUF file, a local folder, or the Hub."""
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the search box asks it."""
 
     @property
     def name(self) -> ModelSource:

@@ -14,6 +14,8 @@ class FolderSource:
     """Models by path. A server for visitors must not use this source."""
 
     name: ModelSource = "folder"
+    title = "Folder"
+    is_searched = False
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
         """Return the model in a folder. None if the name is neither a folder nor looks like a path."""

@@ -36,6 +36,8 @@ class GgufSource:
     """Models by the path of a `.gguf` file. A server for visitors must not use this source."""
 
     name: ModelSource = "gguf"
+    title = "GGUF file"
+    is_searched = False
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
         """Return the converted model, or what the file declares. None for a name that is not a path of a GGUF file.

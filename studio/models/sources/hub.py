@@ -29,6 +29,8 @@ class HubSource:
     endpoint: str = ""
     cache: str = ""
     name: ModelSource = "hub"
+    title: str = "Hub"
+    is_searched: bool = True
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
         """Return the complete cached copy without a request, else the Hub's description, which is cached briefly."""

@@ -11,6 +11,8 @@ class StarterSource:
     """Starter models by name."""
 
     name: ModelSource = "starter"
+    title = "Starter models"
+    is_searched = False
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
         """Return the model in the starter's folder, or its declaration before the download."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from studio.schema.models import ModelInfo
 from studio.schema.numbers import count, memory_of, size, size_of
 from studio.schema.views import DownloadState, ModelView
+from studio.services.models import usual_length
 from studio.ui.components.basic import Field, button, check_input, facts, note, state, track
 from studio.ui.markup import Html, Verbatim, attrs, html, join
 
@@ -30,8 +31,17 @@ LANGUAGES = {
     "ko": "Korean",
     "multilingual": "many languages",
 }
-PLACES = {"hub": "From the Hub", "starter": "From the Hub", "gguf": "GGUF file"}
+PLACES = {
+    "hub": "From the Hub",
+    "starter": "From the Hub",
+    "gguf": "GGUF file",
+    "modelscope": "From ModelScope",
+    "kaggle": "From Kaggle",
+    "torchhub": "From PyTorch Hub",
+}
 """Source of a model that is not on this machine yet → where it is from."""
+DOWNLOADED = ("hub", "modelscope", "kaggle", "torchhub")
+"""Sources whose models have a name in place of a path."""
 LICENCES = {"apache-2.0": "Apache 2.0", "mit": "MIT", "": "not stated", "other": "custom, see the Hub"}
 
 
@@ -40,16 +50,22 @@ def licence_words(licence: str) -> str:
     return LICENCES.get(licence.lower(), licence)
 
 
-def model_rows(models: list[ModelView], chosen: str, downloads: Mapping[str, DownloadState], label: str) -> Html:
-    """Models as radio buttons. Those that can't be chosen have a reason."""
+def model_rows(
+    models: list[ModelView],
+    chosen: str,
+    downloads: Mapping[str, DownloadState],
+    label: str,
+    titles: Mapping[str, str],
+) -> Html:
+    """Models as radio buttons. Those that can't be chosen have a reason. `titles`: task → title."""
     return html(
         '<div role="radiogroup" aria-label="{label}" class="mlist">{rows}</div>',
         label=label,
-        rows=[_row(each, chosen, downloads.get(each.info.name)) for each in models],
+        rows=[_row(each, chosen, downloads.get(each.info.name), titles) for each in models],
     )
 
 
-def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
+def _row(view: ModelView, chosen: str, download: DownloadState | None, titles: Mapping[str, str]) -> Html:
     info, off = view.info, bool(view.unavailable_reason)
     key = f"m-{info.name}"
     return html(
@@ -63,16 +79,18 @@ def _row(view: ModelView, chosen: str, download: DownloadState | None) -> Html:
         title=Verbatim(info.title),
         sentence=view.unavailable_reason
         or view.sentence
-        or (_of_hub(info) if info.source == "hub" else Verbatim(info.name)),
+        or (_of_source(info, titles) if info.source in DOWNLOADED else Verbatim(info.name)),
         here=_here(view, download),
         memory=_memory(view),
     )
 
 
-def _of_hub(info: ModelInfo) -> Html:
-    """Facts about a search result: owner, license and downloads."""
-    taken = f"{info.downloads:,} downloads a month" if info.downloads else ""
-    return join([each for each in (Verbatim(info.hub_id), licence_words(info.licence), taken) if each], " · ")
+def _of_source(info: ModelInfo, titles: Mapping[str, str]) -> Html:
+    """Facts about a search result: name, license, downloads and tasks."""
+    taken = f"{info.downloads:,} downloads a month" if info.downloads and info.source == "hub" else ""
+    tasks = ", ".join(titles.get(each, each) for each in info.tasks)
+    parts = (Verbatim(info.hub_id or info.name), licence_words(info.licence), taken, tasks)
+    return join([each for each in parts if each], " · ")
 
 
 def _here(view: ModelView, download: DownloadState | None) -> Html:
@@ -144,14 +162,15 @@ def model_details(view: ModelView, titles: Mapping[str, str]) -> Html:
         ("Size on disk" if info.here or info.is_converted else "Size to download", info.bytes and size(info.bytes)),
         ("Parameters", info.parameters and count(info.parameters)),
         ("Gated", "Yes" if info.gated else "No"),
-        ("Downloads on the Hub", info.downloads and f"{info.downloads:,} a month"),
+        ("Downloads on the Hub", info.source == "hub" and info.downloads and f"{info.downloads:,} a month"),
         ("Architecture", Verbatim(info.architecture)),
         ("Revision", info.revision and html('<span class="mono">{r}</span>', r=Verbatim(info.revision[:7]))),
     ]
     context = html(
-        '<p class="small">The model reads up to {n:,} tokens. Training truncates rows at the maximum length: 512 '
-        "tokens unless you change it in the Method tab.</p>",
-        n=info.context,
+        '<p class="small"><span>{limit}</span> <span>{needed}</span> <span>{memory}</span></p>',
+        limit=f"{info.context:,} tokens are the model’s limit (context length).",
+        needed="The Method tab sets the maximum length to what your longest row needs. It is often much less.",
+        memory=f"The memory in the list is for rows of {usual_length(info):,} tokens.",
     )
     return html(
         '<div><h2 id="about">{title}</h2><small>{name}</small></div>{facts}{more}{context}',

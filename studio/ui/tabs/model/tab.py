@@ -5,6 +5,7 @@ from typing import Any
 from studio.schema.errors import StudioError
 from studio.schema.numbers import count, size, size_of
 from studio.schema.views import DownloadState, ModelView
+from studio.services.models import USUAL_LENGTH
 from studio.ui.components.basic import Primary, action_bar, alert, heading, note, segments
 from studio.ui.components.layout import poll
 from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
@@ -26,7 +27,7 @@ def wire(c: Components, shell: PageShell) -> None:
         return {c.body: onboarding.drawn(visit), c.actions: onboarding.bar()}
 
     def search(visit: Visit) -> dict[Any, Any]:
-        return shell.drawn(visit) if find_on_hub(visit) else {}
+        return shell.drawn(visit) if search_models(visit) else {}
 
     table = {
         "task": pick_task,
@@ -73,7 +74,7 @@ def use_folder(visit: Visit) -> None:
         visit.choose(model=visit.studio.models.use_folder(path).info.name, method="")
 
 
-def find_on_hub(visit: Visit) -> bool:
+def search_models(visit: Visit) -> bool:
     """Save the search text. Returns whether it has changed."""
     text = visit.text("value", 200).strip()
     changed = text != visit.choices.extra.get("found", "")
@@ -113,8 +114,8 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     chosen = visit.choices
     models = visit.studio.models.all(chosen.task)
     downloads = {} if visit.demo else {each.name: each for each in visit.studio.models.download_states()}
-    hub_models, remark = _hub_results(visit, {view.info.name for view in models})
-    view = next((each for each in [*models, *hub_models] if each.info.name == chosen.model), None)
+    found, remark = _search_results(visit, {view.info.name for view in models})
+    view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
     error: StudioError | None = None
     if view is None and chosen.model:
         view, error = _chosen_model(visit)
@@ -126,7 +127,7 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
         head=heading("Choose a model to start from", words),
         task=_task_segments(visit),
         list=_list(visit, models, downloads),
-        search="" if visit.demo else _search(visit, hub_models, remark, downloads),
+        search="" if visit.demo else _search(visit, found, remark, downloads),
         details=_details(visit, view, downloads) if error is None else _unanswered(visit, error),
         poll=any(each.status == "running" for each in downloads.values()) and poll("look", 1000, repeat=False),
     )
@@ -146,18 +147,21 @@ def _chosen_model(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
         return None, error
 
 
-def _hub_results(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
-    """Hub models for the search text, and a remark when there are none."""
+def _search_results(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any]:
+    """Models for the search text, and remarks: sources that gave none, or that there are no results."""
     text = "" if visit.demo else visit.choices.extra.get("found", "")
     if len(text) < 2:
         return [], ""
-    try:
-        views = visit.studio.models.search(text, visit.choices.task)
-    except StudioError as error:
-        return [], html('<div class="body">{note}</div>', note=note("warn", error.message))
-    hub_models = [each for each in views if each.info.name not in known]
-    words = html('<p class="bar muted">The Hub has no other model with “{text}” in its name.</p>', text=text)
-    return hub_models, "" if hub_models else words
+    search = visit.studio.models.search(text, visit.choices.task)
+    found = [each for each in search.models if each.info.name not in known]
+    failures = html(
+        '<div class="body stack tight">{notes}</div>',
+        notes=[note("warn", failure) for failure in dict.fromkeys(search.failures.values())],
+    )
+    words = html('<p class="bar muted">No other model has “{text}” in its name.</p>', text=text)
+    if search.failures:
+        return found, failures
+    return found, "" if found else words
 
 
 def _task_segments(visit: Visit) -> Html:
@@ -185,23 +189,25 @@ def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadSt
         '<div class="bar"><h2 id="can">Models</h2><span class="right muted">{can} available for this task{not_}</span>'
         "</div>"
         '<div class="mcols hide-s" aria-hidden="true"><span class="c-radio"></span><span class="grow">Model</span>'
-        '<span class="c-dl">Download</span><span class="c-mem">Memory to train (LoRA)</span></div>{rows}',
+        '<span class="c-dl">Download</span><span class="c-mem">Memory to train<br><small>LoRA, rows of {tokens} '
+        "tokens</small></span></div>{rows}",
         can=can,
+        tokens=USUAL_LENGTH,
         not_=f", {len(models) - can} not" if can < len(models) else "",
-        rows=model_rows(models, visit.choices.model, downloads, "Models"),
+        rows=model_rows(models, visit.choices.model, downloads, "Models", _titles(visit)),
     )
 
 
-def _search(visit: Visit, hub_models: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
+def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
     extra = visit.choices.extra
     fields = (
-        ("search", "hub", extra.get("found", ""), Html(" data-live"), "Search the Hub by name"),
+        ("search", "hub", extra.get("found", ""), Html(" data-live"), _search_label(visit)),
         ("folder", "folder", extra.get("folder", ""), "", "A folder or GGUF file on this machine"),
     )
-    hub_rows = model_rows(hub_models, visit.choices.model, downloads, "Found on the Hub")
+    rows = model_rows(found, visit.choices.model, downloads, "Search results", _titles(visit))
     return html(
         '{rows}<div class="bar foot finds">{fields}</div><div aria-live="polite">{sorry}</div>',
-        rows=hub_models and html('<p class="bar foot"><b>Found on the Hub</b></p>{r}', r=hub_rows),
+        rows=found and html('<p class="bar foot"><b>Search results</b></p>{r}', r=rows),
         fields=[
             html(
                 '<span class="ibox grow">{icon}<input class="input with-i" type="search" name="{name}" value="{value}" '
@@ -217,6 +223,16 @@ def _search(visit: Visit, hub_models: list[ModelView], sorry: Any, downloads: di
         ],
         sorry=sorry,
     )
+
+
+def _search_label(visit: Visit) -> str:
+    """The label of the search box names the sources that it asks."""
+    sources = ", ".join(visit.studio.models.searched())
+    return f"Search by name: {sources}"
+
+
+def _titles(visit: Visit) -> dict[str, str]:
+    return {task.name: task.title for task in visit.studio.catalog.tasks()}
 
 
 def _unanswered(visit: Visit, error: StudioError) -> Html:
@@ -237,7 +253,7 @@ def _details(visit: Visit, view: ModelView | None, downloads: dict[str, Download
             '<div><h2 id="about">No model chosen</h2></div><p class="muted">Choose one on the left to see its '
             "license, size and limits.</p>"
         )
-    parts = [model_details(view, {task.name: task.title for task in visit.studio.catalog.tasks()})]
+    parts = [model_details(view, _titles(visit))]
     if visit.demo:
         return html("{p}", p=parts)
     if view.info.needs_trust:
