@@ -7,9 +7,10 @@ import pytest
 from small_trainings import chat_job, label_job, run, tiny_bert, tiny_llama
 
 from studio.schema.errors import StudioError
-from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, ReadEvent, ReplyEvent, StepEvent
+from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, PhaseEvent, ReadEvent, ReplyEvent, StepEvent
 from studio.schema.models import ModelInfo
 from studio.training.coach import Coach
+from studio.training.loop import callbacks, sample_replies
 from studio.training.loop.callbacks import StopNow
 from studio.training.loop.run import train
 from studio.training.loop.trackers import TRACKERS
@@ -42,6 +43,21 @@ def test_prompts_are_answered_by_the_base_at_each_check_and_at_the_end(tmp_path:
     assert steps[-2:] == [("tuned", outcome.best_step)] * 2
     at = next(place for place, event in enumerate(said) if isinstance(event, ReplyEvent) and event.step == 5)
     assert isinstance(said[at - 1], EvaluationEvent), "a check is told before the answers that go with it"
+
+
+def test_long_work_between_two_steps_is_reported(
+    tmp_path: Path, llama: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tiny model is quick, so the limits are zero seconds here."""
+    for module in (callbacks, sample_replies):
+        for limit in ("UNREPORTED_SECONDS", "PROGRESS_SECONDS"):
+            monkeypatch.setattr(module, limit, 0.0)
+    _, said = run(chat_job(tmp_path, llama, watch_share=1.0, **{**WATCHED, "batch_size": 2}))
+    phases = [event for event in said if isinstance(event, PhaseEvent) and event.phase == "training" and event.total]
+    assert "Validation, 4 of 6 rows" in [event.message for event in phases]
+    assert any("prompts with the fine-tuned model, 0 of 2 (token 2 of" in event.message for event in phases)
+    steps = [event.steps for event in phases if event.unit == "rows"]
+    assert len(set(steps)) == 1 and steps[0] > 0
 
 
 @pytest.mark.parametrize("patience", [0, 1])

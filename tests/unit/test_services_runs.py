@@ -16,7 +16,7 @@ from studio.machine.limits import oom_kills
 from studio.machine.processes import identity
 from studio.schema.dataset import DatasetRecord, DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.events import AnyEvent, PhaseEvent, StateEvent, StepEvent
+from studio.schema.events import AnyEvent, EvaluationEvent, PhaseEvent, StateEvent, StepEvent
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunSpec
 from studio.schema.settings_check import config_from
@@ -583,3 +583,29 @@ def test_a_run_that_prepares_says_what_it_does(runs, living):
     assert run_updates.run_state(runs.progress(record.id))["doing"] == "Answering, 2 of 3"
     runs.store.beat(record.id, "training", 1, 10, 1.0)
     assert "doing" not in run_updates.run_state(runs.progress(record.id))
+
+
+def test_a_run_says_what_it_does_between_two_steps_until_it_is_done(runs, living):
+    record = runs.submit(spec())
+    runs.store.begin(record.id, living.pid)
+    step = StepEvent(step=4, loss=1.0, learning_rate=1e-4, rows_per_second=1.0, memory_bytes=1)
+    message = "Validation, 12 of 27 rows"
+    runs.event_store.append(record.id, step)
+    runs.event_store.append(record.id, PhaseEvent(phase="training", message=message, done=12, total=27))
+    runs.store.beat(record.id, "training", 4, 12, 1.0)
+    assert run_updates.run_state(runs.progress(record.id))["doing"] == message
+    runs.event_store.append(record.id, EvaluationEvent(step=4, eval_loss=1.0, best=True))
+    assert "doing" not in run_updates.run_state(runs.progress(record.id))
+
+
+def test_no_time_is_left_to_tell_when_all_steps_are_done(runs, living):
+    record = runs.submit(spec())
+    runs.store.begin(record.id, living.pid)
+    for step in range(1, 5):
+        one = StepEvent(step=step, loss=1.0, learning_rate=1e-4, rows_per_second=1.0, memory_bytes=1)
+        runs.event_store.append(record.id, one)
+    runs.store.set_status(record.id, "training")
+    runs.store.beat(record.id, "training", 4, 4, 1.0)
+    assert runs.progress(record.id).seconds_left is not None
+    runs.store.beat(record.id, "saving", 4, 4, 1.0)
+    assert runs.progress(record.id).seconds_left is None

@@ -12,7 +12,7 @@ from studio.schema.events import PhaseEvent, StoredEvent
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord, RunSpec, StopWish
 from studio.schema.views import Progress
 from studio.services.context import Context
-from studio.services.runners import LOCAL
+from studio.services.runners import LOCAL, default_runner
 from studio.services.runners.base import RunHandle, Runner
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
@@ -55,7 +55,7 @@ class RunLifecycle:
     def has_room(self, run: str = "") -> bool:
         """Whether the limits allow one more run."""
         try:
-            runner = self.runner_of(run) if run else self.runners[LOCAL]
+            runner = self.runner_of(run) if run else self.runners[default_runner()]
             runner.require_place(self.handle(run))
         except StudioError:
             return False
@@ -68,7 +68,7 @@ class RunLifecycle:
         """
         if spec.config.mirror != "none":
             self.context.owner_only("An experiment tracker")
-        if spec.runner != LOCAL:
+        if spec.runner != default_runner():
             self.context.owner_only(f"Training with the runner {spec.runner}")
         require_allowed(self.context.workspace, spec)
         runner = named(self.runners, spec.runner, "runner", field="runner")
@@ -95,6 +95,8 @@ class RunLifecycle:
 
         A visitor of a demo, and a run with several processes or a GPU, gets the imports alone.
         """
+        if default_runner() != LOCAL:  # it starts workers in its own way
+            return
         alone = spec and spec.config.processes == 1 and spec.config.mirror == "none" and not machine_facts().gpus
         if spec and alone and spec.runner == LOCAL and not self.context.demo:
             # The estimate changes with the load of the machine, which is no reason to prepare the run again.
@@ -319,18 +321,21 @@ class RunLifecycle:
     def _seconds_left(self, record: RunRecord) -> float | None:
         """Estimated from the speed of the last steps, and of the validations between them."""
         steps = self.event_store.last(record.id, "step", WINDOW)
-        if not steps or not record.steps:
+        if not steps or not record.steps or record.phase == "saving":
             return None
         events = self.event_store.after(record.id, steps[0].id - 1, kinds=("step", "evaluation", "state"))
         return seconds_left(events, record.step, record.steps, self.store.spec(record.id).config.eval_steps)
 
     def _preparation(self, record: RunRecord) -> str:
         """What a run does before its next step, in a sentence. Empty when it trains."""
-        if record.phase == "training" and record.step:
-            return ""
         phases = self.event_store.last(record.id, "phase")
         event = phases[0].event if phases else None
-        return preparation_message(event) if isinstance(event, PhaseEvent) else ""
+        if not isinstance(event, PhaseEvent):
+            return ""
+        if record.phase == "training" and record.step:
+            is_over = event.phase != "training" or any(self.event_store.after(record.id, phases[0].id, limit=1))
+            return event.message if event.total and not is_over else ""
+        return preparation_message(event)
 
     def _waiting(self, run: str) -> int:
         """Number of other runs that wait for this machine."""

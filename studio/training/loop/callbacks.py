@@ -26,7 +26,9 @@ ShouldStop = Callable[[], StopWish | None]
 CHEAP_VALIDATION_SECONDS = 10.0
 """If a validation takes at most this many seconds, it is repeated when the user stops the run."""
 PROGRESS_SECONDS = 1.0
-"""Seconds between two events about the progress of test prompts, and of the base model's validation."""
+"""Seconds between two events about the progress of test prompts, and of a validation."""
+UNREPORTED_SECONDS = 2.0
+"""Between training steps, work that takes less than this is not reported."""
 MIN_IMPROVEMENT = 1e-4
 """Minimum fall of validation loss, or rise of the metric, that counts as an improvement."""
 
@@ -76,7 +78,7 @@ class EventCallback(TrainerCallback):
         """Set when the trainer exists."""
         self.on_validation: Callable[[int], None] = lambda step: None
         """Called after each validation with its step."""
-        self._check_seconds, self._check_began = 0.0, 0.0
+        self._check_seconds, self._check_began, self._checked = 0.0, 0.0, 0
         self._memory, self._memory_looked = 0, 0.0
         self._clocks: tuple[float, float] | None = None
         self._reported = 0.0
@@ -151,7 +153,7 @@ class EventCallback(TrainerCallback):
         if self.trainer.sliced is not None:
             self._report_baseline(state.max_steps)
             return
-        self._check_began = self._check_began or time.monotonic()
+        self._report_validation(args, state)
         wish = self.should_stop()
         # A request that came with the step was obeyed already, and waits only for this validation.
         if wish == "discard" or (wish == "keep" and self.stopped is None):
@@ -195,6 +197,22 @@ class EventCallback(TrainerCallback):
         if not self.baseline.is_finished:
             message = "Computing the first step. The base model is measured between the next ones"
         self.emit(PhaseEvent(phase="training", steps=state.max_steps, message=message, done=0))
+
+    def _report_validation(self, args: Any, state: Any) -> None:
+        """Called after each batch: emit how many rows are done, at most once a second. A short validation emits
+        nothing."""
+        now = time.monotonic()
+        if not self._check_began:
+            self._check_began, self._checked = now, 0
+        self._checked += args.per_device_eval_batch_size * args.world_size
+        rows = len(self.trainer.eval_dataset)
+        is_long = now - self._check_began >= UNREPORTED_SECONDS
+        if is_long and now - self._reported >= PROGRESS_SECONDS and self._checked < rows:
+            self._reported, done = now, self._checked
+            message = f"Validation, {done:,} of {rows:,} rows"
+            self.emit(
+                PhaseEvent(phase="training", steps=state.max_steps, message=message, done=done, total=rows, unit="rows")
+            )
 
     def _report_baseline(self, steps: int) -> None:
         """Emit the progress of the base model's validation, at most once a second."""

@@ -14,7 +14,7 @@ from studio.schema.events import PhaseEvent, ReplyEvent
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Task
 from studio.tasks.question_answering import NO_ANSWER, windows
-from studio.training.loop.callbacks import PROGRESS_SECONDS, Emit, ShouldStop
+from studio.training.loop.callbacks import PROGRESS_SECONDS, UNREPORTED_SECONDS, Emit, ShouldStop
 from studio.training.loop.loading import TrainingJob
 
 MAX_TOKENS, MAX_TOKENS_DURING = 96, 64
@@ -77,39 +77,38 @@ class PromptAnswerer:
         if self.head.generates:
             most = MAX_TOKENS_DURING if during else MAX_TOKENS
             settings = ChatSettings(temperature=0.0, max_new_tokens=most)
-            after_token = self._stop_only if during else self._progress_reporter(most)
+            after_token = self._progress_reporter(most, "training" if during else "saving")
             return replies(model, self.encoding.tokenizer, prompts, settings, after_token)
         if self.head.name == "spans":
             return [self._extracted(model, prompt) for prompt in self.job.config.test_prompts]
         return [self._label(model, prompt) for prompt in prompts]
 
-    def _stop_only(self, tokens: int, finished: int) -> bool:
-        """Whether to stop the replies. During training, their progress is not reported."""
-        return self.should_stop() is not None
-
-    def _progress_reporter(self, most: int) -> Callable[[int, int], bool]:
-        """A function that emits the progress of the replies after training, at most once a second.
+    def _progress_reporter(self, most: int, phase: str) -> Callable[[int, int], bool]:
+        """A function that emits the progress of the replies, at most once a second.
 
         It gets the tokens of each reply so far, of at most `most`, and the number of finished replies. It returns
-        whether to stop.
+        whether to stop. Between training steps, replies that are written quickly emit nothing.
         """
-        self._emit_progress(0, (0, most))
         last_report = time.monotonic()
+        if phase == "training":
+            last_report += UNREPORTED_SECONDS - PROGRESS_SECONDS
+        else:
+            self._emit_progress(phase, 0, (0, most))
 
         def report(tokens: int, finished: int) -> bool:
             nonlocal last_report
             if time.monotonic() - last_report >= PROGRESS_SECONDS:
                 last_report = time.monotonic()
-                self._emit_progress(finished, (tokens, most))
+                self._emit_progress(phase, finished, (tokens, most))
             return self.should_stop() is not None
 
         return report
 
-    def _emit_progress(self, finished: int, tokens: tuple[int, int]) -> None:
+    def _emit_progress(self, phase: str, finished: int, tokens: tuple[int, int]) -> None:
         """Emit how many replies are finished. `tokens`: of each reply so far, and at most."""
         total = len(self.job.config.test_prompts)
         message = progress_message("tuned", finished, total, tokens)
-        self.emit(PhaseEvent(phase="saving", message=message, done=finished, total=total, unit="prompts"))
+        self.emit(PhaseEvent(phase=phase, message=message, done=finished, total=total, unit="prompts"))
 
     def _extracted(self, model: Any, prompt: str) -> str:
         """The most likely answer."""

@@ -56,7 +56,8 @@
     if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, count(run.steps || 0, " of {n} step", " of {n} steps"))];
     const later = run.left === undefined ? null : h("span.muted", {}, ` · ${about(run.left)} left · done by ${clock(new Date(Date.now() + run.left * 1000))}`);
     if (run.doing && !run.step) return [h("b", {}, run.doing)];
-    return [h("b", {}, share), later, run.doing ? h("span.muted", {}, " · ", h("span", {}, run.doing)) : null];
+    const doing = run.phase === "training" && run.doing;   // in other phases, the list of phases has it
+    return [h("b", {}, share), later, doing ? h("span.muted", {}, " · ", h("span", {}, doing)) : null];
   }
   function bar(track, run) {
     const share = Math.round((run.status === "finished" ? 1 : run.share || 0) * 1000) / 10;
@@ -94,6 +95,7 @@
       const heading = !run.steps ? (failed ? "The run failed" : "The run stopped") : failed ? `The run failed at step ${run.step} of ${run.steps}` : `The run stopped at step ${run.step} of ${run.steps}`;
       return frame("error", "cross", true, heading, run.reason || "The training process ended before the run was complete.");
     }
+    if (run.status === "finished" && run.reason) return frame("ok", "tick", false, /^Early stopping/.test(run.reason) ? "Stopped early" : "Step limit reached", run.reason);
     return run.status === "stopped" ? frame(...stopped(run)) : "";
   }
   /* The reason says who ended a run that did not end by itself. */
@@ -143,7 +145,8 @@
     if (ENDED.includes(run.status)) {
       if (first && best && first[1] !== null) lines.push(`Validation loss went from ${figure(first[1])} to ${figure(best[1])}.`);
       if (run.result && best) lines.push(`The result is the checkpoint from step ${run.best ?? best[0]}, ${score ? `the best with ${score}` : "with the lowest validation loss"}.`);
-    } else if (run.phase !== "training" && data.steps.length) lines.push(`Training continues after step ${run.step}. The curve so far stays.`);
+    } else if (run.phase === "saving" && data.steps.length) lines.push("All steps are done. The result is measured and saved now.");
+    else if (run.phase !== "training" && data.steps.length) lines.push(`Training continues after step ${run.step}. The curve so far stays.`);
     else if (run.phase !== "training") lines.push("No advice yet. The curve begins with the first step.");
     else if (!data.checks.length) lines.push("Training loss is measured at every step, on the rows of that step. There was no validation yet.");
     else if (best && lastCheck) {
