@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from studio.export import snippets
-from studio.export.base import Exporter, ExportJob
+from studio.export.base import Exporter, ExportJob, Phase
 from studio.export.folder import read_json, write_json
 from studio.inference.base_and_tuned import result_folder
 from studio.inference.heads import head_of
@@ -35,6 +35,7 @@ class Adapter(Exporter):
 
     def write(self, job: ExportJob, to: Path) -> None:
         """Copy the weights. In the config, the base's Hub id replaces its path."""
+        job.enter(Phase.WRITING, "Writing the weights")
         source, info = result_folder(job.run), job.run.info
         shutil.copyfile(source / ADAPTER_WEIGHTS, to / ADAPTER_WEIGHTS)
         config = read_json(source / "adapter_config.json")

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from pathlib import Path
 
 from studio.export import agreement_check, card, folder
@@ -15,7 +16,25 @@ from studio.schema.host import CardFacts, RunRef, TrainingFacts
 from studio.schema.report import ExportResult, Usage
 
 Progress = Callable[[int, int, str], None]
-STEPS = 4
+
+
+class Phase(IntEnum):
+    """What an export does, in this order. Some formats skip a phase."""
+
+    LOADING = 0
+    WRITING = 1
+    CONVERTING = 2
+    QUANTIZING = 3
+    ANSWERING = 4
+    TESTING = 5
+    PACKING = 6
+
+
+STEPS = len(Phase)
+
+
+def silent(done: int, total: int, message: str) -> None:
+    """Ignore the progress."""
 
 
 @dataclass
@@ -32,6 +51,12 @@ class ExportJob:
     """The folder of the environments of extra tools."""
     training: TrainingFacts | None = None
     """How the run was trained, for formats with `needs_training_facts`."""
+    progress: Progress = silent
+    """Gets each phase when it begins."""
+
+    def enter(self, phase: Phase, title: str) -> None:
+        """Report that a phase begins. `title` says what happens, for example "Writing the weights"."""
+        self.progress(phase, STEPS, title)
 
 
 @dataclass(frozen=True)
@@ -79,7 +104,7 @@ class Exporter(ABC):
 
     @abstractmethod
     def write(self, job: ExportJob, to: Path) -> None:
-        """Write the weights and their config to a folder."""
+        """Write the weights and their config to a folder. Name each phase that can take long with `job.enter`."""
 
     @abstractmethod
     def snippet(self, run: RunRef, place: str) -> str:
@@ -102,11 +127,13 @@ class Exporter(ABC):
 
         A format overrides `compare` if another library loads it, and `test` if it has no replies to compare.
         """
-        progress(1, STEPS, "Generating replies to compare with")
+        progress(Phase.ANSWERING, STEPS, "Loading the model")
+        job.model_cache.pair(job.run)
+        progress(Phase.ANSWERING, STEPS, "Generating replies to compare with")
         reference = agreement_check.reference_answers(job.model_cache, job.run)
         if not fits_in_memory(job.run, 1):
             job.model_cache.forget()  # the new process needs the memory
-        progress(2, STEPS, "Testing the export in a new process")
+        progress(Phase.TESTING, STEPS, "Testing the export in a new process")
         return self.compare(job, stage, reference)
 
     def card(self, job: ExportJob, result: TestResult) -> str:
@@ -128,11 +155,11 @@ class Exporter(ABC):
             raise StudioError(
                 "format-unavailable", reason, given=self.format, hint="Choose another export format.", field="format"
             )
-        job = replace(job, options=chosen_options(self, job.run, job.options))
+        job = replace(job, options=chosen_options(self, job.run, job.options), progress=progress)
+        job.enter(Phase.LOADING, "Preparing the export")
         folder.check_target(to, self.library)
         folder.require_room(to, self.size(job.run) * (2 if job.zip else 1))
         with folder.staged(to) as stage:
-            progress(0, STEPS, "Writing the weights")
             self.write(job, stage)
             if self.has_tokenizer_files:
                 folder.copy_tokenizer(job.run, stage)
@@ -140,7 +167,8 @@ class Exporter(ABC):
             text = self.card(job, result)
             (stage / "README.md").write_text(folder.without_paths(text, job.run), encoding="utf-8")
             folder.check_clean(stage, job.run, self.extra_files)
-            progress(3, STEPS, "Writing the zip file")
+            if job.zip:
+                job.enter(Phase.PACKING, "Writing the zip file")
             archive = folder.zipped(stage, to) if job.zip else None
             size = folder.size(stage)
         progress(STEPS, STEPS, "Done")

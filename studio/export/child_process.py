@@ -3,8 +3,11 @@
 Each call runs in a process of its own. The model host can answer chats meanwhile, and end the call.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Any
 
@@ -18,7 +21,11 @@ INTERVAL = 0.05
 
 
 def call_in_process(
-    function: str, task: dict[str, Any], python: Path | None = None, seconds: float | None = None
+    function: str,
+    task: dict[str, Any],
+    python: Path | None = None,
+    seconds: float | None = None,
+    progress: Callable[..., None] | None = None,
 ) -> Any:
     """Call a function, and return its result. It can be interrupted.
 
@@ -27,6 +34,7 @@ def call_in_process(
         task: What the function gets, with `threads` added. JSON must be able to hold it and the result.
         python: The Python of an environment with other packages. None: that of the studio.
         seconds: Time limit. None: no limit.
+        progress: Called, in this thread, with what the function passes to its own argument `progress`.
 
     Raises:
         ProcessError: The process ended without a result.
@@ -34,6 +42,7 @@ def call_in_process(
     import torch
 
     threads, cancel = torch.get_num_threads(), Event()
+    reports: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
     limits = ProcessLimits(
         environment=child_environment(visitors=True),  # it needs no secret
         threads=threads,
@@ -46,10 +55,12 @@ def call_in_process(
             str(Path(__file__).with_name(function)),
             {"task": {**task, "threads": threads}},
             limits,
+            progress=(lambda *values: reports.put(values)) if progress else None,
             cancel=cancel,
         )
         try:
             while not wait((result,), INTERVAL).done:
+                _pass_on(reports, progress)
                 pause()
         except BaseException:
             cancel.set()
@@ -57,19 +68,31 @@ def call_in_process(
     return result.result()
 
 
+def _pass_on(reports: "SimpleQueue[tuple[Any, ...]]", progress: Callable[..., None] | None) -> None:
+    with suppress(Empty):
+        while progress is not None:
+            progress(*reports.get_nowait())
+
+
 def cause_of(error: ProcessError) -> str:
     """Return why a process ended without a result, in a line."""
     return error.last_line or f"the process ended with {error.returncode}"
 
 
-def run_step(function: str, task: dict[str, Any], failure: str) -> Any:
+def run_step(
+    function: str,
+    task: dict[str, Any],
+    failure: str,
+    python: Path | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Any:
     """Do a step of an export with `call_in_process`. `failure` is the sentence of the error if the step fails.
 
     Raises:
         StudioError: `format-unavailable` if the process fails.
     """
     try:
-        return call_in_process(function, task)
+        return call_in_process(function, task, python, progress=progress)
     except ProcessError as error:
         raise StudioError(
             "format-unavailable",

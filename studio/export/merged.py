@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from studio.export import snippets
-from studio.export.base import Exporter, ExportJob
+from studio.export.base import Exporter, ExportJob, Phase
 from studio.export.folder import read_json, write_json
 from studio.inference.base_and_tuned import DTYPE_BYTES, load_tuned, precision_of
 from studio.inference.generate import end_tokens
@@ -33,8 +33,12 @@ class Merged(Exporter):
 
     def write(self, job: ExportJob, to: Path) -> None:
         """Write the weights that the chat uses."""
+        job.enter(Phase.LOADING, "Loading the model")
         pair = job.model_cache.pair(job.run)
+        if pair.one_copy:
+            job.enter(Phase.LOADING, "Merging the adapter into the weights")
         tuned = load_tuned(job.run) if pair.one_copy else pair.tuned
+        job.enter(Phase.WRITING, "Writing the weights")
         if tuned.can_generate():
             # programs that load it stop where the chat stops
             tuned.generation_config.eos_token_id = sorted(end_tokens(tuned, pair.tokenizer))

@@ -3,12 +3,15 @@ and Transformers.js read.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from studio.export import agreement_check, onnx_agreement, onnx_snippets
 from studio.export.agreement_check import ReferenceAnswers
-from studio.export.base import Exporter, ExportJob, TestResult
+from studio.export.base import Exporter, ExportJob, Phase, TestResult
 from studio.export.child_process import run_step
 from studio.export.folder import copy_tokenizer
 from studio.export.merged import Merged
@@ -19,6 +22,12 @@ PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 MODEL, QUANTIZED = "onnx/model.onnx", "onnx/model_quantized.onnx"
 """The files, as Transformers.js names them."""
 TITLES = {MODEL: "32-bit", QUANTIZED: "8-bit"}
+CONVERSION = {
+    "trace": (Phase.CONVERTING, "Converting the model to ONNX"),
+    "save": (Phase.CONVERTING, "Writing the ONNX file"),
+    "quantize": (Phase.QUANTIZING, "Writing the 8-bit file"),
+}
+"""What the converter reports → the phase of the export, and what it does."""
 MOST_PARAMETERS = 450_000_000
 """Of a model whose 32-bit file is smaller than 2 GB, the most that one ONNX file can hold."""
 
@@ -29,6 +38,30 @@ def lacking(packages: tuple[str, ...], extra: str) -> str:
         return ""
     install = f'pip install "finetune-studio[{extra}]"'
     return f"This format needs more packages. Install them, then restart the studio: {install}"
+
+
+@contextmanager
+def converted(job: ExportJob, to: Path) -> Iterator[dict[str, Any]]:
+    """Write the merged model beside the export, and give the task of a converter, which reads it.
+
+    At the end the converted model gets its config, and the merged one is deleted.
+    """
+    merged = to / ".merged"
+    merged.mkdir()
+    Merged().write(job, merged)
+    copy_tokenizer(job.run, merged)
+    head = head_of(job.run.info, job.run.spec.data)
+    yield {
+        "folder": str(merged),
+        "kind": CLASSES[head.name],
+        "head": head.name,
+        "pair": reads_two_texts(job.run),
+        "trusted": job.run.trusted,
+    }
+    for name in ("config.json", "generation_config.json"):
+        if (merged / name).exists():
+            shutil.move(merged / name, to / name)
+    shutil.rmtree(merged)
 
 
 def reads_two_texts(run: RunRef) -> bool:
@@ -68,25 +101,10 @@ class Onnx(Exporter):
 
     def write(self, job: ExportJob, to: Path) -> None:
         """Convert the weights that the chat uses, in a new process."""
-        merged = to / ".merged"
-        merged.mkdir()
-        Merged().write(job, merged)
-        copy_tokenizer(job.run, merged)
-        head = head_of(job.run.info, job.run.spec.data)
-        task = {
-            "folder": str(merged),
-            "kind": CLASSES[head.name],
-            "head": head.name,
-            "pair": reads_two_texts(job.run),
-            "trusted": job.run.trusted,
-            "to": str(to / MODEL),
-            "quantized": str(to / QUANTIZED) if self.quantizes else "",
-        }
-        run_step("onnx_convert.py:convert", task, "This model could not be converted to ONNX.")
-        for name in ("config.json", "generation_config.json"):
-            if (merged / name).exists():
-                shutil.move(merged / name, to / name)
-        shutil.rmtree(merged)
+        with converted(job, to) as task:
+            task |= {"to": str(to / MODEL), "quantized": str(to / QUANTIZED) if self.quantizes else ""}
+            failure = "This model could not be converted to ONNX."
+            run_step("onnx_convert.py:convert", task, failure, progress=lambda name: job.enter(*CONVERSION[name]))
 
     def compare(self, job: ExportJob, stage: Path, reference: ReferenceAnswers) -> TestResult:
         """Ask both files with ONNX Runtime. The 32-bit file must agree; an 8-bit file that does not is deleted."""

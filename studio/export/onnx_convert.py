@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ CACHE = re.compile(r"(?:input\.|output\.)?past_key_values\.layers\.(\d+)\.(key|v
 """Name of a layer's keys or values in the graph of transformers."""
 
 
-def convert(task: dict[str, Any]) -> dict[str, Any]:
+def convert(task: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
     """Write the model in `folder` as a 32-bit ONNX file, and as an 8-bit one.
 
     Args:
         task: `folder` of the model and its tokenizer; `kind`, its class in transformers; `head`; `pair`, whether it
             reads two texts; `trusted`; `to`, the file to write; `quantized`, the 8-bit file to write, or empty;
             `threads`.
+        progress: Gets the name of each step when it begins: `trace`, `save`, `quantize`.
 
     Returns:
         The names of the inputs and outputs of the graph.
@@ -34,11 +36,13 @@ def convert(task: dict[str, Any]) -> dict[str, Any]:
     os.environ["HF_HUB_OFFLINE"] = "1"
     logging.disable(logging.WARNING)
     torch.set_num_threads(task["threads"])
+    progress("trace")
     tokenizer = transformers.AutoTokenizer.from_pretrained(task["folder"])
     model = getattr(transformers, task["kind"]).from_pretrained(
         task["folder"], dtype=torch.float32, trust_remote_code=task["trusted"], use_safetensors=True
     )
     graph = trace(model.eval(), tokenizer, task["head"], task["pair"])
+    progress("save")
     Path(task["to"]).parent.mkdir(exist_ok=True)
     save(graph, Path(task["to"]))
     names = {
@@ -47,6 +51,7 @@ def convert(task: dict[str, Any]) -> dict[str, Any]:
     }
     del model, graph
     if task["quantized"]:
+        progress("quantize")
         quantize(Path(task["to"]), Path(task["quantized"]))
     return names
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from studio.export import agreement_check, onnx_agreement, onnx_snippets
 from studio.export.agreement_check import ReferenceAnswers
-from studio.export.base import ExportJob, TestResult
+from studio.export.base import ExportJob, Phase, TestResult
 from studio.export.child_process import run_step
 from studio.export.onnx import MODEL, PACKAGES, Onnx, lacking
 from studio.inference.heads import head_of
@@ -38,6 +38,7 @@ class OpenVino(Onnx):
         """Convert the weights that the chat uses to ONNX, and that file to OpenVINO."""
         super().write(job, to)
         task = {"source": str(to / MODEL), "to": str(to / FILE)}
+        job.enter(Phase.QUANTIZING, "Writing the 16-bit weights")
         run_step("onnx_convert.py:convert_to_openvino", task, "This model could not be converted to OpenVINO.")
         shutil.rmtree((to / MODEL).parent)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.export import script_text
-from studio.export.base import STEPS, Exporter, ExportJob, Progress, TestResult
+from studio.export.base import STEPS, Exporter, ExportJob, Phase, Progress, TestResult
 from studio.export.card import escape, markdown_table
 from studio.export.child_process import call_in_process, cause_of
 from studio.export.folder import TAG, write_json
@@ -64,6 +64,7 @@ class Script(Exporter):
     def write(self, job: ExportJob, to: Path) -> None:
         """Write the script, the rows, the chat template, the losses of the run, and the versions of the libraries."""
         facts = _facts(job)
+        job.enter(Phase.WRITING, "Writing the rows")
         rows = ScriptRows(job.run, facts.splits)
         rows.write(to / "data")
         if rows.template:
@@ -113,7 +114,7 @@ class Script(Exporter):
 
     def test(self, job: ExportJob, stage: Path, progress: Progress) -> TestResult:
         """Compare the tokens of all rows, then train some steps in a new process and compare the losses."""
-        progress(1, STEPS, "Comparing the tokens of all rows")
+        progress(Phase.ANSWERING, STEPS, "Comparing the tokens of all rows")
         facts = _facts(job)
         rows = ScriptRows(job.run, facts.splits)
         plain = {split: _lines(stage / "data" / f"{split}.jsonl") for split in SPLITS}
@@ -127,7 +128,7 @@ class Script(Exporter):
                 f"The tokens of {count:,} rows are the same as in the run. The script was not run, because it needs "
                 f"{memory(needed)} of memory and {memory(available)} are free."
             )
-        progress(2, STEPS, "Running the script for one step")
+        progress(Phase.TESTING, STEPS, "Running the script for one step")
         losses = self.first_losses(job, stage)
         return _compared(losses, facts, count, job.run.spec.config.precision)
 
