@@ -5,6 +5,8 @@ second. Short texts and uncertain results give no language.
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +16,10 @@ LETTERS = 40
 """Minimum number of letters in a text; half as many for scripts whose letters are syllables or words."""
 READ = 400
 """Maximum number of letters to read."""
+LEAST = 20
+"""Minimum number of texts with a detected language. With fewer, the usual language is unknown."""
+MOSTLY = 0.8
+"""Minimum fraction of detections for one language. With less, the texts have several languages."""
 NAMES: dict[str, tuple[str, ...]] = {
     "af": ("Afrikaans",),
     "ar": ("Arabic", "العربية"),
@@ -107,6 +113,13 @@ def language_of(prose: str) -> str:
     """Return the language code of a text, or "" if the result is uncertain."""
     code, probability = _identifier().classify(prose)
     return str(code) if probability >= SURE and code in NAMES else ""
+
+
+def usual_language(texts: Iterable[str]) -> str:
+    """Return the language code of nearly all texts with a detection. Empty if there are several, or too few."""
+    found = Counter(filter(None, (language_of(plain) for text in texts if (plain := prose(text)))))
+    code, most = found.most_common(1)[0] if found else ("", 0)
+    return code if found.total() >= LEAST and most >= MOSTLY * found.total() else ""
 
 
 def name_of(code: str) -> str:

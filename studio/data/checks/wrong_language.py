@@ -10,20 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from studio.data.checks.base import Check, Context, RowView, messages_in
-from studio.data.languages import READ, are_close, is_named, language_of, name_of, prose
+from studio.data.languages import LEAST, READ, are_close, is_named, language_of, name_of, prose, usual_language
 from studio.data.phrases import listed
 from studio.schema.numbers import plural, rows
 
 BUFFER = 400
 """Number of texts from which a side's language and its usual words are determined."""
-LEAST = 20
-"""Minimum number of texts with a detected language. With fewer, the usual language is unknown."""
 USUAL_WORDS, USUAL_SHARE = 100, 0.02
 """Maximum number of usual words, and the minimum fraction of texts that contain each of them."""
 SAMPLE = 100
 """Number of texts that determine a side's language."""
-MOSTLY = 0.8
-"""Minimum fraction of detections for one language. With less, the side has several languages."""
 USUAL_WORDS_SHARE = 0.2
 """Fraction of usual words from which a text counts as being in the side's language."""
 MOST = 100_000
@@ -46,9 +42,7 @@ class _Side:
     @cached_property
     def language(self) -> str:
         """The language of nearly all texts with a detection. Empty if there are several, or too few detections."""
-        verdicts = Counter(filter(None, (language_of(prose(text)) for text in self.sample)))
-        code, most = verdicts.most_common(1)[0] if verdicts else ("", 0)
-        return code if verdicts.total() >= LEAST and most >= MOSTLY * verdicts.total() else ""
+        return usual_language(self.sample)
 
     def fit(self) -> None:
         """Determine the usual words, and judge the buffered rows."""

@@ -23,6 +23,7 @@ from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.planning.experience import experience
 from studio.services.planning.lengths import Lengths
 from studio.services.planning.replay_mixing import StartingPoint
+from studio.services.planning.row_language import language_note
 from studio.store.run_rows import own_rows
 from studio.tasks import Task, task_named
 from studio.training.methods import METHODS
@@ -76,7 +77,7 @@ class Planner:
         Without a dataset the plan is for typical rows. `measured`: memory and time of a few real steps.
         """
         request, method, settings, splits = self._plan_request(resolved)
-        return self._view(request, method, settings, splits, measured)
+        return self._with_language(resolved, self._view(request, method, settings, splits, measured))
 
     def fit(self, resolved: Resolved) -> FitView:
         """The nearest settings with which the run fits the memory, and each change with its reason."""
@@ -84,7 +85,7 @@ class Planner:
         fitted, values, changes = fit(request, method, settings)
         saved = saved_splits(resolved.spec) if resolved.spec else {}
         return FitView(
-            view=self._view(request, fitted, values, splits),
+            view=self._with_language(resolved, self._view(request, fitted, values, splits)),
             method=fitted,
             settings={key: value for key, value in values.items() if saved.get(key) != value},
             changes=tuple(change.sentence for change in changes),
@@ -112,6 +113,14 @@ class Planner:
         known = request.facts is not USUAL_ROWS
         allows = what_training_rows_allow(request.facts.train_rows, request.facts.labels) if known else ""
         return PlanView(plan=plan, estimate=cost, splits=splits, usable=request.facts.rows, allows=allows)
+
+    def _with_language(self, resolved: Resolved, view: PlanView) -> PlanView:
+        """The plan, with a sentence about the language of the rows if the model does not know it."""
+        if resolved.request.dataset is None:
+            return view
+        assert resolved.info is not None and resolved.spec is not None
+        note = language_note(self.datasets, resolved.request.dataset, resolved.info, resolved.spec)
+        return view.model_copy(update={"allows": f"{view.allows} {note}"}) if note else view
 
     def _plan_request(self, resolved: Resolved) -> tuple[PlanRequest, str, dict[str, Any], SplitCounts]:
         """All that a plan is made from, with method and settings.
