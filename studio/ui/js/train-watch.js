@@ -31,7 +31,7 @@
       said("p.said", reply));
   }
   function waiting(data) {
-    const words = live.working(data.run) ? (data.about?.watches ? "The model replies at validations, as time allows, and at the end of the run." : "The model replies at the end of the run.") : "No reply: the run did not finish.";
+    const words = live.working(data.run) ? (data.about?.watches ? "The model answers at validations, as time allows, and at the end of the run." : "The model answers at the end of the run.") : "No answer: the run did not finish.";
     return h("div.reply.a", {}, h("p", {}, h("b", {}, "After training")), h("p", {}, words));
   }
   function cards(chosen, data) {
@@ -66,7 +66,10 @@
     put(part("replies"), ...(view.prompt === ALL ? [table(asked, data)] : cards(asked[view.prompt], data)));
     const steps = [...new Set(data.replies.map((reply) => reply.step))].sort((a, b) => a - b), shown = spread(steps, 8, data.best);
     const numbers = shown.join(", ") + (shown.length < steps.length ? " …" : "");
-    put(part("answered"), !steps.length ? "" : steps.length === 1 ? `replies at step ${numbers} · temperature 0` : `replies at steps ${numbers} · temperature 0`);
+    const written = data.replies.some((reply) => reply.tokens);   // a label has no temperature
+    const one = written ? `replies at step ${numbers} · temperature 0` : `predictions at step ${numbers}`;
+    const many = written ? `replies at steps ${numbers} · temperature 0` : `predictions at steps ${numbers}`;
+    put(part("answered"), !steps.length ? "" : steps.length === 1 ? one : many);
   }
 
   /* --- a classifier's hardest rows: those with the highest loss now, with what was said to them at each check --- */

@@ -65,7 +65,7 @@ def panel(visit: Visit) -> Html:
     if task and task_named(task.name).has_labels:
         words = "Your model predicts labels for these texts during training and at the end."
     else:
-        words = "The base model answers before training, and your model at the end. You see how the replies change."
+        words = "The base model and your model answer these prompts. You see how the replies change with training."
     return html(
         '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">Three test {what}</h2><p '
         'class="muted">{words}</p>{inputs}</section>',
