@@ -167,6 +167,8 @@ class HubServer:
     """Finds nothing by searching, as it does of private models."""
     busy: bool = False
     """Answers 503 to everything."""
+    port: int = 0
+    """0: any that is free."""
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """(method, path, headers) of every request."""
 
@@ -177,7 +179,7 @@ class HubServer:
 
     def __enter__(self) -> "HubServer":
         handler = type("HandlerOfHub", (self.handler,), {"server_hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 

@@ -40,7 +40,7 @@ __all__ = [
     "tokenizer_arguments",
 ]
 
-DOWNLOADING: tuple[ModelSource, ...] = ("hub", "modelscope")
+DOWNLOADING: tuple[ModelSource, ...] = ("hub", "modelscope", "kaggle")
 """Sources whose models are downloaded to a cache."""
 
 

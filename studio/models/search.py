@@ -15,7 +15,8 @@ from studio.schema.models import ModelInfo, ModelSource
 
 VARIABLE = "STUDIO_MODEL_SOURCES"
 """Environment variable with the sources that are searched, for example `hub,modelscope`. Default: all."""
-SECONDS = 6.0
+ORDER: tuple[ModelSource, ...] = ("hub", "modelscope", "kaggle")
+SECONDS = 7.0
 """How long a source may take."""
 PAUSE_SECONDS = 60.0
 """How long a source that took longer is not asked again."""
@@ -50,7 +51,7 @@ def searched_sources() -> list[Source]:
     """Return the sources that a search asks, the Hub first."""
     chosen = {name.strip() for name in os.environ.get(VARIABLE, "").split(",")} - {""}
     searched = [each for each in SOURCES.values() if each.is_searched and (not chosen or each.name in chosen)]
-    return sorted(searched, key=lambda source: source.name != "hub")
+    return sorted(searched, key=lambda source: ORDER.index(source.name))
 
 
 def search_sources(

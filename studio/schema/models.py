@@ -69,6 +69,11 @@ class ModelInfo(FrozenModel):
     """A note for people, for example that the starter's weights differ from the original."""
 
     @property
+    def is_described(self) -> bool:
+        """Whether it is known what it can do. Search results of some sources do not say it."""
+        return self.kind != "other" or bool(self.architecture) or self.here
+
+    @property
     def is_converted(self) -> bool:
         """Whether it is brought to this machine by converting a file, and not by a download."""
         return self.source == "gguf"

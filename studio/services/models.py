@@ -103,7 +103,7 @@ class Models:
         task_info = task_named(task) if task else None
         free = machine.training_memory
         memory, fits = memory_fit(info, task_info or default_task(), machine)
-        why = task_info.unavailable_reason(info) if task_info else ""
+        why = task_info.unavailable_reason(info) if task_info and info.is_described else ""
         if not why and fits == "too-large":
             needed, available = in_gigabytes(memory), in_gigabytes(free)
             why = f"Needs at least {needed} of memory. This machine has {available}."

@@ -117,7 +117,10 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     found, remark = _search_results(visit, {view.info.name for view in models})
     view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
     error: StudioError | None = None
-    if view is None and chosen.model:
+    if view in found and view is not None and view.info.source != "hub":
+        view, error = _chosen_model(visit)  # its source has said more about it than about a search result
+        found = [view if view and each.info.name == view.info.name else each for each in found]
+    elif view is None and chosen.model:
         view, error = _chosen_model(visit)
         models = [view, *models] if view else models
     words = "Training makes a copy that learns from your data. The original stays unchanged, so you can compare both."

@@ -1,0 +1,168 @@
+"""Kaggle Models as a source of base models: kagglehub itself, against a small Kaggle on this machine."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as save_tensors
+
+from studio.models import find_model
+from studio.models.downloaded import RECORD, folder_of
+from studio.models.hub_cache import HUB_CACHE
+from studio.models.kaggle import folder_below
+from studio.models.sources import SOURCES, Fetching, kaggle
+from studio.schema.errors import StudioError
+from studio.schema.models import ModelInfo
+from studio.ui.session import Visit
+from studio.ui.tabs.model import tab as model_tab
+from tests.hubserver import tiny_repo
+from tests.kaggle_server import PORT, KaggleServer
+
+TINY = "kaggle:someone/tiny/transformers/tiny"
+
+
+@pytest.fixture(autouse=True)
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    from huggingface_hub import constants
+
+    pytest.importorskip("kagglehub")
+    HUB_CACHE.forget()
+    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    settings = {
+        "HOME": tmp_path / "person",
+        "STUDIO_CACHE": tmp_path / "cache",
+        "STUDIO_MODEL_SOURCES": "kaggle",
+        "KAGGLE_API_ENVIRONMENT": "TEST",
+        "KAGGLE_API_TOKEN": "a-secret-token",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with waited() as running:
+        running.add(tiny_repo())
+        yield running
+    HUB_CACHE.forget()
+
+
+def waited() -> KaggleServer:
+    """The server, as soon as its port is free: another test may have it."""
+    import socket
+
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", PORT))
+            except OSError:
+                time.sleep(0.3)
+                continue
+        return KaggleServer(port=PORT)
+    raise AssertionError(f"port {PORT} is taken")
+
+
+def fetch(info: ModelInfo, should_stop: Callable[[], bool] = lambda: False) -> ModelInfo:
+    return SOURCES["kaggle"].fetch(info, Fetching(lambda done, total: None, should_stop))
+
+
+def test_a_variant_is_described_then_downloaded_and_then_used_without_a_request(server: KaggleServer) -> None:
+    info = find_model(TINY)
+    weights = len(server.repos["someone/tiny"].files["model.safetensors"])
+    assert (info.source, info.kind, info.title, info.revision) == ("kaggle", "causal", "tiny, tiny", "3")
+    assert info.bytes == weights and info.parameters == weights // 4 and info.licence == "Apache 2.0"
+    assert not info.here and info.layers == 4 and info.has_chat_template
+    seen: list[tuple[int, int]] = []
+    local = SOURCES["kaggle"].fetch(info, Fetching(lambda done, total: seen.append((done, total))))
+    folder = Path(local.path or "")
+    assert local.here and "version 3, on Kaggle" in local.origin and seen[-1][0] == seen[-1][1]
+    assert {each.name for each in folder.iterdir()} == {
+        *("config.json", "tokenizer_config.json", "tokenizer.json", "README.md", "model.safetensors", RECORD)
+    }
+    assert (folder / "model.safetensors").read_bytes() == server.repos["someone/tiny"].files["model.safetensors"]
+    assert set(server.authorizations) == {"Bearer a-secret-token"}
+    files = [each for each in folder.parent.rglob("*") if each.is_file()]
+    assert not any(b"a-secret-token" in each.read_bytes() for each in files), "the token is Kaggle's own and not saved"
+    server.seen.clear()
+    assert find_model(TINY).here and not server.seen
+
+
+def test_a_stopped_download_continues_where_it_stopped(server: KaggleServer) -> None:
+    weights = save_tensors({"model.embed_tokens.weight": np.zeros((12_000, 64), np.float32)})
+    server.add(tiny_repo(files={"model.safetensors": weights}))
+    info = find_model(TINY)
+    # In its tests' environment kagglehub reads the first answer at once. It streams only what it resumes.
+    file = folder_below(folder_of("kaggle", TINY) / kaggle.PARTS, TINY.removeprefix("kaggle:"), 3) / "model.safetensors"
+    file.write_bytes(weights[:1000])
+    server.slow = 0.03
+    assert not fetch(info, lambda: file.stat().st_size > 1000).here
+    received = file.stat().st_size
+    assert 1000 < received < len(weights) and not find_model(TINY).here
+    server.slow = 0
+    server.seen.clear()
+    assert fetch(info).here and (folder_of("kaggle", TINY) / "model.safetensors").read_bytes() == weights
+    assert f"bytes={received}-" in [each.get("range") or each.get("Range") for each in server.asked("/file")]
+
+
+def test_a_damaged_file_is_refused(server: KaggleServer) -> None:
+    info = find_model(TINY)
+    server.damage = True
+    with pytest.raises(StudioError, match="damaged"):
+        fetch(info)
+    assert not find_model(TINY).here
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("busy", "Kaggle responded with error 503"), ("garbage", "can't read"), ("needs_login", "accepted its terms")],
+)
+def test_each_fault_has_a_message(server: KaggleServer, fault: str, words: str) -> None:
+    setattr(server, fault, True)
+    with pytest.raises(StudioError, match=words) as refused:
+        find_model(TINY)
+    assert "a-secret-token" not in refused.value.message
+
+
+def test_what_can_not_be_used_is_refused_by_its_name_without_a_request(server: KaggleServer) -> None:
+    for name, words in (
+        ("kaggle:google/gemma/keras/gemma_2b", "export_to_transformers"),
+        ("kaggle:google/bert/tensorFlow2/base", "tensorFlow2 variant"),
+        ("kaggle:google/bert", "kaggle:owner/model/framework/variation"),
+        ("kaggle:../bert/transformers/x", "kaggle:owner/model/framework/variation"),
+    ):
+        with pytest.raises(StudioError, match=words):
+            find_model(name)
+    assert not server.seen
+
+
+def test_a_variant_with_code_of_its_own_is_not_downloaded(server: KaggleServer) -> None:
+    config = b'{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "auto_map": {"AutoConfig": "own.C"}}'
+    server.add(tiny_repo("someone/own", files={"config.json": config, "own.py": b"class C: pass"}))
+    with pytest.raises(StudioError, match="own Python code") as refused:
+        find_model("kaggle:someone/own/transformers/tiny")
+    assert refused.value.code == "unsafe-model"
+    assert not [path for _, path, _ in server.seen if "own.py" in path]
+    assert not list(folder_of("kaggle", "kaggle:someone/own/transformers/tiny").rglob("*.py"))
+
+
+def test_the_page_finds_transformers_variants_and_describes_one_that_is_chosen(
+    server: KaggleServer, visit: Callable[..., Visit]
+) -> None:
+    visit().choose(task="chat", model="starter-chat")
+    model_tab.search_models(visit(value="tiny"))
+    parts = model_tab.Components(*("body", "actions"))  # type: ignore[arg-type]
+    drawn = "".join(map(str, model_tab._models(visit(), parts).values()))
+    assert f'data-key="m-{TINY}"' in drawn and "From Kaggle" in drawn and "tiny_keras" not in drawn
+    model_tab.pick_model(visit(value=TINY))
+    drawn = "".join(map(str, model_tab._models(visit(), parts).values()))
+    assert "LlamaForCausalLM" in drawn and "Download " in drawn
+
+
+def test_without_kagglehub_the_message_says_what_to_install(
+    server: KaggleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kaggle, "find_spec", lambda name: None)
+    assert not SOURCES["kaggle"].is_searched
+    with pytest.raises(StudioError, match=r"finetune-studio\[kaggle\]"):
+        find_model(TINY)
