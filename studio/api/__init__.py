@@ -248,7 +248,7 @@ class Studio:
     @cached_property
     def evaluation(self) -> Evaluation:
         """Evaluation and predictions."""
-        return Evaluation(self._finished, self.shared.host)
+        return Evaluation(self._finished, self.shared.host, self.labels)
 
     @cached_property
     def predictions(self) -> Predictions:

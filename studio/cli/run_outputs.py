@@ -243,6 +243,8 @@ def _show_answers(context: Context, base: Answer, tuned: Answer) -> None:
 def _show_report(context: Context, report: Report) -> None:
     context.say(report.verdict)
     context.say(f"Measured on: {report.measured_on}. {report.note}".strip())
+    for caution in filter(None, (report.leakage, report.suggestions)):
+        context.say(caution)
     others = [each.title for each in report.baselines] or ["Base model"]
     numbers = (*others, "Fine-tuned model", "95% low", "95% high")
     table = context.table("Metric", *numbers, right=numbers)

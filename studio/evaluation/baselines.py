@@ -50,7 +50,7 @@ def majority(pair: ModelPair, expected: Any) -> Guess:
         "Always the most frequent training label." if from_training else "Always the most frequent label of these rows."
     )
     observed = {"expected": expected, "predicted": predicted if is_multilabel else predicted.argmax(1)}
-    return Guess("majority", "Majority class", detail, observed, pair.labels[number])
+    return Guess("majority", "Most frequent label · majority class", detail, observed, pair.labels[number])
 
 
 def mean_score(pair: ModelPair, scores: Any) -> Guess:
@@ -126,5 +126,5 @@ def chance(tuned: Observations, names: Sequence[str], seed: int) -> Baseline | N
         metrics[name] = BaselineMetric(
             value=float(np.mean(values)), low=low, high=high, gain_low=reached - high, gain_high=reached - low
         )
-    detail = "The fine-tuned model's own predictions, shuffled over the rows."
-    return Baseline(name="chance", title="Chance", detail=detail, metrics=metrics)
+    detail = "What luck alone reaches: the fine-tuned model's own predictions, shuffled over the rows."
+    return Baseline(name="chance", title="Random guesses · chance", detail=detail, metrics=metrics)

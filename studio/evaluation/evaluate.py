@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
+from studio.data.checks.base import RowView
+from studio.data.overlap import rows_also_in
 from studio.evaluation.baselines import compare
 from studio.evaluation.evaluators import Evaluation, evaluate_labels, evaluate_replies
 from studio.evaluation.extractive_qa import evaluate_extracted
@@ -13,7 +15,7 @@ from studio.evaluation.preferences import evaluate_pairs, evaluate_thumbs
 from studio.evaluation.verdict import Measured
 from studio.inference.base_and_tuned import ModelPair
 from studio.inference.classify import has_known_labels
-from studio.inference.rows import sample_of
+from studio.inference.rows import read_rows, sample_of
 from studio.metrics import METRICS, measure
 from studio.metrics.intervals import difference_of, interval_of, resampled
 from studio.schema.errors import StudioError
@@ -65,8 +67,25 @@ def evaluate(
         outcome=verdict.outcome,
         rows_needed=verdict.rows_needed,
         chose_checkpoint="validation" in split and chose,
+        also_in_training=_also_in_training(pair, rows, evaluation.numbers, roles),
         **evaluation.details,
     )
+
+
+def _also_in_training(
+    pair: ModelPair, rows: Sequence[tuple[int, Row]], numbers: Sequence[int], roles: dict[str, str] | None
+) -> int:
+    """Return how many of the evaluated rows are also training rows. 0 if the training rows are no longer here."""
+    if pair.run.learned_from is None:
+        return 0
+    own, evaluated = pair.run.spec.data.roles, set(numbers)
+    training = [_view(pair, number, row, own) for number, row in read_rows(pair.run.learned_from)]
+    measured = [_view(pair, number, row, roles or own) for number, row in rows if number in evaluated]
+    return len(rows_also_in(training, measured))
+
+
+def _view(pair: ModelPair, number: int, row: Row, roles: dict[str, str]) -> RowView:
+    return RowView(number, row, pair.task.values(row, roles), "")
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def outputs_of_both(
     outputs = {"tuned": probabilities(pair, ids, lambda done: progress(done, total, message))}
     if pair.run.learned_from is not None:
         outputs["neighbors"] = neighbors(pair).probabilities(
-            pair, ids, lambda done: progress(len(ids) + done, total, "Comparing with nearest neighbors")
+            pair, ids, lambda done: progress(len(ids) + done, total, "Comparing with similar rows")
         )
     return outputs
 

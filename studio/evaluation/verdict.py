@@ -28,7 +28,7 @@ SAME_ANSWER = ("majority", "mean")
 TITLES = {
     ("worse", "majority"): "Clearly worse than always saying “{answer}”.",
     ("worse", "mean"): "Clearly worse than always giving the mean score.",
-    ("worse", "neighbors"): "Clearly worse than nearest neighbors.",
+    ("worse", "neighbors"): "Clearly worse than copying from similar rows (nearest neighbors).",
     ("worse", "sentence"): "Clearly worse than taking the most similar sentence.",
     ("useless", "majority"): "Not better than always saying “{answer}”.",
     ("useless", "mean"): "Not better than always giving the mean score.",
@@ -38,10 +38,12 @@ TITLES = {
     ("same", "sentence"): "No clear difference from taking the most similar sentence.",
     ("useful", "majority"): "Better than always saying “{answer}” in one metric, but not in all.",
     ("useful", "mean"): "Better than always giving the mean score in one metric, but not in all.",
-    ("useful", "neighbors"): "Better than always the same answer, but not clearly better than nearest neighbors.",
+    ("useful", "neighbors"): "Better than always the same answer, but not clearly better than copying from similar "
+    "rows (nearest neighbors).",
     ("better", "majority"): "Clearly better than always saying “{answer}”.",
     ("better", "mean"): "Clearly better than always giving the mean score.",
-    ("better", "neighbors"): "Clearly better than nearest neighbors and than always the same answer.",
+    ("better", "neighbors"): "Clearly better than copying from similar rows (nearest neighbors) and than always "
+    "the same answer.",
     ("better", "sentence"): "Clearly better than taking the most similar sentence.",
 }
 """Outcome and the baseline that decides it → the first sentence."""
@@ -226,8 +228,8 @@ def _correct_by(baseline: Baseline, rows: int) -> str:
     if baseline.name == "majority":
         return f"Always saying “{baseline.answer}” labels {correct} correctly."
     if baseline.name == "neighbors":
-        return f"Nearest neighbors label {correct} correctly."
-    return f"Chance labels {correct} correctly."
+        return f"Copying from similar rows labels {correct} correctly."
+    return f"Random guesses (chance) label {correct} correctly."
 
 
 def _gain_over(decisive: Baseline | None) -> str:
@@ -239,7 +241,10 @@ def _gain_over(decisive: Baseline | None) -> str:
     if low == high:
         return ""
     if decisive.name == "neighbors":
-        return f"The 95% confidence interval of the gain over nearest neighbors is {low} to {high} percentage points."
+        return (
+            f"The 95% confidence interval of the gain over copying from similar rows is {low} to {high} percentage "
+            "points."
+        )
     return (
         f"The 95% confidence interval of the gain over always saying “{decisive.answer}” is {low} to {high} percentage "
         "points."
@@ -310,10 +315,10 @@ def _score_of(baseline: Baseline, name: str, times: float) -> str:
     if baseline.name == "majority":
         return f"Always saying “{baseline.answer}” reaches {score:.1f}."
     if baseline.name == "neighbors":
-        return f"Nearest neighbors reach {score:.1f}."
+        return f"Copying from similar rows reaches {score:.1f}."
     if baseline.name == "sentence":
         return f"Taking the most similar sentence reaches {score:.1f}."
-    return f"Chance reaches {score:.1f}."
+    return f"Random guesses (chance) reach {score:.1f}."
 
 
 def of_correlation(measured: Measured) -> Verdict:
@@ -331,7 +336,7 @@ def of_correlation(measured: Measured) -> Verdict:
         others.append(f"Always giving the mean score has a typical error of {mean_error:.2g}.")
     if neighbors is not None:
         correlation = neighbors.metrics["pearson"].value
-        others.append(f"Nearest neighbors reach a correlation of {correlation:.2f}.")
+        others.append(f"Copying from similar rows reaches a correlation of {correlation:.2f}.")
     needed, more = _next_step(outcome, decisive, measured, "pearson")
     return Verdict(outcome, _joined(_title(outcome, decisive, measured), text, *others, needed), more)
 

@@ -20,7 +20,7 @@ from studio.tasks.classification import label_role
 SAMPLE = 500
 """Maximum number of training rows among which neighbors are searched."""
 NUM_NEIGHBORS = 10
-NEIGHBORS = "Nearest neighbors"
+NEIGHBORS = "Similar rows · nearest neighbors"
 """Name of the baseline."""
 NO_CLASSIFIER = "The base model can't classify."
 NO_TRAINING_ROWS = "The training rows are no longer here, so there are no nearest neighbors to compare with."
@@ -50,16 +50,16 @@ class NearestNeighbors:
     def how(self) -> str:
         """A note on how the answer is made."""
         return (
-            f"Nearest neighbors from your labels, this text left out: the {self.num_neighbors} most similar of "
-            f"{self.rows} training rows, by the embeddings of the base model. The base model itself can't classify."
+            f"The labels of the {self.num_neighbors} most similar of {self.rows} training rows (nearest neighbors), by "
+            "the embeddings of the base model, without this text itself. The base model itself can't classify."
         )
 
     @property
     def detail(self) -> str:
         """What the baseline is."""
         return (
-            f"The base model's embeddings and your training labels: the {self.num_neighbors} most similar of "
-            f"{self.rows} training rows. A row is never its own neighbor."
+            f"Copies the labels of the {self.num_neighbors} most similar of {self.rows} training rows, by the "
+            "embeddings of the base model. A row is never its own neighbor."
         )
 
     def probabilities(self, pair: ModelPair, ids: Sequence[Sequence[int]], progress: Progress = no_progress) -> Any:

@@ -13,8 +13,12 @@ RISE = 0.04
 
 
 def trust(facts: Iterable[Fact]) -> Trust:
-    """Return how often the suggestion on the screen was the value that the person gave, over time."""
-    right = [fact.suggested == fact.value for fact in facts if fact.suggested is not None and fact.what == "given"]
+    """Return how often the suggestion on the screen was the value that the person gave, over time.
+
+    Suggestions that were accepted at once, without a look, do not count.
+    """
+    seen = (fact for fact in facts if fact.suggested is not None and fact.sure is not None)
+    right = [fact.suggested == fact.value for fact in seen if fact.what == "given"]
     if not right:
         return Trust()
     total, sums = len(right), [0, *accumulate(right)]

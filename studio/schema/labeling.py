@@ -28,9 +28,9 @@ class Fact(FrozenModel):
     """The name of the person. Empty: no name."""
     time: str = ""
     suggested: str | None = None
-    """The label that was suggested on the screen."""
+    """The label that was suggested."""
     sure: float | None = None
-    """Probability of the suggestion, 0 to 1."""
+    """Probability of the suggestion, 0 to 1. None when many suggestions were accepted at once, without a look."""
     undoes: int | None = None
 
 

@@ -185,6 +185,10 @@ class Report(FrozenModel):
     """About so many more rows would settle an open comparison. None: it is settled, or unknown."""
     chose_checkpoint: bool = False
     """Some of these rows also chose the checkpoint, so the scores are slightly too good."""
+    also_in_training: int = 0
+    """Evaluated rows that are also training rows, exactly or with a few different words."""
+    accepted_labels: int = 0
+    """Rows of the split whose label a model suggested and a person accepted."""
     fold_scores: tuple[FoldScore, ...] = ()
     """The scores of the single folds, in a report of a cross-validation."""
     cross_validation: "Report | None" = None
@@ -194,6 +198,30 @@ class Report(FrozenModel):
     def measured_on(self) -> str:
         """The rows behind each score: `test, 23 rows`."""
         return f"{SPLITS.get(self.split, self.split)}, {rows(self.rows)}"
+
+    @property
+    def leakage(self) -> str:
+        """That some of the rows are also training rows, in sentences. Empty: none is."""
+        if not self.also_in_training:
+            return ""
+        found = plural(
+            self.also_in_training,
+            "{n} of these rows is also a training row, exactly or with a few different words (data leakage).",
+            "{n} of these rows are also training rows, exactly or with a few different words (data leakage).",
+        )
+        return " ".join((found, "The model may remember them, so the scores are too good."))
+
+    @property
+    def suggestions(self) -> str:
+        """That some of the labels were suggested by a model, in sentences. Empty: none was."""
+        if not self.accepted_labels:
+            return ""
+        found = plural(
+            self.accepted_labels,
+            "{n} of these labels was suggested by a model, and a person accepted it.",
+            "{n} of these labels were suggested by a model, and a person accepted them.",
+        )
+        return " ".join((found, "A wrong suggestion is easily accepted, so the scores may be too good."))
 
 
 class LabelScore(FrozenModel):

@@ -9,6 +9,7 @@ from studio.schema.host import RowsRef
 from studio.schema.report import FEW_TEST_ROWS, Report
 from studio.schema.runs import RunRecord
 from studio.services.finished_runs import FinishedRuns
+from studio.services.labeling.labels import Labels
 from studio.services.model_host.client import HostClient
 from studio.services.progress import Progress
 from studio.store.files import require_room, write_whole
@@ -18,7 +19,8 @@ from studio.store.runs import RunFolder
 class Evaluation:
     """Evaluations of a workspace's runs."""
 
-    def __init__(self, finished: FinishedRuns, host: HostClient) -> None:
+    def __init__(self, finished: FinishedRuns, host: HostClient, labels: Labels) -> None:
+        self.labels = labels
         self.finished, self.context = finished, finished.context
         self.datasets = finished.datasets
         self.host = host.of(self.context.workspace)
@@ -41,7 +43,11 @@ class Evaluation:
         report = Report.model_validate(result["report"])
         if data is None:
             before = self.report(record.id)
-            report = report.model_copy(update={"cross_validation": before and before.cross_validation})
+            fields = {
+                "cross_validation": before and before.cross_validation,
+                "accepted_labels": self._accepted_labels(record, rows),
+            }
+            report = report.model_copy(update=fields)
             write_whole(folder.report, report.model_dump_json(indent=2))
         return report
 
@@ -80,6 +86,15 @@ class Evaluation:
         kept = self.datasets.store.get(data).spec
         roles = None if kept is not None and kept.task == learned.task else own or None
         return dict(self.datasets.resolve_spec(data, learned.task, roles)[0].roles)
+
+    def _accepted_labels(self, record: RunRecord, rows: RowsRef) -> int:
+        """How many of a run's own rows have a label that a model suggested and a person accepted."""
+        dataset, version = record.dataset, record.dataset_version
+        if rows.numbers is None:
+            spec = self.finished.store.spec(record.id)
+            dataset, version = spec.validation_dataset or dataset, spec.validation_version
+        accepted = self.labels.accepted(dataset, version)
+        return len(accepted if rows.numbers is None else accepted.intersection(rows.numbers))
 
     def _own_rows(self, record: RunRecord, folder: RunFolder) -> tuple[str, RowsRef]:
         """The test rows of a run, else its validation rows. Few test rows and validation rows together, if the

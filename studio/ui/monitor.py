@@ -74,7 +74,7 @@ class Monitor:
             root = self._root.context.workspace.name
             self._do(root, "load", "The load can't be measured.", lambda studio: cpu_share(studio.context))
         for workspace, name in searches:
-            message = f"The search {name} can't go on."
+            message = f"The search {name} can't continue."
             self._do(workspace, name, message, partial(_advance, search=name))
         if search:
             keys = {*searches, *((workspace, name) for workspace in in_work for name in ("", "load"))}

@@ -26,6 +26,7 @@ from studio.schema.projects import ProjectRecord
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui import chat_routes, run_updates
 from studio.ui.components import project_menu
+from studio.ui.components.model_title import model_title
 from studio.ui.error_routes import PlainErrors, StudioFinder
 from studio.ui.poll_throttle import ResponseCache, Watchers
 from studio.ui.tabs.evaluate import report_page
@@ -163,7 +164,7 @@ def about(studio: Studio, run: str) -> dict[str, Any]:
     config = spec.config
     low, high = spec.seconds_range or (0.8 * spec.seconds, 1.2 * spec.seconds)
     return {
-        "model": _title(studio, config.model),
+        "model": model_title(studio, config.model),
         "method": _method(studio, config),
         "task": config.task,
         "prompts": list(config.test_prompts),
@@ -187,13 +188,6 @@ def _method(studio: Studio, config: TrainingConfig) -> str:
     except StudioError:
         return config.method
     return titles.get(config.method, config.method)
-
-
-def _title(studio: Studio, model: str) -> str:
-    try:
-        return studio.models.get(model).info.title
-    except StudioError:
-        return Path(model).name
 
 
 def _data(studio: Studio, dataset: str, version: int) -> str:
@@ -292,7 +286,9 @@ def _report(studio: Studio, run: str, kind: str) -> Response:
         raise StudioError("wrong-state", "This run was not evaluated yet.", hint="Press Evaluate first.")
     if kind == "json":
         return Response(report.model_dump_json(indent=2), media_type="application/json")
-    return Response(report_page(studio.runs.get(run), report), media_type="text/html; charset=utf-8")
+    record = studio.runs.get(run)
+    page = report_page(record, report, model_title(studio, record.model))
+    return Response(page, media_type="text/html; charset=utf-8")
 
 
 def filename(name: str) -> str:

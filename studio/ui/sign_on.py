@@ -124,7 +124,7 @@ def roles_of_environment() -> dict[str, str]:
     if not roles:
         raise StudioError(
             "bad-setting",
-            "No person has a role, so nobody could open the studio.",
+            "No person has a role, so the studio would be closed to all.",
             given=f"{ROLES_FILE}={file}" if file else "",
             valid="a file with a line for each person, such as: owner anna@example.org",
             hint=f"Set {ROLES_FILE} to such a file.",

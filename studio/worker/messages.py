@@ -11,6 +11,7 @@ from studio.schema.events import (
     ReplyEvent,
     StepEvent,
 )
+from studio.schema.numbers import plural
 from studio.schema.runs import PHASE_WORDS, StopWish
 from studio.store.files import NO_ROOM
 
@@ -52,6 +53,14 @@ def stop_message(wish: StopWish, kept: bool, step: int, best_step: int | None, w
     if best_step is not None and best_step != step:
         return f"Stopped at step {step:,} {why}. The best checkpoint, from step {best_step:,}, is the result."
     return f"Stopped at step {step:,} {why}. The checkpoint from this step is the result."
+
+
+def limit_message(steps: int, best_step: int | None) -> str:
+    """The reason of a run that has taken all steps that its settings allow."""
+    limit = plural(steps, "The run has reached its limit of {n} step.", "The run has reached its limit of {n} steps.")
+    if best_step is not None and best_step != steps:
+        return " ".join((limit, f"The best checkpoint, from step {best_step:,}, is the result."))
+    return " ".join((limit, "The checkpoint from the last step is the result."))
 
 
 def log_line(event: AnyEvent, steps: int) -> str:

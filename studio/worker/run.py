@@ -32,7 +32,7 @@ from studio.training.loop.checkpoints import Checkpoints
 from studio.training.loop.trackers import needs_hub
 from studio.worker.free_memory import FreeMemory
 from studio.worker.imports import train_function
-from studio.worker.messages import ENDED_FROM_OUTSIDE, log_line, stop_message, to_studio_error
+from studio.worker.messages import ENDED_FROM_OUTSIDE, limit_message, log_line, stop_message, to_studio_error
 from studio.worker.restart import restart_worker
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Worker:
         self._threads, self._gave_core = 0, False
         self._limit = 0.0
         """Maximum working time in seconds, 0 for no limit."""
+        self._most_steps = 0
+        """Maximum number of steps, 0 for no limit."""
         self._time_is_up = False
         self._quota = Quota(self.workspace)
         self._disk_is_full, self._no_more_room, self._disk_looked, self._result_bytes = False, False, 0.0, 0
@@ -216,6 +218,7 @@ class Worker:
         self._result_bytes = spec.disk_bytes // RESULT_SHARE
         write_whole(self.folder.splits, json.dumps(splits))
         self._threads, self._limit = job.threads, 60 * job.config.max_minutes
+        self._most_steps = job.config.max_steps
         return job
 
     def emit(self, event: AnyEvent) -> None:
@@ -303,6 +306,8 @@ class Worker:
         elif outcome.early:
             result = f"The best checkpoint, from step {outcome.best_step:,}, is the result."
             words = f"Early stopping: validations no longer improved. {result}"
+        elif outcome.steps and outcome.steps == self._most_steps:
+            words = limit_message(outcome.steps, outcome.best_step)
         self.step = outcome.steps
         self._beat()
         self.runs.set_status(

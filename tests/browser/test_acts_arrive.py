@@ -54,14 +54,14 @@ def test_what_a_person_does_while_a_tab_is_not_set_up_yet_leaves_no_empty_page(p
 def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path, pause: int) -> None:
     to_the_method(page, tmp_path)
     for number in range(TIMES):
-        name = page.get_by_label("Run name")
+        name = page.get_by_label("Name of the new run")
         name.fill(f"run {number}")
         name.press("Tab")
         page.wait_for_timeout(pause)
         tab(page, "2 Data")
         page.wait_for_timeout(pause)
         tab(page, "3 Method")
-        expect(page.get_by_label("Run name")).to_have_value(f"run {number}", timeout=15_000)
+        expect(page.get_by_label("Name of the new run")).to_have_value(f"run {number}", timeout=15_000)
 
 
 def test_a_choice_is_not_taken_back_by_a_drawing_that_was_begun_before_it(page: Page, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def home(cores: int, home: Path) -> Path:
     return home
 
 
-def test_two_processes_with_zero_are_chosen_reckoned_started_and_watched(
+def test_two_processes_with_zero_are_chosen_estimated_started_and_watched(
     page: Page, served: Served, tmp_path: Path
 ) -> None:
     page.get_by_role("radio", name="Chat").first.check()

@@ -132,3 +132,20 @@ def test_a_run_that_the_system_ended_is_not_told_as_stopped_by_a_person(page: Pa
     expect(note).not_to_contain_text("by you")
     expect(page.get_by_role("button", name="Resume from step 120")).to_be_visible()
     expect(page.get_by_role("button", name="Chat with both")).to_be_visible()
+
+
+def test_a_finished_run_says_which_limit_ended_it(page: Page, served: Served) -> None:
+    run = Made(served.home, "limited", at=130)
+    run.finish()
+    note = page.locator("[data-part=note]")
+    watch(page, served, run.id)
+    expect(page.locator("[data-part=left]")).to_contain_text("130")
+    expect(note).to_be_empty()
+    for heading, why in (
+        ("Step limit reached", "The run has reached its limit of 130 steps. The best checkpoint is the result."),
+        ("Stopped early", "Early stopping: validations no longer improved. The best checkpoint is the result."),
+    ):
+        run.space.runs.set_status(run.id, "finished", why, reason=why)
+        watch(page, served, run.id)
+        expect(note.get_by_role("heading", name=heading)).to_be_visible()
+        expect(note).to_contain_text(why)

@@ -201,8 +201,8 @@ def test_a_reload_and_a_restart_of_the_server_lose_nothing(page: Page, served: S
     tab(page, "3 Method").click()
     page.get_by_role("radio", name="Quick try").check()
     page.locator('input[value="full"]').check()
-    page.get_by_label("Run name").fill("my parcels")
-    page.get_by_label("Run name").press("Tab")
+    page.get_by_label("Name of the new run").fill("my parcels")
+    page.get_by_label("Name of the new run").press("Tab")
     page.get_by_label("Prompt 1").fill("Where is my kettle?")
     page.get_by_label("Prompt 1").press("Tab")
 
@@ -210,7 +210,7 @@ def test_a_reload_and_a_restart_of_the_server_lose_nothing(page: Page, served: S
         expect(tab(page, "3 Method")).to_have_attribute("aria-selected", "true", timeout=SLOW)
         expect(page.get_by_role("radio", name="Quick try")).to_be_checked(timeout=SLOW)
         expect(page.locator('input[value="full"]')).to_be_checked()
-        expect(page.get_by_label("Run name")).to_have_value("my parcels")
+        expect(page.get_by_label("Name of the new run")).to_have_value("my parcels")
         expect(page.get_by_label("Prompt 1")).to_have_value("Where is my kettle?")
 
     page.wait_for_timeout(500)

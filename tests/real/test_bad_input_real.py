@@ -216,6 +216,7 @@ def test_a_second_run_is_taken_waits_for_the_first_and_then_has_its_turn(home: H
         assert "1 run ahead of it" in studio.runs.progress(waiting).sentence
         studio.runs.stop(first.id, "discard")
         wait_for(lambda: studio.runs.get(third.id).status == "finished", studio=studio)
+        assert studio.runs.get(third.id).reason.startswith("The run has reached its limit of 2 steps.")
         assert studio.runs.get(waiting).status == "finished" and studio.runs.get(first.id).status == "stopped"
     finally:
         studio.close()

@@ -69,7 +69,7 @@ def test_merged_and_beside_the_base_the_adapter_gives_the_same_probabilities(sor
 def test_beside_the_tuned_are_nearest_neighbors_without_the_text_itself_and_it_is_said(sorter: ModelPair) -> None:
     for _, text in TEXTS[::4]:
         base, tuned = classify(sorter, text)
-        assert base.title == "Nearest neighbors" and "this text left out" in base.how
+        assert base.title == "Similar rows · nearest neighbors" and "without this text itself" in base.how
         assert f"{NUM_NEIGHBORS} most similar of {len(TEXTS)} training rows" in base.how
         assert max(each.probability for each in base.labels) < 1, "the text does not find itself"
         assert not tuned.how

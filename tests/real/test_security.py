@@ -565,7 +565,7 @@ def test_a_model_with_code_of_its_own_is_not_run_unless_the_owner_allows_it(alon
     who.do("model-body", "task", value="chat")
     assert "Allow it only if you know and trust them" in who.do("model-body", "folder", value=str(coded))
     who.do("data-body", "view", value="tokens")
-    for told in (who.do("method-body", "reckon"), who.do("method-body", "start"), who.do("data-body", "count")):
+    for told in (who.do("method-body", "estimate"), who.do("method-body", "start"), who.do("data-body", "count")):
         assert "coded is not loaded" in told
     assert not ran.exists() and not Home(alone.home).trusted_models()
 

@@ -115,4 +115,4 @@ def labels_are_the_same_to_plain_transformers(run: TaskRun) -> None:
     assert {each.label: each.probability for each in tuned.labels} == pytest.approx(
         {each.label: plain[each.label] for each in tuned.labels}, abs=1e-3
     )
-    assert "Nearest neighbors" in base.how and base.labels != tuned.labels
+    assert "nearest neighbors" in base.how and base.labels != tuned.labels

@@ -13,7 +13,9 @@ from studio.services.labeling.state import LabelingState
 
 
 def presses(right: list[bool]) -> list[Fact]:
-    return [Fact(version=1, row=n, value="a", suggested="a" if each else "b") for n, each in enumerate(right, 1)]
+    return [
+        Fact(version=1, row=n, value="a", suggested="a" if each else "b", sure=0.9) for n, each in enumerate(right, 1)
+    ]
 
 
 def test_the_curve_counts_the_last_fifty_suggestions() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
+from studio.schema.labeling import Fact
 
 TEXTS = [f"message number {number} about {'refunds' if number % 2 else 'parcels'}" for number in range(1, 13)]
 
@@ -132,3 +133,33 @@ def test_labels_of_two_texts_show_both_keep_both_and_get_no_suggestions(studio):
     assert roles == {"premise": "text", "hypothesis": "second", "label": "label"}
     with pytest.raises(StudioError, match="one text"):
         studio.labels.suggest(dataset)
+
+
+def suggested(row, label, by="refund", sure=0.9, **fields):
+    """A label that a person gave a row, and the suggestion that they saw."""
+    return Fact(version=1, row=row, value=label, suggested=by, sure=sure, **fields)
+
+
+def test_labels_that_a_model_suggested_and_a_person_accepted_are_known_of_the_rows_of_a_version(studio, dataset):
+    """They may be test rows, so the Evaluate tab counts them."""
+    studio.labels.set_names(dataset, ["refund", "parcel"])
+    facts = [suggested(row, "refund") for row in (1, 3, 5)]
+    facts += [suggested(2, "parcel"), suggested(4, "parcel", by="parcel", sure=None)]
+    facts += [Fact(version=1, row=row, value="parcel" if row % 2 else "refund") for row in range(6, 11)]
+    facts += [suggested(5, "parcel"), suggested(11, "refund")]
+    kept = studio.labels.facts.add(dataset, facts)
+    studio.labels.facts.add(dataset, [Fact(version=1, what="undo", undoes=kept[-1].id)])
+    assert studio.labels.apply(dataset).version == 2
+    studio.labels.facts.add(dataset, [suggested(12, "refund").model_copy(update={"version": 2})])
+    assert studio.labels.accepted(dataset, 2) == {1, 3, 4}, "row 5 was corrected later, row 11 was taken back"
+    assert studio.labels.accepted(dataset, 1) == set(), "the first version has no labels"
+    studio.labels.rename(dataset, "refund", "money back")
+    studio.labels.apply(dataset)
+    assert studio.labels.accepted(dataset, 3) == {1, 3, 4, 12}
+    assert studio.labels.accepted(dataset, 2) == {1, 3, 4}
+
+
+def test_rows_of_another_task_have_no_accepted_labels(studio):
+    dataset = studio.datasets.add_text("question,answer\n" + "\n".join(f"{t},Yes" for t in TEXTS)).id
+    studio.datasets.set_roles(dataset, "chat", {"question": "prompt", "answer": "reply"})
+    assert studio.labels.accepted(dataset, 1) == set()

@@ -73,7 +73,7 @@ def test_while_rows_are_looked_at_the_run_is_made_ready_and_step_3_has_nothing_t
     prepare_early(visit())
     assert [asked.config.test_prompts[0] for asked in notes.asked] == ["Where is number 0?"]
     assert "data-poll" not in str(rows.drawn(visit())[0])
-    assert 'data-act="reckon"' not in str(method_tab.drawn(visit())[0])
+    assert 'data-act="estimate"' not in str(method_tab.drawn(visit())[0])
     assert len({each.model_dump_json() for each in notes.asked}) == 1, "so that it is made ready once"
 
 

@@ -163,7 +163,28 @@ def test_a_classifier_is_beside_baselines_under_their_own_names_and_never_beside
 
 def test_an_older_report_of_a_classifier_does_not_call_its_guess_the_base_model() -> None:
     drawn = evaluate.report_body(a_run(), REPORT, "worst")
-    assert "Nearest neighbors" in drawn and "Base model<" not in drawn and "Evaluate again" in drawn
+    assert "Similar rows<" in drawn and ">nearest neighbors<" in drawn
+    assert "Base model<" not in drawn and "Evaluate again" in drawn
+
+
+def test_equal_scores_are_no_difference_and_an_interval_around_zero_is_shown() -> None:
+    tied = Metric(base=1.0, tuned=1.0, base_low=1.0, base_high=1.0, low=1.0, high=1.0, gain_low=0.0, gain_high=0.0)
+    drawn = scorecard(REPORT.model_copy(update={"metrics": {"accuracy": tied}}), "tuned")
+    assert "no difference" in drawn and "+0.0" not in drawn
+    unsure = tied.model_copy(update={"gain_low": -0.02, "gain_high": 0.02})
+    drawn = scorecard(REPORT.model_copy(update={"metrics": {"accuracy": unsure}}), "tuned")
+    assert "no difference" not in drawn and "−2.0 to +2.0" in drawn
+
+
+def test_what_makes_a_score_too_good_is_named_above_it_with_a_way_to_the_rows() -> None:
+    assert "Open Data" not in evaluate.report_body(a_run(), REPORT, "worst")
+    report = REPORT.model_copy(update={"also_in_training": 3, "accepted_labels": 1})
+    drawn = evaluate.report_body(a_run(), report, "worst")
+    assert "3 of these rows are also training rows" in drawn and "data leakage" in drawn
+    assert "1 of these labels was suggested by a model" in drawn and drawn.count('data-goto="data"') == 2
+    assert drawn.index("data leakage") < drawn.index("Scorecard")
+    saved = evaluate.report_page(a_run(), report, "MiniLM 22M")
+    assert "3 of these rows" in saved and "Open Data" not in saved and "MiniLM 22M" in saved
 
 
 def test_a_mistake_leads_to_its_rows_on_the_page_and_not_in_a_saved_report() -> None:
@@ -234,12 +255,12 @@ def test_work_on_its_way_asks_again_by_itself_and_shows_how_far_it_is() -> None:
 
 
 ADAPTER = ExportView(format="adapter", title="Adapter", sentence=EVIL, bytes=9_800_000)
-MERGED = ExportView(format="merged", title="Merged model", sentence="", bytes=270_000_000, unavailable_reason=EVIL)
+MERGED = ExportView(format="merged", title="Whole model", sentence="", bytes=270_000_000, unavailable_reason=EVIL)
 
 
 def test_a_form_that_can_not_be_had_stays_and_says_why() -> None:
     drawn = export.body(a_run(), [ADAPTER, MERGED], ADAPTER, {})
-    assert "disabled" in drawn and "Merged model" in drawn and "<img" not in drawn
+    assert "disabled" in drawn and "Whole model" in drawn and "<img" not in drawn
 
 
 def test_first_it_is_made_and_only_then_it_can_be_downloaded() -> None:
@@ -262,7 +283,7 @@ def a_line(name: str, **config: object) -> runs_tab.Line:
     settings = TrainingConfig(task="chat", model="starter-chat", **config)  # type: ignore[arg-type]
     status = config.get("status", "finished")
     return runs_tab.Line(
-        a_run(id=f"id-{name}", name=name, status=status), settings, "LoRA", EVIL, ((0, 3.0), (30, 1.7)), 5
+        a_run(id=f"id-{name}", name=name, status=status), settings, "LoRA", EVIL, EVIL, ((0, 3.0), (30, 1.7)), 5
     )
 
 

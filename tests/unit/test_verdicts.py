@@ -68,16 +68,18 @@ def test_a_model_that_beats_everything_is_better() -> None:
     expected = balanced(200)
     found = judge(expected, mixed(expected, 0.9, 1), mixed(expected, 0.5, 2))
     assert found.outcome == "better" and found.rows_needed is None
-    assert found.text.startswith("Clearly better than nearest neighbors and than always the same answer. 180 of 200")
-    assert "Always saying “anger” labels 25 correctly. Nearest neighbors label 100 correctly." in found.text
-    assert "Chance labels" in found.text and "gain over nearest neighbors is" in found.text
+    title = "Clearly better than copying from similar rows (nearest neighbors) and than always the same answer."
+    assert found.text.startswith(f"{title} 180 of 200")
+    assert "Always saying “anger” labels 25 correctly. Copying from similar rows labels 100 correctly." in found.text
+    assert "Random guesses (chance) label" in found.text and "gain over copying from similar rows is" in found.text
 
 
 def test_a_useful_model_that_is_like_its_neighbors_is_said_to_be_useful_and_what_would_settle_it() -> None:
     expected = balanced(24, 3)
     found = judge(expected, mixed(expected, 0.92, 3, 3), mixed(expected, 0.83, 4, 3), LABELS[:3])
     assert found.outcome == "useful"
-    assert found.text.startswith("Better than always the same answer, but not clearly better than nearest neighbors.")
+    title = "Better than always the same answer, but not clearly better than copying from similar rows"
+    assert found.text.startswith(title)
     assert found.rows_needed and f"About {found.rows_needed:,} more labeled test rows would settle it" in found.text
 
 
@@ -131,7 +133,8 @@ def test_worse_than_the_same_answer_is_said_before_anything_else() -> None:
 def test_worse_than_the_neighbors_is_said_of_a_model_that_has_learned_something() -> None:
     expected = balanced(200)
     found = judge(expected, mixed(expected, 0.5, 1), mixed(expected, 0.9, 2))
-    assert found.outcome == "worse" and found.text.startswith("Clearly worse than nearest neighbors.")
+    title = "Clearly worse than copying from similar rows (nearest neighbors)."
+    assert found.outcome == "worse" and found.text.startswith(title)
 
 
 def test_without_neighbors_the_same_answer_and_chance_decide() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.events import CheckpointEvent, EvaluationEvent, PhaseEvent, ReplyEvent, StateEvent, StepEvent
-from studio.worker.messages import ENDED_FROM_OUTSIDE, log_line, stop_message, to_studio_error
+from studio.worker.messages import ENDED_FROM_OUTSIDE, limit_message, log_line, stop_message, to_studio_error
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,12 @@ def test_the_log_has_a_line_for_what_matters_and_none_for_the_rest() -> None:
     assert log_line(PhaseEvent(phase="saving"), 9) == "Saving"
     assert log_line(ReplyEvent(step=0, prompt="a", text="b", who="base"), 9) == "base: 'a' -> 'b'"
     assert log_line(StateEvent(status="training"), 9) == ""
+
+
+def test_a_run_that_has_taken_all_its_steps_says_which_limit_ended_it() -> None:
+    assert limit_message(60, 40) == (
+        "The run has reached its limit of 60 steps. The best checkpoint, from step 40, is the result."
+    )
+    last = "The checkpoint from the last step is the result."
+    assert limit_message(1, 1) == f"The run has reached its limit of 1 step. {last}"
+    assert limit_message(60, None).endswith(last)

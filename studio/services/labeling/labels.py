@@ -21,6 +21,7 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.predictions import PredictionSet
 from studio.schema.views import Page
 from studio.services.datasets.service import Datasets
+from studio.services.labeling.accepted_labels import accepted_rows
 from studio.services.labeling.active_learning import TWO_TEXTS, Progress, Suggester, missing_labels
 from studio.services.labeling.import_export import export_labels, import_labels
 from studio.services.labeling.label_queue import ORDERS
@@ -90,6 +91,16 @@ class Labels:
             newest = {row: next(iter(reversed(state.given(row))), None) for row in state.values}
             return column, {row: (state.values[row], fact.labeller if fact else "") for row, fact in newest.items()}
 
+    def accepted(self, dataset: str, version: int) -> set[int]:
+        """The rows of a version whose label is a suggestion that a person accepted. Empty for rows without labels."""
+        with self._lock:
+            record, choices = self.store.get(dataset, version), self.drafts.get(f"labelling:{dataset}")
+            session = Session(record, self.store.rows_path(dataset, version), choices or {}, "")
+            if session.label_task is not LABELS:
+                return set()
+            session.state = session.new_state()
+            return accepted_rows(session, self.facts.after(dataset), session.locate_in(self.store))
+
     def rows(
         self, dataset: str, labeler: str = "", show: str = "all", search: str = "", page: Page = LIST_PAGE
     ) -> LabelList:
@@ -145,7 +156,10 @@ class Labels:
             values = {row: suggested[row].best for row in rows if row in suggested and row not in done}
             if label:
                 values = dict.fromkeys(rows, session.clean(label))
-            self.facts.add(session.record.id, [session.fact("given", row, value) for row, value in values.items()])
+            facts = [
+                session.fact("given", row, value, suggested=None if label else value) for row, value in values.items()
+            ]
+            self.facts.add(session.record.id, facts)
             return len(values)
 
     def mark(self, dataset: str, row: int, mark: Literal["skip", "unsure"], labeler: str = "") -> Labeling:

@@ -17,15 +17,13 @@ from studio.schema.requests import RunRequest
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.model_host.client import HostClient
-from studio.services.models import Models
+from studio.services.models import Models, usual_length
 from studio.services.planning.lengths import BINS, Measured
 from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.replay_mixing import StartingPoint
 from studio.services.progress import Progress
 from studio.store.split_store import VersionSplit
 
-USUAL = 512
-"""Maximum length in tokens where no plan can be made yet."""
 MOST_SHOWN = 50
 FINEST = 800
 """Bins of the histogram."""
@@ -46,7 +44,7 @@ class Previews:
             request = RunRequest(dataset=dataset, model=info.name, settings=_of_rows(settings))
             plan = self.planner.plan(Resolved(request, info, spec, StartingPoint.of(request))).plan
         except StudioError:  # for example, too few rows: a row can be shown all the same
-            return min(USUAL, info.context or USUAL)
+            return usual_length(info)
         return plan.config.max_length
 
     def row(self, request: RunRequest, row: int = 1) -> Preview:

@@ -138,7 +138,7 @@ def _progress(event: AnyEvent) -> dict[str, Any]:
 
 
 def _retry_with_half_batch(runs: RunLifecycle, run: str) -> None:
-    """Queue a run whose worker the system killed for lack of memory again, with half the batch size."""
+    """Queue a run whose worker the system killed because memory ran out, with half the batch size."""
     before = runs.store.spec(run)
     spec = with_half_batch(before)
     if spec is None or runs.store.stop_wish(run) or not runs.has_room(run):

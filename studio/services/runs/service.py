@@ -47,6 +47,10 @@ class Runs(RunLifecycle):
         """
         return self.submit(self._planning.spec_to_start(request), once)
 
+    def free_name(self, name: str) -> str:
+        """The name that a new run gets: with a number appended when another run has it."""
+        return self.store.unique_name(name)
+
     def prepare(self, request: RunRequest | None = None) -> None:
         """Prepare a worker process: all imports done, and with a request the model and rows loaded as well.
 

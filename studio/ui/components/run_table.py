@@ -45,6 +45,8 @@ class Line:
     config: TrainingConfig
     method: str
     dataset: str
+    model: str
+    """Title of the base model."""
     checks: tuple[tuple[int, float], ...]
     bytes: int
     held: int = 0
@@ -110,7 +112,7 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
         loss=loss,
         scores=_scores(record, each.held),
         method=each.method,
-        settings=_settings(each.config, usual),
+        settings=_settings(each, usual),
         time=duration(record.seconds) if record.seconds else "",
         acts=_acts(each),
     )
@@ -192,12 +194,13 @@ def usual_settings(configs: Sequence[TrainingConfig]) -> dict[str, object]:
     }
 
 
-def _settings(config: TrainingConfig, usual: dict[str, object]) -> Html:
+def _settings(each: Line, usual: dict[str, object]) -> Html:
     """A few settings in words. Up to four that differ from most runs are bold."""
+    config = each.config
     differ = [name for name in settings_of() if str(getattr(config, name)) != usual[name]][:4]
     others = [name for name in SHOWN if name not in differ and applies(name, config.method)]
     names = [*differ, *others][: max(2, len(differ))]
-    model = _bold(Verbatim(config.model.rsplit("/", 1)[-1]), config.model != usual["model"])
+    model = _bold(Verbatim(each.model), config.model != usual["model"])
     return join([model, *(_bold(_words(config, name), name in differ) for name in names)], ", ")
 
 

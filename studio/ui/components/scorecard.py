@@ -8,6 +8,8 @@ from studio.ui.components.basic import check_input, tag
 from studio.ui.components.layout import panel, scroll_table
 from studio.ui.markup import Html, Verbatim, attrs, html
 
+NEIGHBORS = "Similar rows · nearest neighbors"
+"""Title of what reports of older versions name the base model."""
 SENTENCES = {
     "test": "Test rows were not used in training or to choose the checkpoint.",
     "test+validation": "These rows were not used in training or to choose the checkpoint.",
@@ -45,9 +47,9 @@ def guess_of(report: Report) -> Baseline | None:
 
 
 def other_title(report: Report) -> str:
-    """What stands beside the fine-tuned model: the base model, or a baseline under its own name."""
+    """What the fine-tuned model is compared with: the base model, or a baseline under its own name."""
     guess = guess_of(report)
-    return guess.title if guess else "Nearest neighbors" if without_base(report) else "Base model"
+    return guess.title if guess else NEIGHBORS if without_base(report) else "Base model"
 
 
 def scorecard(report: Report, name: str, key: str = "score") -> Html:
@@ -68,8 +70,8 @@ def scorecard(report: Report, name: str, key: str = "score") -> Html:
     heads = html(
         '<th>Metric</th>{more}<th class="num">{other}</th><th class="num">Fine-tuned model</th><th class="hide-s">'
         '<span class="sr">Chart</span></th><th class="num">Gain</th>',
-        more=[html('<th class="num">{title}</th>', title=each.title) for each in more],
-        other=other,
+        more=[html('<th class="num hide-s">{title}</th>', title=_head(each.title)) for each in more],
+        other=_head(other),
     )
     rows = [_metric(key, _against(metric, guess, key), more) for key, metric in report.metrics.items()]
     body = html(
@@ -78,6 +80,12 @@ def scorecard(report: Report, name: str, key: str = "score") -> Html:
         baselines=_baselines(report.baselines),
     )
     return panel("Scorecard", key, body, legend)
+
+
+def _head(title: str) -> Html:
+    """A title as a column head: the plain word, and the standard term below it."""
+    plain, _, term = title.partition(" · ")
+    return html("{plain}{term}", plain=plain, term=term and html('<small class="d">{term}</small>', term=term))
 
 
 def _against(metric: Metric, guess: Baseline | None, key: str) -> Metric:
@@ -110,10 +118,9 @@ def _baselines(baselines: tuple[Baseline, ...]) -> Html | str:
 
 def _metric(key: str, metric: Metric, more: list[Baseline]) -> Html:
     share = as_share(metric)
-    gain = "" if metric.base is None else signed(metric.tuned - metric.base, share)
     others = [
         html(
-            '<td class="num"><span class="muted">{value}</span></td>',
+            '<td class="num hide-s"><span class="muted">{value}</span></td>',
             value=value(each.metrics[key].value, share) if key in each.metrics else "–",
         )
         for each in more
@@ -121,7 +128,7 @@ def _metric(key: str, metric: Metric, more: list[Baseline]) -> Html:
     return html(
         '<tr><th scope="row"><span class="t">{title}</span><small>{unit}</small></th>{others}<td class="num"><span '
         'class="muted">{base}</span>{base_range}</td><td class="num"><b>{tuned}</b>{range}</td><td class="plot hide-s">'
-        '{plot}</td><td class="num"><b class="{kind}">{gain}</b>{gain_range}</td></tr>',
+        '{plot}</td><td class="num">{gain}</td></tr>',
         title=metric.title or key.replace("_", " "),
         unit=("percent" if share else "lower is better" if not metric.higher_is_better else ""),
         others=others,
@@ -130,9 +137,22 @@ def _metric(key: str, metric: Metric, more: list[Baseline]) -> Html:
         tuned=value(metric.tuned, share),
         range=_range(metric.low, metric.high, lambda number: value(number, share)),
         plot=_plot(metric) if share else "",
+        gain=_gain(metric, share),
+    )
+
+
+def _gain(metric: Metric, share: bool) -> Html | str:
+    """The gain with its interval. `no difference` when both scores and the interval are equal, as they are shown."""
+    if metric.base is None:
+        return ""
+    gain = metric.tuned - metric.base
+    if not any(signed(each or 0.0, share).strip("+−0.") for each in (gain, metric.gain_low, metric.gain_high)):
+        return html('<span class="muted">{words}</span>', words="no difference")
+    return html(
+        '<b class="{kind}">{gain}</b>{range}',
         kind="accent" if _is_better(metric) else "",
-        gain=gain,
-        gain_range=_range(metric.gain_low, metric.gain_high, lambda number: signed(number, share), " to "),
+        gain=signed(gain, share),
+        range=_range(metric.gain_low, metric.gain_high, lambda number: signed(number, share), " to "),
     )
 
 
@@ -302,14 +322,19 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
 
 
 def row_table(rows: tuple[JudgedRow, ...], labels: bool, other: str = "Base model") -> Html:
-    """Rows with the expected value and the replies of both models. `other`: what the first reply is from."""
+    """Rows with the expected value and the replies of both models. `other`: what the first reply is from.
+
+    On a small screen each row is a block, and each reply has its head beside it.
+    """
     if not rows:
         return html('<p class="muted body">No rows to show.</p>')
     words = tag if labels else (lambda text, kind="": html('<span class="cell-text" translate="no">{t}</span>', t=text))
     made = [
         html(
-            '<tr><td class=num>{n}</td><td><span class="cell-text" translate="no">{text}</span></td><td>{e}</td>'
-            "<td>{b}</td><td>{t}</td></tr>",
+            '<tr><td class=num>{n}</td><td><span class="cell-text" translate="no">{text}</span></td><td><span '
+            'class="only-s cell-head">Expected</span>{e}</td><td><span class="only-s cell-head">{other}</span>{b}</td>'
+            '<td><span class="only-s cell-head">Fine-tuned model</span>{t}</td></tr>',
+            other=other,
             n=row.row,
             text=row.text,
             e=words(Verbatim(row.expected)),
@@ -327,4 +352,4 @@ def row_table(rows: tuple[JudgedRow, ...], labels: bool, other: str = "Base mode
 def row_source(report: Report) -> str:
     """What the first reply of the report's rows is from."""
     named = next((each.title for each in report.baselines if each.name in GUESSES), None)
-    return named or ("Nearest neighbors" if without_base(report) else "Base model")
+    return named or (NEIGHBORS if without_base(report) else "Base model")

@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from studio.schema.errors import StudioError
 from studio.schema.events import ReplyEvent
 from studio.schema.runs import RunRecord
 from studio.ui import next_step
+from studio.ui.components.model_title import model_title
 from studio.ui.components.region import live, view
 from studio.ui.selected import mark_done, select_run, selected, with_result, without_result
 from studio.ui.session import Visit
@@ -64,16 +64,12 @@ def following(visit: Visit, run: RunRecord) -> tuple[str, str, str]:
 def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str, Any]:
     """The run as js/chat.js needs it."""
     spec = visit.studio.runs.spec(run.id)
-    try:
-        base = visit.studio.models.get(run.model).info.title
-    except StudioError:
-        base = run.model
     hint = next((task.chat_hint for task in visit.studio.catalog.tasks() if task.name == run.task), "")
     baseline = visit.studio.chat.baseline(run.id)
     two = TWO_TEXTS if "second" in spec.data.roles.values() else ""
     return {
         "run": run.id,
-        "base": baseline or base,
+        "base": baseline or model_title(visit.studio, run.model),
         "guess": bool(baseline),
         "runs": [[each.id, each.name, each.best_step] for each in ready],
         "labels": visit.studio.chat.is_classifier(run.id),

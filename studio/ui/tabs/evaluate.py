@@ -5,8 +5,9 @@ from studio.schema.report import JudgedRow, Report, rows_of_split
 from studio.schema.runs import RunRecord
 from studio.tasks import task_named
 from studio.ui import next_step
-from studio.ui.components.basic import Primary, action_bar, alert, button, heading, segments, track
+from studio.ui.components.basic import Primary, action_bar, alert, button, heading, note, segments, track
 from studio.ui.components.layout import look_again
+from studio.ui.components.model_title import model_title
 from studio.ui.components.scorecard import (
     about_rows,
     matrix,
@@ -72,7 +73,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         return problem + invitation(run) + many, action_bar(step.reason, primary, back="train")
     mark_done(visit, "train", "evaluate")
     folds = cross_validation.panel(visit, run, report, step.kind == "cross-validate")
-    shown = report_body(run, report, visit.choices.extra.get("judged", ""))
+    shown = report_body(run, report, visit.choices.extra.get("judged", ""), model_title(visit.studio, run.model))
     both = [shown, folds] if cross_validation.is_offer(visit, run, report) else [folds, shown]
     body = html('<div class="stack">{both}</div>{many}', both=both, many=prediction.panels(visit, run))
     extra: list[Html] = [button("Evaluate again", "evaluate", run=run.id)]
@@ -92,8 +93,8 @@ def invitation(run: RunRecord) -> Html:
         title = f"Is {run.name} better than simple guesses?"
         words = (
             "The fine-tuned model labels rows that training did not learn from. So do simple baselines: always the "
-            "most frequent label, chance, and the nearest neighbors among your training rows. You get a verdict, the "
-            "scores with 95% confidence intervals, and example rows."
+            "most frequent label, random guesses (chance), and the labels of similar training rows (nearest "
+            "neighbors). You get a verdict, the scores with 95% confidence intervals, and example rows."
         )
     else:
         title = f"Is {run.name} better than the base model?"
@@ -123,8 +124,13 @@ def at_work(run: RunRecord, job: Job) -> Html:
     )
 
 
-def report_body(run: RunRecord, report: Report, which: str) -> Html:
-    """The report: the verdict first, then its details. `which`: the rows shown, `best`, `changed` or the worst."""
+def report_body(run: RunRecord, report: Report, which: str, model: str = "") -> Html:
+    """The report: the verdict first, then its details.
+
+    Args:
+        which: the rows shown, `best`, `changed` or the worst.
+        model: the title of the base model, in place of its name.
+    """
     save = html(
         '<button type="button" class="btn s" data-save="studio/run/{run}/report.html" data-name="{name}-report.html">'
         'Save report</button><button type="button" class="btn s" data-save="studio/run/{run}/report.json" '
@@ -145,7 +151,7 @@ def report_body(run: RunRecord, report: Report, which: str) -> Html:
         mixed=mixed and html('<span class="muted">{words}</span>', words=_mixed_words(mixed[0])),
         rows=row_table(mixed or kinds[which], report.confusion is not None, row_source(report)),
     )
-    return _report(run, report, rows, save, linked=True)
+    return _report(run, report, rows, foot(run, report, model), save)
 
 
 def mixed_up(report: Report, which: str) -> tuple[JudgedRow, ...]:
@@ -162,7 +168,8 @@ def _mixed_words(row: JudgedRow) -> str:
     return f"“{row.expected}” taken for “{row.tuned}”"
 
 
-def _report(run: RunRecord, report: Report, rows: Html, side: Html | str = "", linked: bool = False) -> Html:
+def _report(run: RunRecord, report: Report, rows: Html, foot: Html, side: Html | str = "") -> Html:
+    """The report. `side`: buttons beside the verdict. A saved report has none, and no others either."""
     score = scorecard(report, run.name)
     if report.confusion:
         wide = "" if len(report.confusion) <= FEW_LABELS else "wide"
@@ -170,15 +177,16 @@ def _report(run: RunRecord, report: Report, rows: Html, side: Html | str = "", l
             '<div class="cols ev {wide}">{score}{matrix}</div>',
             wide=wide,
             score=score,
-            matrix=matrix(report, linked),
+            matrix=matrix(report, bool(side)),
         )
     return html(
-        '<div class="stack">{head}{score}{rows}{labels}{foot}</div>',
+        '<div class="stack">{head}{cautions}{score}{rows}{labels}{foot}</div>',
         head=verdict(report, side),
+        cautions=cautions(report, bool(side)),
         score=score,
         rows=rows,
         labels=per_label(report.per_label) if report.per_label else "",
-        foot=foot(run, report),
+        foot=foot,
     )
 
 
@@ -190,7 +198,14 @@ def verdict(report: Report, side: Html | str = "") -> Html:
     return heading(f"{first.rstrip('.')}.", " ".join(filter(None, (rest, report.note, again))), side)
 
 
-def foot(run: RunRecord, report: Report) -> Html:
+def cautions(report: Report, linked: bool) -> Html:
+    """What makes the scores better than they should be. `linked`: with a button to the rows."""
+    to_rows = button("Open Data", "", "s", goto="data") if linked else ""
+    found = (report.leakage, report.suggestions)
+    return html("{notes}", notes=[note("warn", html("<p>{s}</p>", s=each), to_rows) for each in found if each])
+
+
+def foot(run: RunRecord, report: Report, model: str = "") -> Html:
     """The rows, the run, and how the intervals were computed."""
     step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
     return html(
@@ -198,14 +213,14 @@ def foot(run: RunRecord, report: Report) -> Html:
         "intervals (bootstrap)</span></p>",
         rows=rows_of_split(report.split, report.rows),
         which=about_rows(report),
-        model=Verbatim(run.model.rsplit("/", 1)[-1]),
+        model=Verbatim(model or run.model.rsplit("/", 1)[-1]),
         method=Verbatim(run.method),
         step=step,
     )
 
 
-def report_page(run: RunRecord, report: Report) -> str:
-    """The report as a standalone page that can be saved and sent. It needs no server."""
+def report_page(run: RunRecord, report: Report, model: str = "") -> str:
+    """The report as a standalone page that can be saved and sent. It needs no server. `model`: the base's title."""
     rows = [
         html(
             '<section class="panel flush"><div class="bar"><h2>{title}</h2></div>{rows}</section>',
@@ -222,5 +237,5 @@ def report_page(run: RunRecord, report: Report) -> str:
         'gradio-container"><main class="column html-container">{body}</main></body></html>',
         name=run.name,
         style=Html(content("css").decode()),
-        body=_report(run, report, html("{rows}", rows=rows)),
+        body=_report(run, report, html("{rows}", rows=rows), foot(run, report, model)),
     )

@@ -109,7 +109,7 @@ def probes_a_private_folder(stage: Stage) -> Seen:
     who, folder = chat_visitor(stage), str(private(stage))
     who.acted("method-body", "set", name="model", value=folder)
     who.patience = 20  # measuring takes longer; what was measured is seen in the settings
-    shown = "".join(str(timed(lambda act=act: who.acted("method-body", act))[1]) for act in ("reckon", "probe"))
+    shown = "".join(str(timed(lambda act=act: who.acted("method-body", act))[1]) for act in ("estimate", "probe"))
     settings = str(draft_of(who).get("settings"))
     return seen(folder in shown or folder in settings, f"settings kept: {settings[:200]}; shown: {folder in shown}")
 
@@ -121,7 +121,7 @@ def probes_for_folders(stage: Stage) -> Seen:
     for folder in ("/etc", "/no-such-folder-here"):
         who.acted("method-body", "defaults")
         who.acted("method-body", "set", name="model", value=folder)
-        shown = who.acted("method-body", "start") + who.acted("method-body", "reckon")
+        shown = who.acted("method-body", "start") + who.acted("method-body", "estimate")
         told.append(shown.replace(folder, "FOLDER"))
     kinds = [
         [word for word in ("no model", "not a model", "config.json", "does not exist", "There is no") if word in each]
@@ -140,7 +140,7 @@ def sends_the_token(stage: Stage) -> Seen:
         who = stage.visitor(served)
         who.sample()
         who.start(model="someone/tiny", max_steps="1")
-        who.acted("method-body", "reckon")
+        who.acted("method-body", "estimate")
         for _ in range(100):
             if not who.active() or any(TOKEN in str(headers) for _, _, headers in hub.seen):
                 break

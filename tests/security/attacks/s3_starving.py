@@ -163,7 +163,7 @@ def who_rows(who: Visitor, record: Any) -> list[dict[str, Any]]:
 
 SLOW: list[tuple[str, Callable[[Visitor], object]]] = [
     ("Check the rows again", lambda who: who.acted("data-body", "look")),
-    ("Plan the training", lambda who: who.acted("method-body", "reckon")),
+    ("Plan the training", lambda who: who.acted("method-body", "estimate")),
     ("Draw the table of runs", lambda who: who.acted("runs-body", "look")),
     ("Measure the rows in tokens", lambda who: who.acted("data-body", "measure")),
     ("Show the tokens of a row", lambda who: who.acted("data-body", "view", value="tokens")),
@@ -190,7 +190,7 @@ def floods(stage: Stage, payload: tuple[str, Callable[[Visitor], object]]) -> Se
 def waits_without_end(stage: Stage) -> Seen:
     who = stage.visitor()
     who.sample()
-    answers = at_once([lambda: who.press("method-body", "reckon") for _ in range(200)])
+    answers = at_once([lambda: who.press("method-body", "estimate") for _ in range(200)])
     statuses = [getattr(answer, "status", 0) for _, answer in answers]
     slowest = max(spent for spent, _ in answers)
     refused = sum("limit-reached" in told_of(answer) or getattr(answer, "status", 0) == 429 for _, answer in answers)

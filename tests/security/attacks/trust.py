@@ -86,7 +86,7 @@ def used(who: Visitor, folder: Path, **headers: str) -> str:
     shown = who.acted("model-body", "task", value="chat") + who.acted("model-body", "folder", value=str(folder))
     shown += (
         who.acted("data-body", "view", value="tokens")
-        + who.acted("method-body", "reckon")
+        + who.acted("method-body", "estimate")
         + who.acted("method-body", "start")
     )
     return shown

@@ -49,7 +49,7 @@ def wire(c: Components, shell: PageShell) -> None:
         "defaults": back_to_defaults,
         "prompt": prompts.change,
         "name": set_name,
-        "reckon": compute_plan,
+        "estimate": compute_plan,
         "start": start,
         "fit": make_it_fit,
         "probe": measure,
@@ -215,9 +215,15 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
         search=plan and search.panel(visit),
         run=_this_run(visit, view),
         prompts=prompts.panel(visit),
-        name=Field("run-name", "Run name").text(name_of(visit), "name", maxlength=120, enter="name"),
-        poll=view is None and poll("reckon", 30, repeat=False),
+        name=_name_field(visit),
+        poll=view is None and poll("estimate", 30, repeat=False),
     )
+
+
+def _name_field(visit: Visit) -> Html:
+    """The name that the next run gets, which no other run has."""
+    name = visit.studio.runs.free_name(name_of(visit))
+    return Field("run-name", "Name of the new run").text(name, "name", maxlength=120, enter="name")
 
 
 def _config_without_plan(visit: Visit) -> TrainingConfig:

@@ -5,6 +5,7 @@ from functools import cache
 
 from studio.schema.events import EvaluationEvent, ReadEvent
 from studio.ui.components.basic import Primary, action_bar, heading
+from studio.ui.components.model_title import model_title
 from studio.ui.components.run_table import Line, table
 from studio.ui.markup import Html, html
 from studio.ui.run_updates import method_titles
@@ -142,6 +143,7 @@ def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
     datasets = {each.id: each.name for each in studio.datasets.all()}
     lines, waiting = [], [each.id for each in studio.runs.queued() if each.status == "queued"]
     opened_run, ticks = visit.choices.extra.get("opened"), compare.ticked(visit)
+    models = cache(lambda model: model_title(studio, model))
     titles = cache(lambda model, task: method_titles(studio, model, task))
     for record in filters.records(visit, query):
         config, name = studio.runs.spec(record.id).config, datasets.get(record.dataset, "")
@@ -153,6 +155,7 @@ def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
                 config=config,
                 method=titles(config.model, config.task).get(config.method, config.method),
                 dataset=f"{name}, version {record.dataset_version}" if name else "",
+                model=models(config.model),
                 checks=checks,
                 held=held,
                 bytes=studio.runs.size(record.id),
