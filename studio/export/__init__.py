@@ -5,6 +5,7 @@ from studio.export.adapter import Adapter
 from studio.export.base import Exporter, ExportJob
 from studio.export.browser import Browser
 from studio.export.gguf import Gguf, Ollama
+from studio.export.litert import LiteRt
 from studio.export.merged import Merged
 from studio.export.onnx import Onnx
 from studio.export.openvino import OpenVino
@@ -15,7 +16,7 @@ from studio.schema.errors import named
 
 EXPORTS: Registry[Exporter] = Registry(
     "exports",
-    (Adapter(), Merged(), Gguf(), Ollama(), Onnx(), Browser(), OpenVino(), Space(), Script(), Notebook()),
+    (Adapter(), Merged(), Gguf(), Ollama(), Onnx(), Browser(), OpenVino(), LiteRt(), Space(), Script(), Notebook()),
     name_of=lambda exporter: exporter.format,
     needs=members_of(Exporter),
 )

@@ -17,7 +17,7 @@ class Adapter(Exporter):
 
     format = "adapter"
     title = "Adapter"
-    sentence = "The smallest file. To use it, you also need the base model."
+    sentence = "Choose this to keep many variants of one base model. The smallest file, but it needs the base model."
     library = "peft"
     needs_base = True
 

@@ -69,6 +69,8 @@ class TestResult:
     """What was checked, in a sentence."""
     comparison: tuple[tuple[str, ...], ...] = ()
     """A table of what was measured, the head first."""
+    decided: Mapping[str, str] = field(default_factory=dict)
+    """What the test has decided and `usages` must know, beside the options: name → value."""
 
 
 class Exporter(ABC):
@@ -119,7 +121,7 @@ class Exporter(ABC):
         return ""
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]:
-        """Return how each program uses the export in `place`."""
+        """Return how each program uses the export in `place`. `options` also has what the test has decided."""
         return (Usage(title="Python", language="python", code=self.snippet(run, place).strip()),)
 
     def test(self, job: ExportJob, stage: Path, progress: Progress) -> TestResult:
@@ -164,7 +166,8 @@ class Exporter(ABC):
             if self.has_tokenizer_files:
                 folder.copy_tokenizer(job.run, stage)
             result = self.test(job, stage, progress)
-            text = self.card(job, result)
+            known = {**job.options, **result.decided}
+            text = self.card(replace(job, options=known), result)
             (stage / "README.md").write_text(folder.without_paths(text, job.run), encoding="utf-8")
             folder.check_clean(stage, job.run, self.extra_files)
             if job.zip:
@@ -172,7 +175,7 @@ class Exporter(ABC):
             archive = folder.zipped(stage, to) if job.zip else None
             size = folder.size(stage)
         progress(STEPS, STEPS, "Done")
-        usages = self.usages(job.run, to.name, job.options)
+        usages = self.usages(job.run, to.name, known)
         return ExportResult(
             format=self.format,
             path=str(to),

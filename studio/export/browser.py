@@ -32,7 +32,7 @@ import {{ pipeline, env }} from "@huggingface/transformers";
 
 env.localModelPath = {parent!r};
 env.allowRemoteModels = false;
-const classify = await pipeline("text-classification", {folder!r}, {{ dtype: "q8" }});
+const classify = await pipeline("text-classification", {folder!r}, {{ dtype: "{dtype}" }});
 console.log(await classify({text}, {{ top_k: null }}));
 """
 
@@ -42,7 +42,7 @@ class Browser(Onnx):
 
     format = "browser"
     title = "Browser page"
-    sentence = "One HTML page that runs the classifier without a server, and a folder for Transformers.js."
+    sentence = "Choose this for a web page. One HTML file that runs the classifier, and a folder for Transformers.js."
     library = "transformers.js"
     extra_files = frozenset((".onnx", ".html"))
 
@@ -73,20 +73,21 @@ class Browser(Onnx):
         (stage / INDEX).write_text(page(job, stage, file, reference), encoding="utf-8")
         (stage / "licenses.txt").write_text(licenses(), encoding="utf-8")
         uses = f"The page uses the {TITLES[file]} file, and repeats the test when it is opened."
-        return TestResult(f"{result.tested} {uses}", result.comparison)
+        return TestResult(f"{result.tested} {uses}", result.comparison, {"dtype": DTYPES[file]})
 
-    def snippet(self, run: RunRef, place: str) -> str:
-        """Return code for Node and for pages of your own."""
+    def snippet(self, run: RunRef, place: str, dtype: str = DTYPES[QUANTIZED]) -> str:
+        """Return code for Node and for pages of your own. `dtype` names the file in Transformers.js."""
         folder = Path(place)
         text = snippets.example_texts(snippets.without_own_input(run))
         if reads_two_texts(run):
             text = json.dumps(snippets.PAIR[0])
-        return JAVASCRIPT.format(parent=str(folder.parent), folder=folder.name, text=text)
+        return JAVASCRIPT.format(parent=str(folder.parent), folder=folder.name, text=text, dtype=dtype)
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]:
         """Return how to open the page, and code for Transformers.js."""
         how = f"Open {place}/{INDEX} in a browser, or put it on any web server. No text leaves the page."
-        code = Usage(title="JavaScript", language="js", code=self.snippet(run, place).strip())
+        dtype = options.get("dtype", DTYPES[QUANTIZED])
+        code = Usage(title="JavaScript", language="js", code=self.snippet(run, place, dtype).strip())
         return (Usage(title="The page", language="text", code=how), code)
 
 

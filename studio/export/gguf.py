@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.export import agreement_check, card, folder, gguf_usage, ollama_templates
-from studio.export.base import Exporter, ExportJob, TestResult
+from studio.export.base import Exporter, ExportJob, Phase, TestResult
 from studio.export.child_process import call_in_process
 from studio.export.merged import Merged
 from studio.inference.base_and_tuned import precision_of
@@ -71,7 +71,7 @@ class Gguf(Exporter):
 
     format = "gguf"
     title = "GGUF"
-    sentence = "One file for llama.cpp, LM Studio, Jan and Ollama."
+    sentence = "Choose this for LM Studio, Jan or llama.cpp on a laptop. One file."
     library = "gguf"
     extra_files = frozenset((".gguf", MODELFILE))
     has_tokenizer_files = False
@@ -122,8 +122,10 @@ class Gguf(Exporter):
             self._write_merged(job, merged)
             first = kind if quantizer is None else UNQUANTIZED[precision_of(job.run)]
             source = file if quantizer is None else merged / f"{first}.gguf"
+            job.enter(Phase.CONVERTING, "Converting the model to GGUF")
             _convert(python, merged, source, first, job.facts.name or job.facts.run)
             if quantizer is not None:
+                job.enter(Phase.QUANTIZING, "Quantizing the weights")
                 quantization = {"source": str(source), "file": str(file), "kind": kind}
                 call_in_process("gguf_quantize.py:quantize", quantization, quantizer)
         finally:
@@ -197,7 +199,7 @@ class Ollama(Gguf):
 
     format = "ollama"
     title = "Ollama"
-    sentence = "A GGUF file and a Modelfile with the chat template, for ollama create."
+    sentence = "Choose this for Ollama on a laptop. A GGUF file and a Modelfile with the chat template."
 
     def unavailable_reason(self, run: RunRef) -> str:
         """As for GGUF; and the Modelfile must be able to hold the system prompt."""

@@ -16,7 +16,7 @@ class Merged(Exporter):
 
     format = "merged"
     title = "Whole model"
-    sentence = "One folder, for transformers and programs that read its models. An adapter is merged into the weights."
+    sentence = "Choose this for the Hub, an API or Python. One folder for transformers, with the adapter merged in."
     library = "transformers"
     exact = True
 

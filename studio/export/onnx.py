@@ -76,10 +76,12 @@ class Onnx(Exporter):
 
     format = "onnx"
     title = "ONNX"
-    sentence = "For apps in Python, C#, Java or C++, without PyTorch. A 32-bit and a smaller 8-bit file (ONNX Runtime)."
+    sentence = "Choose this for an app in C#, Java, C++ or Python without PyTorch. A 32-bit and a smaller 8-bit file."
     library = "onnx"
     saved_as = "float32, and in int8"
     extra_files = frozenset((".onnx",))
+    files = (MODEL, QUANTIZED)
+    """The 32-bit file, and the 8-bit one."""
     quantizes = True
     """Whether it also writes an 8-bit file."""
 
@@ -99,6 +101,10 @@ class Onnx(Exporter):
         """Return the size of both files: four bytes and one for each parameter."""
         return 5 * run.info.parameters or 3 * run.info.bytes
 
+    def python(self, job: ExportJob) -> Path | None:
+        """Return the Python of the runtime. None: that of the studio."""
+        return None
+
     def write(self, job: ExportJob, to: Path) -> None:
         """Convert the weights that the chat uses, in a new process."""
         with converted(job, to) as task:
@@ -107,14 +113,15 @@ class Onnx(Exporter):
             run_step("onnx_convert.py:convert", task, failure, progress=lambda name: job.enter(*CONVERSION[name]))
 
     def compare(self, job: ExportJob, stage: Path, reference: ReferenceAnswers) -> TestResult:
-        """Ask both files with ONNX Runtime. The 32-bit file must agree; an 8-bit file that does not is deleted."""
-        results = onnx_agreement.answers_of(stage, (MODEL, QUANTIZED), job.run, reference)
-        tested = agreement_check.compare(reference, results[MODEL]["answers"], self.exact)
+        """Ask both files with their runtime. The 32-bit file must agree; an 8-bit file that does not is deleted."""
+        plain, quantized = self.files
+        results = onnx_agreement.answers_of(stage, self.files, job.run, reference, self.python(job))
+        tested = agreement_check.compare(reference, results[plain]["answers"], self.exact)
         problem = head_of(job.run.info, job.run.spec.data).problem
         sizes = {name: (stage / name).stat().st_size for name in results}
         comparison = onnx_agreement.table(reference, results, sizes, problem)
-        if not onnx_agreement.is_good(reference, results[QUANTIZED]["answers"], problem):
-            (stage / QUANTIZED).unlink()
+        if not onnx_agreement.is_good(reference, results[quantized]["answers"], problem):
+            (stage / quantized).unlink()
             tested += " The 8-bit file differed too much, and was deleted."
         return TestResult(tested, comparison)
 

@@ -1,4 +1,4 @@
-"""How well each file of an ONNX or OpenVINO export agrees with the studio: labels or replies, as a table."""
+"""How well each file of an ONNX, OpenVINO or LiteRT export agrees with the studio: labels or replies, as a table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +25,12 @@ NEAR_SCORE = 0.05
 """Scores are equal up to this share of the range of all scores."""
 
 
-def answers_of(folder: Path, files: Sequence[str], run: RunRef, reference: ReferenceAnswers) -> dict[str, Any]:
+def answers_of(
+    folder: Path, files: Sequence[str], run: RunRef, reference: ReferenceAnswers, python: Path | None = None
+) -> dict[str, Any]:
     """Load each file in a new process, and give the answers and the speed of each. See `onnx_reload.answer`.
+
+    `python` is that of the runtime. None: that of the studio.
 
     Raises:
         StudioError: `format-unavailable` if a file can't be loaded.
@@ -43,7 +47,7 @@ def answers_of(folder: Path, files: Sequence[str], run: RunRef, reference: Refer
         "longest": run.spec.config.max_length,
     }
     failure = "The export failed its test: it can't be loaded. It was deleted."
-    results: dict[str, Any] = run_step("onnx_reload.py:answer", task, failure)
+    results: dict[str, Any] = run_step("onnx_reload.py:answer", task, failure, python)
     return results
 
 

@@ -1,4 +1,4 @@
-"""Loads ONNX and OpenVINO files without the studio, and asks them: with ONNX Runtime or OpenVINO, and a tokenizer.
+"""Loads ONNX, OpenVINO and LiteRT files without the studio, and asks them with their runtime and a tokenizer.
 
 `run_in_process` calls `answer` of this file, which is never imported: it must not know the studio.
 """
@@ -73,6 +73,8 @@ def opened(file: Path, threads: int) -> tuple[Run, dict[str, list[Any]]]:
         }
         names = [port.get_any_name() for port in compiled.outputs]
         return lambda feeds: dict(zip(names, compiled(feeds).to_tuple(), strict=True)), shapes
+    if file.suffix == ".tflite":
+        return opened_litert(file, threads)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -83,6 +85,28 @@ def opened(file: Path, threads: int) -> tuple[Run, dict[str, list[Any]]]:
     }
     names = [each.name for each in session.get_outputs()]
     return lambda feeds: dict(zip(names, session.run(names, feeds), strict=True)), shapes
+
+
+def opened_litert(file: Path, threads: int) -> tuple[Run, dict[str, list[Any]]]:
+    """Load a .tflite file. Each text runs in the signature with the fewest tokens that it fits in, and is padded."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(file), num_threads=threads)
+    signatures = interpreter.get_signature_list()
+    lengths = sorted(int(name.rpartition("_")[2]) for name in signatures)
+    names = signatures[f"tokens_{lengths[-1]}"]["inputs"]
+
+    def run(feeds: Feeds) -> dict[str, Any]:
+        tokens = feeds["input_ids"].shape[1]
+        length = next(each for each in lengths if each >= tokens)
+        padded = {name: np.zeros((1, length), np.int32) for name in names}
+        for name in names:
+            padded[name][:, :tokens] = feeds[name]
+        outputs = interpreter.get_signature_runner(f"tokens_{length}")(**padded)
+        return {name: value[:, :tokens] if name != "logits" else value for name, value in outputs.items()}
+
+    return run, {name: [1, None] for name in names}
 
 
 def scores(run: Run, shapes: dict[str, list[Any]], inputs: Feeds, task: dict[str, Any]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Python code that loads an ONNX or OpenVINO export and runs it with numpy. A test runs the code unchanged."""
+"""Python code that loads an ONNX, OpenVINO or LiteRT export and runs it with numpy. A test runs the code unchanged."""
 
 from studio.export import snippets
 from studio.inference.heads import head_of, variant_of
@@ -52,6 +52,31 @@ shapes = {{each.get_any_name(): [axis.get_max_length() for axis in each.partial_
 def run(inputs):
     names = [each.get_any_name() for each in model.outputs]
     return dict(zip(names, model({{name: inputs[name] for name in shapes}}).to_tuple()))
+
+{_inference_code(run)}"""
+
+
+def litert(run: RunRef, place: str, file: str) -> str:
+    """Return code for LiteRT."""
+    return f"""# First install: pip install ai-edge-litert transformers
+import json
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from transformers import AutoTokenizer
+
+folder = {place!r}
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = Interpreter(f"{{folder}}/{file}")
+lengths = sorted(int(name.removeprefix("tokens_")) for name in model.get_signature_list())
+
+
+def run(inputs):
+    tokens = inputs["input_ids"].shape[1]
+    length = next(each for each in lengths if each >= tokens)  # each signature has one length: pad with zeros
+    signature = model.get_signature_runner(f"tokens_{{length}}")
+    padded = {{name: np.pad(values, ((0, 0), (0, length - tokens))) for name, values in inputs.items()}}
+    return signature(**{{name: padded[name].astype(np.int32) for name in signature.get_input_details()}})
 
 {_inference_code(run)}"""
 

@@ -20,7 +20,7 @@ class OpenVino(Onnx):
 
     format = "openvino"
     title = "OpenVINO"
-    sentence = "For Intel CPUs and GPUs. The weights are saved with 16 bits."
+    sentence = "Choose this for a server or a PC with an Intel CPU or GPU. The weights have 16 bits."
     library = "openvino"
     saved_as = "float16"
     extra_files = frozenset((".xml", ".bin"))

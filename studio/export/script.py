@@ -41,7 +41,7 @@ class Script(Exporter):
 
     format = "script"
     title = "Script"
-    sentence = "Python code and the rows, to repeat the run with transformers, peft and trl alone."
+    sentence = "Choose this to repeat the training without the studio. Python code and your rows."
     library = "transformers-script"
     extra_files = frozenset((".py", ".jsonl"))
     has_tokenizer_files = False
@@ -163,7 +163,7 @@ class Notebook(Script):
 
     format = "notebook"
     title = "Notebook"
-    sentence = "A Jupyter notebook and the rows, to repeat the run with transformers, peft and trl alone."
+    sentence = "Choose this to repeat the training step by step. A Jupyter notebook and your rows."
     library = "transformers-notebook"
     extra_files = frozenset((".ipynb", ".jsonl"))
     file = "train.ipynb"

@@ -40,7 +40,7 @@ class Space(Exporter):
 
     format = "space"
     title = "Space"
-    sentence = "A web page for your model on Hugging Face, on a free GPU or on a CPU."
+    sentence = "Choose this to show the model to others online. A web page on Hugging Face, on a free GPU or on a CPU."
     library = "gradio"
     extra_files = frozenset((".py",))
     has_tokenizer_files = False
