@@ -93,7 +93,7 @@
     options(lines, width, times = 1) {
       const { data, small } = this, px = (size) => size * times, font = `${px(12)}px ${getComputedStyle(this.box).fontFamily}`;
       const color = (name) => () => this.color(name);
-      const right = () => px(Math.max(14, 3.5 * (this.texts.at(-1) || "").length));
+      const right = () => px(Math.max(14, 3.5 * (this.texts.at(-1) || "").length, ...this.labels().map((label) => label.width + 16)));
       return {
         width: px(width), height: px(this.height), padding: [px(16), right, 0, 0], legend: { show: false },
         cursor: {
@@ -187,7 +187,7 @@
           use(name, name, 1, DASHES[kind]);
           pen.stroke(new Path2D(`M${at} ${top - 4}V${bottom}`));
           const before = kind === "best" ? at - left > 96 : this.host.clientWidth - at < 150;
-          if (text) write(text, at + (before ? -6 : 8), top + 6, before ? "right" : "left", name, true);
+          if (text) write(text, at + (before ? -6 : 8), top - 6, before ? "right" : "left", name, true);
         }
       }
       for (const { best, kind, points, dots } of this.data.series) {
@@ -197,23 +197,51 @@
         shape(COLORS[kind], dot);
       }
       const words = { after: "--accent", other: "--text" };
-      for (const { text, kind, x, y, align } of this.ends(toX, toY, bottom)) write(text, x, y, align, words[kind] || "--muted", kind === "after");
+      this.placed = this.ends(toX, toY, left + plot.bbox.width / ratio, bottom);
+      for (const { text, kind, x, y } of this.placed) write(text, x, y, "left", words[kind] || "--muted", kind === "after");
       pen.restore();
     }
 
-    /** Names at the ends of the lines, moved apart where they would touch, put inside where they would not fit. */
-    ends(toX, toY, bottom) {
+    /** Name and last value of each line, with the width in pixels. Only the values where names take a third of the chart. */
+    labels() {
       if (this.small) return [];
-      const width = this.host.clientWidth, labels = this.data.series.flatMap((each) => {
+      const pen = (this.measure ||= document.createElement("canvas").getContext("2d"));
+      pen.font = `600 12px ${getComputedStyle(this.box).fontFamily}`;
+      const labels = this.data.series.flatMap((each) => {
         const end = each.points.findLast(([x, y]) => Number.isFinite(y) && x <= this.span[1]);
-        if (!end || end[0] < this.span[0]) return [];
-        const text = `${each.name} ${translate(figure(each.value ?? end[1]))}`, x = toX(end[0]), fits = x + 10 + text.length * 6.6 < width;
-        return [{ text, kind: each.kind, x: fits ? x + (each.dots ? 10 : 8) : width - 14, y: toY(end[1]) + (fits ? 4 : -10), align: fits ? "left" : "right" }];
-      }).sort((a, b) => a.y - b.y);
+        return end && end[0] >= this.span[0] ? [{ ...each, end, text: translate(figure(each.value ?? end[1])) }] : [];
+      });
+      const measured = (text, label) => ({ ...label, text, width: pen.measureText(text).width });
+      const named = labels.map((label) => measured(`${label.name} ${label.text}`, label));
+      return named.some(({ width }) => width > this.host.clientWidth / 3) ? labels.map((label) => measured(label.text, label)) : named;
+    }
+    /** The labels beside the ends of the lines: moved apart where they would touch, and right of the chart where a line passes. */
+    ends(toX, toY, right, bottom) {
+      const labels = this.labels().map(({ text, kind, dots, end, width }) => ({ text, kind, width, x: toX(end[0]) + (dots ? 10 : 8), y: toY(end[1]) + 4 })).sort((a, b) => a.y - b.y);
       labels.forEach((label, at) => { if (at && label.y - labels[at - 1].y < 15) label.y = labels[at - 1].y + 15; });
       const over = labels.length ? labels.at(-1).y - (bottom - 4) : 0;
-      if (over > 0) labels.forEach((label) => { label.y -= over; });
+      for (const label of labels) {
+        label.y -= Math.max(0, over);
+        if (this.crossed(label, toX, toY)) label.x = right + 10;
+      }
       return labels;
+    }
+    /** Whether a line passes through a label. */
+    crossed({ x, y, width }, toX, toY) {
+      return this.drawn.some(({ points }) => {
+        let after = null;
+        for (let at = points.length - 1; at >= 0; at--) {
+          const point = Number.isFinite(points[at][1]) ? [toX(points[at][0]), toY(points[at][1])] : null;
+          if (point && after && after[0] > x && point[0] < x + width) {
+            const on = (place) => point[1] + ((after[1] - point[1]) * (Math.min(after[0], Math.max(point[0], place)) - point[0])) / (after[0] - point[0] || 1);
+            const ys = [on(x - 2), on(x + width + 2)];
+            if (Math.min(...ys) < y + 6 && Math.max(...ys) > y - 13) return true;
+          }
+          if (point && point[0] < x) return false;
+          after = point || after;
+        }
+        return false;
+      });
     }
 
     /* --- the marker and its labels --- */
