@@ -8,6 +8,7 @@ from pathlib import Path
 from studio.schema.hub import PushRequest
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.services.adapter_import import AdapterImport
+from studio.services.api_keys import ApiKeys
 from studio.services.catalog import Catalog
 from studio.services.chat import Chat
 from studio.services.checks import DataChecks
@@ -45,6 +46,7 @@ from studio.services.runs.run_management import RunManagement
 from studio.services.runs.search import Searches
 from studio.services.runs.service import Runs
 from studio.services.runs.storage import Storage
+from studio.services.served_models import ServedModels
 from studio.store import Home
 from studio.store.home import ALONE
 from studio.store.projects import ProjectStore
@@ -269,6 +271,16 @@ class Studio:
     def hub(self) -> HubPush:
         """Uploads of exports to the Hub."""
         return HubPush(self.exports)
+
+    @cached_property
+    def served_models(self) -> ServedModels:
+        """Models that `studio serve-api` serves."""
+        return ServedModels(self.exports)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """Keys of the API."""
+        return ApiKeys(self.context)
 
     @cached_property
     def _lengths(self) -> Lengths:

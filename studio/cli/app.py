@@ -27,6 +27,7 @@ from studio.cli import (
     runs,
     search,
     serve,
+    serve_api,
     train,
 )
 from studio.cli.context import Home, Place, Project, add_command
@@ -77,6 +78,7 @@ COMMANDS: dict[str, Commands] = {
         "evaluate": run_outputs.evaluate,
         "export": run_outputs.export,
         "push": hub.push,
+        "serve-api": serve_api.serve_api,
         "space": hub.space,
     },
     "This machine": {"doctor": machine.doctor},

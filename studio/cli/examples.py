@@ -55,7 +55,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "evaluate": ("studio evaluate last", "studio evaluate last --data more.csv"),
     "export": ("studio export last --format merged --to my-model",),
     "push": ("studio push last ann/support-tone", "studio push last ann/support-tone --format merged --public"),
-    "space": ("studio space --to my-space",),
+    "space": ("studio space --to my-space", "studio space --to my-space --zero-gpu"),
+    "serve-api": (
+        "studio serve-api --new-key laptop",
+        "studio serve-api last",
+        "studio serve-api first second --port 9000 --no-base",
+    ),
     "doctor": ("studio doctor",),
     "project list": ("studio project list",),
     "project new": ("studio project new 'Support bot'",),

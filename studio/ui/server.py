@@ -130,7 +130,7 @@ def serve(options: ServeOptions) -> None:
     if options.user_header:
         _require_no_other_login(demo)
     accounts = _accounts(options.host, demo or bool(options.user_header))
-    listening = _listen(options.host, options.port)
+    listening = listen(options.host, options.port)
     os.environ.pop("STUDIO_PASSWORD", None)  # no child process needs it
     if demo:
         remove_secrets(os.environ)
@@ -240,7 +240,8 @@ def _accounts(host: str, is_open: bool) -> list[Account]:
     return accounts
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raise `StudioError` if the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends each piece at once (TCP_NODELAY). Else an answer waits for 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

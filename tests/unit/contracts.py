@@ -341,6 +341,12 @@ CONTRACTS = (
         ("message_event", "an answer ends early", "", "receive"),
         ("response_complete", "whether a connection is idle", "", "receive"),
     ),
+    *contracts(
+        "serving/server.py",
+        "override",
+        "uvicorn.Server",
+        ("capture_signals", "signals end the engines, too", "", "serve"),
+    ),
     *contracts("ui/connections.py", "attribute", FLOW, ("read_paused", "the server is slow", "", "pause_reading")),
     *contracts(
         "ui/chat_routes.py",

@@ -99,6 +99,7 @@ def test_the_commands_are_those_of_the_contract_and_those_that_were_added() -> N
         "trust",
         "project",
         "push",
+        "serve-api",
         "space",
         "import-adapter",
         "import-config",

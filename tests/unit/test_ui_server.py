@@ -12,7 +12,7 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.ui.security import is_loopback
 from studio.ui.serve_options import ServeOptions
-from studio.ui.server import _listen, serve
+from studio.ui.server import listen, serve
 from studio.ui.uploads import Uploads, not_kept, plain_name
 
 
@@ -53,7 +53,7 @@ def test_answers_are_sent_without_waiting_for_more() -> None:
             finally:
                 writer.close()
 
-    assert asyncio.run(accepted(_listen("127.0.0.1", 0)))
+    assert asyncio.run(accepted(listen("127.0.0.1", 0)))
 
 
 @pytest.mark.parametrize(

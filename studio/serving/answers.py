@@ -1,0 +1,178 @@
+"""Answers in OpenAI's formats: whole, as a stream of events, and labels."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.schema.serving import Generation, ServeLimits
+from studio.serving.bodies import Sampling
+from studio.serving.errors import ApiError, unavailable
+from studio.serving.models import Served
+from studio.serving.replies import Piece, Reply, ask_labels
+
+
+@dataclass
+class Answer:
+    """The answer to one request: a reply to each prompt and choice."""
+
+    served: Served
+    asked: Sequence[Generation]
+    """One for each choice."""
+    sampling: Sampling
+    limits: ServeLimits
+    noted: Callable[[str, float], None]
+    """Called with the name of a number and the number, for the metrics."""
+    began: float = field(default_factory=time.monotonic)
+    replies: list[Reply] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.id = ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12)
+        self.created = int(time.time())
+
+    @property
+    def chat(self) -> bool:
+        """Whether it answers a conversation."""
+        return self.asked[0].chat
+
+    async def pieces(self, place: int) -> AsyncIterator[Piece]:
+        """One reply as it is written, in its turn and within the time of the request.
+
+        Raises:
+            ApiError: no turn, no engine, or no time.
+        """
+        asked, engine = self.asked[place], self.served.engine
+        if self.sampling.n > 1 and asked.seed is not None:
+            asked = asked.model_copy(update={"seed": (asked.seed + place) % 2**31})
+        reply = Reply(engine, self.served.model, asked, self.sampling.stop)
+        self.replies.append(reply)
+        async with AsyncExitStack() as stack:
+            await self._within(stack.enter_async_context(self.served.turns.turn()))
+            require_ready(self.served)
+            pieces = await stack.enter_async_context(aclosing(reply.pieces()))
+            while True:
+                try:
+                    piece = await self._within(anext(pieces), self.limits.silent_seconds)
+                except StopAsyncIteration:
+                    return
+                except _Silent:
+                    engine.kill()
+                    raise unavailable("The engine did not answer in time, and is being restarted.", 10) from None
+                if len(self.replies) == 1 and (piece.text or piece.reasoning):
+                    self.noted("first", time.monotonic() - self.began)
+                yield piece
+
+    async def _within(self, awaited: Any, seconds: float = float("inf")) -> Any:
+        """Await something within the time of the request, and within a time of its own."""
+        left = self.began + self.limits.request_seconds - time.monotonic()
+        try:
+            return await asyncio.wait_for(awaited, max(0.001, min(left, seconds)))
+        except TimeoutError:
+            if seconds < left:
+                raise _Silent from None
+            limit = self.limits.request_seconds
+            raise ApiError(
+                503, f"This request took longer than {limit:g} seconds.", "timeout", retry_after=30
+            ) from None
+
+    async def whole(self) -> dict[str, Any]:
+        """The answer as one document."""
+        choices = []
+        for place in range(len(self.asked)):
+            text = reasoning = ""
+            finish: str | None = None
+            async with aclosing(self.pieces(place)) as pieces:
+                async for piece in pieces:
+                    text, reasoning, finish = text + piece.text, reasoning + piece.reasoning, piece.finish
+            choice: dict[str, Any] = {"index": place, "finish_reason": finish, "logprobs": None}
+            if self.chat:
+                message = {"role": "assistant", "content": text, "refusal": None}
+                choice["message"] = message | ({"reasoning_content": reasoning} if reasoning else {})
+            else:
+                choice["text"] = text
+            choices.append(choice)
+        return {**self._head("chat.completion" if self.chat else "text_completion"), "choices": choices} | {
+            "usage": self.usage()
+        }
+
+    async def events(self) -> AsyncIterator[str]:
+        """The answer as events. An error after the first one is an event, too."""
+        try:
+            for place in range(len(self.asked)):
+                if self.chat:
+                    yield self._event([self._choice(place, {"role": "assistant", "content": ""})])
+                async with aclosing(self.pieces(place)) as pieces:
+                    async for piece in pieces:
+                        if piece.text or piece.reasoning:
+                            told = {"content": piece.text} if piece.text else {"reasoning_content": piece.reasoning}
+                            yield self._event([self._choice(place, told)])
+                        if piece.finish:
+                            yield self._event([self._choice(place, {}, piece.finish)])
+            if self.sampling.include_usage:
+                yield self._event([], self.usage())
+            yield "data: [DONE]\n\n"
+        except ApiError as error:
+            self.noted("failed", error.status)
+            yield f"data: {json.dumps(error.document())}\n\n"
+
+    def usage(self) -> dict[str, int]:
+        """The tokens of all choices. The prompt of several choices counts once."""
+        prompts = self.replies if len({each.asked.prompt for each in self.replies}) > 1 else self.replies[:1]
+        prompt = sum(each.prompt_tokens for each in prompts)
+        completion = sum(each.completion_tokens for each in self.replies)
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.served.model.name}
+
+    def _choice(self, place: int, told: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+        content = {"delta": told} if self.chat else {"text": told.get("content", "")}
+        return {"index": place, **content, "logprobs": None, "finish_reason": finish}
+
+    def _event(self, choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -> str:
+        document = self._head("chat.completion.chunk" if self.chat else "text_completion") | {"choices": choices}
+        if self.sampling.include_usage:
+            document["usage"] = usage
+        return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"
+
+
+class _Silent(Exception):
+    """An engine sent nothing for too long."""
+
+
+def require_ready(served: Served) -> None:
+    """Raise `ApiError` 503 while the engine of a model can't answer."""
+    state = served.engine.state
+    if state in ("starting", "restarting"):
+        raise unavailable("The engine of this model is starting. Try again in a moment.", 5)
+    if state != "ready":
+        raise unavailable("The engine of this model has stopped, and could not be restarted.", 60)
+
+
+async def labels(served: Served, texts: Sequence[str], limits: ServeLimits) -> dict[str, Any]:
+    """The labels of texts with their probabilities, the likeliest first. As vLLM has them, and by name."""
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(limits.request_seconds):
+                await stack.enter_async_context(served.turns.turn())
+                require_ready(served)
+                told = await ask_labels(served.engine, texts)
+        except TimeoutError:
+            served.engine.kill()
+            raise unavailable("The engine did not answer in time, and is being restarted.", 10) from None
+    names, problem = told["labels"], told["problem"]
+    rows = []
+    for place, (output, predicted) in enumerate(zip(told["outputs"], told["predicted"], strict=True)):
+        if problem == "regression":
+            rows.append({"index": place, "label": predicted, "score": output[0], "probs": [], "num_classes": 1})
+            continue
+        ranked = sorted(zip(names, output, strict=True), key=lambda pair: -pair[1])
+        scores = [{"label": label, "probability": round(share, 6)} for label, share in ranked]
+        row = {"index": place, "label": predicted, "labels": scores, "probs": output, "num_classes": len(names)}
+        rows.append(row if problem else row | {"confidence": max(output)})
+    head = {"id": f"classify-{secrets.token_hex(12)}", "object": "list", "created": int(time.time())}
+    return {**head, "model": served.model.name, "label_names": names, "data": rows}

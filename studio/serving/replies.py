@@ -1,0 +1,139 @@
+"""Replies of an engine: its stream of events, as pieces of text that end at a stop sequence."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from studio.schema.serving import Generation, ServedModel
+from studio.serving.errors import ApiError, unavailable
+from studio.serving.supervisor import EngineProcess
+
+LONGEST_EVENT = 10_000_000
+
+
+@dataclass
+class Piece:
+    """A part of a reply. The last one has the reason why it ended."""
+
+    text: str = ""
+    reasoning: str = ""
+    """What a model with reasoning thinks. Only where the engine tells it apart."""
+    finish: str | None = None
+
+
+@dataclass
+class Reply:
+    """One reply of an engine."""
+
+    engine: EngineProcess
+    model: ServedModel
+    asked: Generation
+    stop: Sequence[str] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    _held: str = field(default="", repr=False)
+    """Text that may be the beginning of a stop sequence."""
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """The reply as it is written. Ending the iteration ends the work of the engine.
+
+        Raises:
+            ApiError: the engine has died, or refuses the request.
+        """
+        finish = "stop"
+        async with aclosing(self._events()) as events:
+            async for event in events:
+                for choice in event.get("choices") or ():
+                    told = choice.get("delta") or {}
+                    text = told.get("content") or choice.get("text") or ""
+                    reasoning = told.get("reasoning_content") or ""
+                    self.completion_tokens += bool(text or reasoning)
+                    finish = choice.get("finish_reason") or finish
+                    passed, ended = self._until_stop(text)
+                    if passed or reasoning:
+                        yield Piece(passed, reasoning)
+                    if ended:
+                        yield Piece(finish="stop")
+                        return
+                if usage := event.get("usage"):
+                    self.prompt_tokens = int(usage.get("prompt_tokens") or self.prompt_tokens)
+                    self.completion_tokens = int(usage.get("completion_tokens") or self.completion_tokens)
+        yield Piece(self._held, finish="length" if finish == "length" else "stop")
+
+    def _until_stop(self, text: str) -> tuple[str, bool]:
+        """The text that can be passed on, and whether a stop sequence came."""
+        if not self.stop:
+            return text, False
+        held = self._held + text
+        places = [place for each in self.stop if (place := held.find(each)) >= 0]
+        if places:
+            self._held = ""
+            return held[: min(places)], True
+        keep = max((_overlap(held, each) for each in self.stop), default=0)
+        self._held = held[len(held) - keep :]
+        return held[: len(held) - keep], False
+
+    async def _events(self) -> AsyncIterator[dict[str, Any]]:
+        path = "/v1/chat/completions" if self.asked.chat else "/v1/completions"
+        body = self.engine.engine.body(self.model, self.asked)
+        client, url = self.engine.client, self.engine.url + path
+        try:
+            async with client.stream("POST", url, json=body, headers=self.engine.headers) as answer:
+                if answer.status_code != 200:
+                    raise _refused(answer.status_code, await answer.aread())
+                async for line in answer.aiter_lines():
+                    data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                    if not data or len(data) > LONGEST_EVENT:
+                        continue
+                    if data == "[DONE]":
+                        return
+                    event = json.loads(data)
+                    if "error" in event:
+                        raise ApiError(500, "The engine could not write this reply.", "engine_error")
+                    yield event
+        except httpx2.TransportError as error:
+            raise gone() from error
+        except ValueError as error:
+            raise ApiError(500, "The engine could not write this reply.", "engine_error") from error
+
+
+async def ask_labels(engine: EngineProcess, texts: Sequence[str]) -> dict[str, Any]:
+    """The labels of texts, from the studio's own engine.
+
+    Raises:
+        ApiError: the engine has died.
+    """
+    try:
+        answer = await engine.client.post(
+            f"{engine.url}/v1/classify", json={"input": list(texts)}, headers=engine.headers
+        )
+    except httpx2.TransportError as error:
+        raise gone() from error
+    if answer.status_code != 200:
+        raise _refused(answer.status_code, answer.content)
+    labels: dict[str, Any] = answer.json()
+    return labels
+
+
+def gone() -> ApiError:
+    """The error for a request whose engine died."""
+    return unavailable("The engine of this model has stopped. It is being restarted. Try again in a moment.", 10)
+
+
+def _refused(status: int, content: bytes) -> ApiError:
+    """What an engine refuses. Only the studio's own words are passed on: others may have paths of this machine."""
+    if status == 400 and b'"bad-setting"' in content:
+        message = str(json.loads(content)["error"]["message"])
+        return ApiError(400, message, "context_length_exceeded", param="messages")
+    if status == 503:
+        return gone()
+    return ApiError(500, "The engine could not answer this request.", "engine_error")
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of a text are the beginning of a stop sequence."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

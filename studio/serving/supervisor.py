@@ -1,0 +1,188 @@
+"""Processes of engines: started, checked, restarted once when they die, and ended with the gateway."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import httpx2
+
+from studio.machine.environment import child_environment
+from studio.machine.processes import end_group
+from studio.schema.serving import EngineState, Generation, ServedModel
+from studio.serving.engines import Engine
+
+State = Literal["starting", "ready", "restarting", "failed", "stopped"]
+START_SECONDS = 900.0
+"""Time for loading a model."""
+RESTART_AFTER = 600.0
+"""An engine that dies again within this time is not restarted."""
+GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
+POLL = 0.2
+_log = logging.getLogger("studio.serving")
+
+
+class EngineProcess:
+    """One process of an engine, for one model or for several of one base."""
+
+    def __init__(
+        self, engine: Engine, models: Sequence[ServedModel], folders: Mapping[str, Path], reason: str, log: Path
+    ) -> None:
+        self.engine, self.models, self.folders, self.reason, self.log = engine, tuple(models), folders, reason, log
+        self.state: State = "starting"
+        self.restarts = 0
+        self.port = 0
+        self.secret = secrets.token_urlsafe(24)
+        self.client = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=5.0), trust_env=False)
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._restarted_at = -RESTART_AFTER
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, while it runs."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What each request to it carries."""
+        return {"Authorization": f"Bearer {self.secret}"}
+
+    def view(self) -> EngineState:
+        """It as /health shows it."""
+        names = tuple(each.name for each in self.models)
+        return EngineState(models=names, engine=self.engine.name, reason=self.reason, state=self.state)
+
+    def start(self) -> None:
+        """Start it, and keep it running until `stop`."""
+        self._task = asyncio.create_task(self._keep_running())
+
+    async def wait_ready(self) -> bool:
+        """Wait until it can be used. False when it failed."""
+        while self.state in ("starting", "restarting"):
+            await asyncio.sleep(POLL)
+        return self.state == "ready"
+
+    def kill(self) -> None:
+        """End it at once, because it hangs. It is restarted as after a crash."""
+        if (pid := self.pid) is not None:
+            end_group(pid, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """End it for good."""
+        self.state = "stopped"
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._end()
+        await self.client.aclose()
+
+    async def _keep_running(self) -> None:
+        while True:
+            await self._launch()
+            assert self._process is not None
+            if await self._becomes_ready():
+                self.state = "ready"
+                await self._process.wait()
+            await self._end()
+            models = ", ".join(each.name for each in self.models)
+            _log.error("The engine %s of %s has ended (%s).", self.engine.name, models, self._process.returncode)
+            if time.monotonic() - self._restarted_at < RESTART_AFTER:
+                self.state = "failed"
+                return
+            self._restarted_at = time.monotonic()
+            self.restarts += 1
+            self.state = "restarting"
+
+    async def _launch(self) -> None:
+        self.port = _free_port()
+        launch = self.engine.launch(self.models, self.folders, self.port, self.secret)
+        command = [sys.executable, "-P", "-W", "ignore", "-m", "studio.serving.engine_process", str(os.getpid())]
+        environment = child_environment(visitors=True) | {"PYTHONPATH": _python_path(), **launch.environment}
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                launch.entry,
+                *launch.arguments,
+                cwd=launch.folder,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=descriptor,
+                start_new_session=True,  # Ctrl-C reaches the gateway, which ends its engines
+            )
+        finally:
+            os.close(descriptor)
+        self._health = launch.health
+
+    async def _becomes_ready(self) -> bool:
+        """Whether it answers its health check and a first request, before it dies or the time is up."""
+        assert self._process is not None
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until and self._process.returncode is None:
+            with suppress(httpx2.HTTPError):
+                answer = await self.client.get(self.url + self._health, headers=self.headers, timeout=10.0)
+                if answer.status_code == 200:
+                    return await self._warm_up()
+            await asyncio.sleep(POLL)
+        return False
+
+    async def _warm_up(self) -> bool:
+        """Load and run the model once, so that the first user does not wait for it."""
+        for model in self.models:
+            if model.classifies:
+                path, body = "/v1/classify", {"input": ["."]}
+            else:
+                asked = Generation(messages=({"role": "user", "content": "."},), max_tokens=1, temperature=0.0)
+                path, body = "/v1/chat/completions", self.engine.body(model, asked)
+            try:
+                answer = await self.client.post(self.url + path, json=body, headers=self.headers, timeout=START_SECONDS)
+            except httpx2.HTTPError:
+                return False
+            if answer.status_code != 200 or '"error"' in answer.text[:200]:
+                _log.error("The engine %s can't run %s: %s", self.engine.name, model.name, answer.text[:500])
+                return False
+        return True
+
+    async def _end(self) -> None:
+        """SIGTERM to the process and those that it started, and SIGKILL when they are still there."""
+        process = self._process
+        if process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if process.returncode is None:
+                end_group(process.pid, number)
+                with suppress(asyncio.TimeoutError, TimeoutError):
+                    await asyncio.wait_for(process.wait(), GRACE)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _python_path() -> str:
+    """The folder of the studio's package, which an engine in another working folder must find."""
+    here = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH", ""))))
