@@ -232,7 +232,7 @@ def _process_error(
             f"This took longer than the limit of {supervisor.time_limit:g} seconds.",
             hint="Try again with less data.",
         )
-    elif response.get("failure") == "out-of-memory" or returncode < 0:
+    elif response.get("failure") == "out-of-memory" or (returncode < 0 and "failure" not in response):
         limit = f"its limit of {memory(memory_limit)}" if memory_limit else "there is"
         error = ProcessOutOfMemory(
             "out-of-memory",

@@ -1,6 +1,6 @@
 """Base models: sources, download, inspection, and the rules for loading them.
 
-This package does not depend on what is trained on a model. Only the process that converts a starter model imports torch
+This package does not depend on what is trained on a model. Only the processes that convert or make a model import torch
 and transformers.
 """
 
@@ -40,7 +40,7 @@ __all__ = [
     "tokenizer_arguments",
 ]
 
-DOWNLOADING: tuple[ModelSource, ...] = ("hub", "modelscope", "kaggle")
+DOWNLOADING: tuple[ModelSource, ...] = ("hub", "modelscope", "kaggle", "torchhub")
 """Sources whose models are downloaded to a cache."""
 
 

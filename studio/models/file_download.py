@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from studio.machine.locks import try_lock
 from studio.schema.errors import StudioError
 
 MIN_FREE_BYTES = 200_000_000
@@ -147,15 +148,11 @@ def disk_full(name: str, needed: int = 0, variable: str = HUB_VARIABLE) -> Studi
 @contextmanager
 def _locked(partial_file: Path, name: str) -> Iterator[None]:
     """Lock a file during its download, so that no other process appends to it."""
-    import fcntl
-
     descriptor = os.open(partial_file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(descriptor):
+            hint = "Wait until the download ends."
+            raise StudioError("wrong-state", "This model is already being downloaded.", given=name, hint=hint)
         yield
-    except BlockingIOError as error:
-        raise StudioError(
-            "wrong-state", "This model is already being downloaded.", given=name, hint="Wait until the download ends."
-        ) from error
     finally:
         os.close(descriptor)

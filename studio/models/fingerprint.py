@@ -16,7 +16,7 @@ def fingerprint_of(folder: Path, pickles: Iterable[Path]) -> str:
     for file in files:
         if file.is_file():
             stat = file.stat()
-            sums[str(file.relative_to(folder))] = _sum(file, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            sums[str(file.relative_to(folder))] = sum_of(file, stat.st_size, stat.st_mtime_ns, stat.st_ino)
     return fingerprint_of_sums(sums)
 
 
@@ -29,7 +29,7 @@ def fingerprint_of_sums(sums: Mapping[str, str]) -> str:
 
 
 @lru_cache(maxsize=1000)
-def _sum(file: Path, size: int, modified: int, inode: int) -> str:
+def sum_of(file: Path, size: int, modified: int, inode: int) -> str:
     """Return the hash of a file's content, cached until the file changes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

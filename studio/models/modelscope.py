@@ -5,10 +5,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from studio.models.guarded_client import guarded_client
 from studio.models.source_errors import source_errors
 
 TITLE = "ModelScope"
@@ -103,24 +103,4 @@ def _json(path: str, query: dict[str, str]) -> dict[str, Any]:
 
 
 def _client() -> Any:
-    """Return a client that follows redirects to other hosts only by https, and to no address of an internal network."""
-    import httpx2
-
-    home = urlsplit(endpoint())
-
-    def check(request: Any) -> None:
-        url = urlsplit(str(request.url))
-        if url.netloc == home.netloc:
-            return
-        if url.scheme != "https" or is_internal(url.hostname or ""):
-            raise httpx2.UnsupportedProtocol("ModelScope redirects to an address that is not used.")
-
-    return httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, event_hooks={"request": [check]})
-
-
-def is_internal(host: str) -> bool:
-    """Return whether a host's name says that it is on this machine or in an internal network."""
-    try:
-        return not ip_address(host.strip("[]")).is_global
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal"))
+    return guarded_client(endpoint(), TIMEOUT_SECONDS)

@@ -6,11 +6,10 @@ Nothing heavy is imported if they are present.
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from studio.machine.disk import FULL
+from studio.machine.locks import alone
 from studio.models.starters import ORIGIN, STARTERS, Progress, origin_of, starter_folder
 from studio.schema.errors import StudioError
 
@@ -29,7 +28,7 @@ def fetch_starter(name: str, progress: Progress | None = None) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f".{name}.lock", lambda: report(f"{name}: waiting for another setup", 0, 0)):
+        with alone(folder, lambda: report(f"{name}: waiting for another setup", 0, 0)):
             if origin_of(name):
                 return folder
             _remove_incomplete(folder)
@@ -66,20 +65,6 @@ def _disk_error(error: OSError, folder: Path) -> StudioError:
         given=folder,
         hint="Set STUDIO_CACHE to a folder that can be written to.",
     )
-
-
-@contextmanager
-def _locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock that the system releases when this process ends in any way."""
-    import fcntl
-
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _no_progress(what: str, done: int, total: int) -> None:

@@ -12,8 +12,8 @@ import pytest
 from studio.api import Studio
 from studio.models import find_model
 from studio.models.downloaded import RECORD, folder_of
+from studio.models.guarded_client import is_internal
 from studio.models.hub_cache import HUB_CACHE
-from studio.models.modelscope import is_internal
 from studio.models.search import search_sources
 from studio.models.sources import SOURCES, Fetching
 from studio.schema.errors import StudioError
