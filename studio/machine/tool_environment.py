@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from studio.machine.environment import child_environment
+from studio.machine.locks import alone
 from studio.machine.processes import end_group
 from studio.schema.errors import StudioError
 
@@ -74,14 +75,27 @@ class ToolEnvironment:
     def install(self, tools: Path, progress: Callable[[int, int, str], None], cancel: Event) -> None:
         """Make the environment, if it is not ready. An unfinished one is removed first.
 
+        If another process or thread makes it, this waits until that has ended.
+
         Raises:
             StudioError: `format-unavailable` if a package can't be downloaded or built; the message has the cause.
+                `wrong-state` if it was cancelled.
         """
-        folder = self.folder(tools)
         if self.is_ready(tools):
             return
+
+        def wait() -> None:
+            progress(0, 3, "Waiting for another installation to end")
+            _stop_if(cancel.is_set())
+
+        tools.mkdir(parents=True, exist_ok=True)
+        with alone(self.folder(tools), wait):
+            if not self.is_ready(tools):
+                self._install(tools, progress, cancel)
+
+    def _install(self, tools: Path, progress: Callable[[int, int, str], None], cancel: Event) -> None:
+        folder = self.folder(tools)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             progress(0, 3, "Making the environment")
             self._run([sys.executable, "-m", "venv", str(folder)], cancel)
@@ -129,8 +143,7 @@ class ToolEnvironment:
         reader.start()
         try:
             while process.poll() is None:
-                if cancel.wait(POLL):
-                    raise StudioError("wrong-state", "The installation was cancelled.", hint="Start it again.")
+                _stop_if(cancel.wait(POLL))
         finally:
             _end(process)
             reader.join()
@@ -144,6 +157,11 @@ class ToolEnvironment:
             given=f"pip says: {output}" if output else "pip gave no reason",
             hint=self.hint,
         )
+
+
+def _stop_if(cancelled: bool) -> None:
+    if cancelled:
+        raise StudioError("wrong-state", "The installation was cancelled.", hint="Start it again.")
 
 
 def _read(process: "subprocess.Popen[str]", lines: deque[str]) -> None:

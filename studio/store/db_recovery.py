@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.machine.disk import sync_folder
+from studio.machine.locks import alone
 from studio.schema.errors import StudioError
-from studio.store.files import alone, write_whole
+from studio.store.files import write_whole
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 NOTICE = "mended.json"

@@ -1,7 +1,6 @@
 """Atomic file writes: written to a temporary file, synced and renamed. Also checks of free disk space."""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -112,14 +111,6 @@ def delete_folder(folder: Path, delete_records: Callable[[], None]) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     delete_records()
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold a lock file for a path. Other processes and threads wait."""
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def disk_full(path: Path) -> StudioError:

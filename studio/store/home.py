@@ -10,6 +10,7 @@ import time
 from functools import cached_property
 from pathlib import Path
 
+from studio.machine.locks import alone
 from studio.models import find_model
 from studio.models.starters import STARTERS
 from studio.schema.errors import StudioError
@@ -21,7 +22,7 @@ from studio.store.db import Database
 from studio.store.db_recovery import forget, read_notices
 from studio.store.drafts import DraftStore
 from studio.store.events import EventStore
-from studio.store.files import alone, write_whole
+from studio.store.files import write_whole
 from studio.store.labels import LabelStore
 from studio.store.migrations import WORKSPACE
 from studio.store.queue import Queue

@@ -12,10 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from studio.machine.locks import alone
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Suggestion
 from studio.schema.predictions import PredictedRow, PredictionSet
-from studio.store.files import alone, no_room, write_whole
+from studio.store.files import no_room, write_whole
 
 BLOCK = 65_536
 """Bytes that are read at once to find the end of the last line."""

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from studio.machine.disk import sync_tree
+from studio.machine.locks import alone
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Fact
 from studio.schema.projects import ExportedDataset, LabelChoices, ProjectManifest, ProjectRecord
@@ -25,7 +26,7 @@ from studio.schema.runs import RunSpec
 from studio.store.datasets import IN_RUN, ROWS, DatasetStore
 from studio.store.db import Database
 from studio.store.drafts import DraftStore
-from studio.store.files import alone, folder_size, no_room, read_json, require_room, write_whole
+from studio.store.files import folder_size, no_room, read_json, require_room, write_whole
 from studio.store.home import Home
 from studio.store.labels import LabelStore
 from studio.store.migrations import WORKSPACE

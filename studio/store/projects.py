@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from studio.machine.locks import alone
 from studio.schema.errors import StudioError
 from studio.schema.projects import ProjectRecord, ProjectView
 from studio.schema.runs import ACTIVE
 from studio.store.db import now
-from studio.store.files import alone, write_whole
+from studio.store.files import write_whole
 from studio.store.home import ALONE, Home
 from studio.store.quota import size_once
 from studio.store.run_folder_import import ID

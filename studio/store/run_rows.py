@@ -14,13 +14,13 @@ from pathlib import Path
 from studio.data.limits import read_limits
 from studio.data.parquet_store import check_stored, open_parquet
 from studio.machine.facts import memory_available
+from studio.machine.locks import alone
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent
 from studio.schema.limits import OWNER
 from studio.schema.runs import RunSpec
 from studio.store.datasets import IN_RUN, RECORD, ROWS, DatasetStore
-from studio.store.files import alone
 from studio.store.run_archive import PLAIN, no_run
 from studio.store.run_folder_import import read_spec
 

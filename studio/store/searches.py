@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from studio.machine.locks import try_lock
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.schema.search import SearchSpec
@@ -83,15 +84,8 @@ class SearchStore:
     @contextmanager
     def alone(self, search: str) -> Iterator[bool]:
         """Hold the lock of a search without waiting. Yields whether it was free."""
-        import fcntl
-
         with (self._folder(search) / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield True
+            yield try_lock(file)
 
     def _folder(self, search: str) -> Path:
         return self.root / search

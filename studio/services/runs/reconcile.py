@@ -4,7 +4,6 @@ Reads never do this. The server calls it in a loop (ui/monitor.py), the command 
 `Runs.watch` while it waits.
 """
 
-import fcntl
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Any, cast, get_args
 
+from studio.machine.locks import try_lock
 from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, AnyEvent, EvaluationEvent, PhaseEvent, StateEvent, StepEvent
 from studio.schema.numbers import timestamp
@@ -90,9 +90,7 @@ def _save_events(runs: RunLifecycle, run: str, runner: Runner) -> None:
     handle = runs.handle(run)
     cursor = handle.folder.root / CURSOR
     with cursor.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not try_lock(file):
             return
         file.seek(0)
         saved = int(file.read() or 0)
