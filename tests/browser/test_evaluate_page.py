@@ -11,6 +11,8 @@ from tests.browser.conftest import opened_pages
 from tests.browser.made import REPORT, Made
 from tests.browser.served import Served
 
+PHONE = 640
+"""Widest window that is drawn for a phone."""
 LABELS = tuple(f"reason number {number}" for number in range(24))
 CONFUSION = {label: {other: 9 if label == other else 0 for other in LABELS} for label in LABELS}
 CONFUSION[LABELS[20]][LABELS[3]] = 5
@@ -39,6 +41,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, M
         "rows_needed": 60,
         "split": "test",
         "rows": 23,
+        "also_in_training": 3,
     }
     run.space.runs.folder(run.id).report.write_text(REPORT.model_copy(update=update).model_dump_json())
     served = Served(home)
@@ -60,7 +63,9 @@ def page(browser: Browser, studio: tuple[Served, Made], request: pytest.FixtureR
 
 
 def test_every_label_can_be_reached_and_a_mistake_shows_its_rows(page: Page) -> None:
-    expect(page.get_by_role("columnheader", name="Majority class")).to_be_visible()
+    assert page.viewport_size
+    if page.viewport_size["width"] > PHONE:
+        expect(page.get_by_role("columnheader", name="Majority class")).to_be_visible()
     assert page.get_by_text("test, 23 rows").count() >= 2
     assert not page.get_by_role("columnheader", name="Base model").count()
     matrix = page.get_by_role("region", name="Confusion matrix")
@@ -86,3 +91,18 @@ def test_every_label_can_be_reached_and_a_mistake_shows_its_rows(page: Page) -> 
     expect(bar).to_contain_text("About 60 more test rows would settle it.")
     bar.get_by_role("button", name="Label more rows").click()
     expect(page.get_by_role("heading", name="Mixed-up labels")).not_to_be_visible()
+
+
+def test_the_fine_tuned_model_is_in_sight_without_scrolling_sideways(page: Page) -> None:
+    for name in ("Scorecard", "Rows", "Each label"):
+        region = page.get_by_role("region", name=f"{name}, scrolls sideways")
+        assert region.evaluate("e => e.scrollWidth <= e.clientWidth"), name
+    heads = page.locator(".judged").get_by_text("Fine-tuned model")
+    assert any(each.is_visible() for each in heads.all()), "each reply says whose it is"
+
+
+def test_rows_that_are_also_in_training_are_named_above_the_scores_and_lead_to_the_data(page: Page) -> None:
+    note = page.locator(".note").filter(has_text="3 of these rows are also training rows")
+    expect(note).to_contain_text("data leakage")
+    note.get_by_role("button", name="Open Data").click()
+    expect(page.get_by_role("tab", name="2 Data")).to_have_attribute("aria-selected", "true")
