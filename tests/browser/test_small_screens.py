@@ -9,17 +9,17 @@ from playwright.sync_api import Browser, Page, expect
 
 from studio.api import Studio
 from studio.schema.dataset import DatasetSpec
-from studio.schema.events import ReplyEvent
-from studio.schema.report import JudgedRow
+from studio.schema.events import HeldEvent, HeldRow, PhaseEvent, ReplyEvent
+from studio.schema.report import Baseline, BaselineMetric, JudgedRow
 from studio.schema.runs import RunSpec
 from tests.browser.conftest import opened_pages
+from tests.browser.layout_faults import FAULTS, layout_faults
 from tests.browser.made import REPORT, Made
 from tests.browser.served import Served
 
-WIDTHS = (390, 768, 1280, 1366, 1920)
 TABS = ("1 Model", "2 Data", "3 Method", "4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs")
-VISITED = {"seven": TABS, "many": ("2 Data", "5 Evaluate", "6 Chat"), "chat": ("4 Train", "5 Evaluate", "6 Chat")}
-"""Tabs that look different for these runs."""
+VIEWS = {"Label": "Labels so far", "Data augmentation": "Synthetic rows", "Versions": "Versions"}
+"""Views of the Data tab that need no model, with a heading of each."""
 SEVEN = (
     "delivery",
     "billing and invoices",
@@ -41,116 +41,18 @@ LONG = (
 ROLES = {"text": "text", "label": "label"}
 PARTS = ("[data-part=base-pane]", "[data-part=tuned-pane]")
 
-FAULTS = r"""async () => {
-  for (const _ of [1, 2, 3]) await new Promise(requestAnimationFrame);
-  const faults = new Set(), width = document.documentElement.clientWidth;
-  const name = (e) => `${e.tagName.toLowerCase()}.${(e.getAttribute("class") || "").trim().replaceAll(" ", ".")}`;
-  const place = (e) => [e.parentElement?.parentElement, e.parentElement, e].filter(Boolean).map(name).join(" > ");
-  const shown = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true })
-    && !e.closest(".sr, .visually-hidden, footer, [aria-hidden=true].hidden, select, option, .u-hz, .tipbox");
-  const clips = (style, axis) => ["hidden", "clip"].includes(style[`overflow${axis}`]);
-  /** The edges that the ancestors leave of an element, without those that can be scrolled. */
-  const cut = (e, box) => {
-    let left = false, top = false;
-    for (let up = e; up && up !== document.body; up = up.parentElement) {
-      const style = getComputedStyle(up), edge = up.getBoundingClientRect();
-      if (/(auto|scroll)/.test(style.overflowX)) left = true;
-      if (/(auto|scroll)/.test(style.overflowY)) top = true;
-      if (style.textOverflow === "ellipsis" && up !== e.closest("svg")) return "";
-      const across = box.left < edge.left - 1 || box.right > edge.right + 1;
-      const down = box.top < edge.top - 1 || box.bottom > edge.bottom + 1;
-      if ((!left && clips(style, "X") && across) || (!top && clips(style, "Y") && down)) return `cut by ${name(up)}`;
-      if (style.position === "fixed") return "";
-    }
-    return !left && (box.left < -1 || box.right > width + 1) ? "off the screen" : "";
-  };
-  /** What is left of a box where its ancestors scroll or clip it, or nothing. */
-  const within = (e, { left, top, right, bottom }) => {
-    for (let up = e; up && up !== document.body; up = up.parentElement) {
-      const style = getComputedStyle(up), edge = up.getBoundingClientRect();
-      if (style.overflowX !== "visible") { left = Math.max(left, edge.left); right = Math.min(right, edge.right); }
-      if (style.overflowY !== "visible") { top = Math.max(top, edge.top); bottom = Math.min(bottom, edge.bottom); }
-    }
-    return right - left > 1 && bottom - top > 1 ? { left, top, right, bottom } : null;
-  };
-  const over = document.documentElement.scrollWidth - width;
-  if (over > 0) faults.add(`${over} px too wide`);
-  for (const icon of document.querySelectorAll("svg.i")) {
-    if (!shown(icon)) continue;
-    const box = icon.getBoundingClientRect(), why = box.width < 12 || box.height < 12 ? "squeezed" : cut(icon, box);
-    if (why) faults.add(`icon ${why}: ${place(icon)}`);
-  }
-  const texts = [], range = document.createRange();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode, e = node.parentElement;
-    if (!node.data.trim() || e.closest("script, style") || !shown(e)) continue;
-    range.selectNodeContents(node);
-    const boxes = [...range.getClientRects()].filter((box) => box.width > 1 && box.height > 1);
-    for (const box of boxes) {
-      const why = cut(e, box);
-      if (why) { faults.add(`text ${why}: ${place(e)} "${node.data.trim().slice(0, 40)}"`); break; }
-    }
-    const button = e.closest("button, .btn, .tag, .seg label"), edge = button?.getBoundingClientRect();
-    const shortened = [e, button || e].some((each) => getComputedStyle(each).textOverflow === "ellipsis");
-    const leaves = (box) => box.left < edge.left - 1 || box.right > edge.right + 1
-      || box.top < edge.top - 2 || box.bottom > edge.bottom + 2;
-    const words = node.data.trim().slice(0, 40);
-    if (button && !shortened && boxes.some(leaves)) faults.add(`text leaves its button: ${place(e)} "${words}"`);
-    for (const box of boxes) {
-      const seen = within(e, box);
-      if (seen) texts.push({ box: seen, e, words });
-    }
-  }
-  /* Texts on texts, except where one of them is scrolled under something that stays. */
-  const stays = (e) => {
-    const style = e && getComputedStyle(e);
-    return !e || ["sticky", "fixed"].includes(style.position) ? e : stays(e.parentElement);
-  };
-  const visible = ({ e, box }) => {
-    const at = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
-    return !at || at === e || e.contains(at) || at.contains(e);
-  };
-  for (const text of texts) text.stays = stays(text.e);
-  texts.sort((one, other) => one.box.top - other.box.top);
-  texts.forEach((one, at) => {
-    for (let next = at + 1; next < texts.length && texts[next].box.top < one.box.bottom - 3; next += 1) {
-      const other = texts[next];
-      if (one.stays !== other.stays || one.e === other.e) continue;
-      const across = Math.min(one.box.right, other.box.right) - Math.max(one.box.left, other.box.left);
-      const down = Math.min(one.box.bottom, other.box.bottom) - other.box.top;
-      if (across <= 3 || down <= 4 || !(visible(one) || visible(other))) continue;
-      faults.add(`text on text: ${place(one.e)} "${one.words}" and ${place(other.e)} "${other.words}"`);
-    }
-  });
-  /* Words on lines of a drawing, except on the grid. */
-  for (const text of document.querySelectorAll("svg text, .chart-box span, .lengths span")) {
-    if (!shown(text)) continue;
-    const box = text.getBoundingClientRect(), drawing = text.closest("figure, .chart-box, .lengths, svg");
-    for (const line of drawing.querySelectorAll("svg line:not(.grid), svg .lim, .limit")) {
-      const edge = line.getBoundingClientRect();
-      if (line.contains(text) || !shown(line)) continue;
-      const across = edge.left < box.right - 2 && edge.right > box.left + 2;
-      const down = edge.top < box.bottom - 2 && edge.bottom > box.top + 2;
-      if (across && down) faults.add(`label on a line: ${place(text)} "${text.textContent.slice(0, 30)}"`);
-    }
-  }
-  for (const table of document.querySelectorAll(".scroll-x, .wide-chart")) {
-    const scrolls = table.checkVisibility() && table.scrollWidth > table.clientWidth + 1;
-    const shaded = getComputedStyle(table).backgroundImage !== "none";
-    if (scrolls && !shaded) faults.add(`no sign that it scrolls: ${place(table)}`);
-  }
-  return [...faults];
-}"""
-"""What is clipped, squeezed, on top of something else or out of reach on the page as it is shown."""
-
 
 def _labeled(name: str, home: Path, labels: tuple[str, ...]) -> Made:
     """A finished run on a dataset with these labels, with a report and answers."""
     rows = "\n".join(f'"{LONG if n % 9 == 0 else "A short text"} {n}",{labels[n % len(labels)]}' for n in range(154))
     with Studio(home) as studio:
         dataset = studio.datasets.add_text(f"text,label\n{rows}\n", f"{name}.csv").id
-    run = Made(home, name, at=120, task="classification")
+    run = Made(home, name, task="classification")
+    for step in (0, 30, 60):
+        told = {"right": labels[0], "right_share": 0.2, "text": LONG} if not step else {"right_share": 0.3}
+        held = (HeldRow(row=n + 1, loss=2.0 - n / 10, said=labels[n], share=0.4, **told) for n in range(5))
+        run.say(HeldEvent(step=step, rows=tuple(held)))
+    run.go_to(120)
     spec, data = run.space.runs.spec(run.id), DatasetSpec(task="classification", roles=ROLES, label_names=labels)
     own = {"dataset": dataset, "dataset_version": 1, "data": data.model_dump()}
     run.space.runs.replace_spec(run.id, RunSpec.model_validate({**spec.model_dump(), **own}))
@@ -159,6 +61,11 @@ def _labeled(name: str, home: Path, labels: tuple[str, ...]) -> Made:
     judged = tuple(
         JudgedRow(row=n, text=LONG, expected=labels[n], base=labels[-1], tuned=labels[n + 1], score=0.5)
         for n in range(5)
+    )
+    value = BaselineMetric(value=0.8, low=0.7, high=0.9, gain_low=-0.01, gain_high=0.1)
+    baselines = (
+        Baseline(name="majority", title="Majority class", detail="", answer=labels[0], metrics={"accuracy": value}),
+        Baseline(name="neighbors", title="Nearest neighbors", detail="Of others.", metrics={"accuracy": value}),
     )
     confusion = {
         one: {
@@ -173,6 +80,12 @@ def _labeled(name: str, home: Path, labels: tuple[str, ...]) -> Made:
         "per_label": {label: {"precision": 0.9, "recall": 0.8, "f1": 0.85, "rows": 13} for label in labels},
         "best_rows": judged,
         "worst_rows": judged,
+        "confused_rows": judged,
+        "baselines": baselines,
+        "outcome": "unclear",
+        "rows_needed": 60,
+        "also_in_training": 24,
+        "chose_checkpoint": True,
     }
     run.space.runs.folder(run.id).report.write_text(REPORT.model_copy(update=update).model_dump_json())
     return run
@@ -221,15 +134,49 @@ def tab(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["seven", "many", "chat"])
 def test_nothing_is_clipped_or_overlaps_on_any_tab(look: Callable[..., Page], runs: dict[str, Made], kind: str) -> None:
-    page, found = look(runs[kind]), {}
-    for name in VISITED[kind]:
+    page, found = look(runs[kind]), []
+    for name in TABS:
         tab(page, name)
         expect(page.locator("h1:visible").first).to_be_visible()
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            if faults := page.evaluate(FAULTS):
-                found[f"{name}, {width} px"] = faults
-    assert not found, "\n".join(f"{place}\n  " + "\n  ".join(faults) for place, faults in found.items())
+        if name == "3 Method":
+            page.evaluate("for (const each of document.querySelectorAll('details.fold')) each.open = true")
+        found += layout_faults(page, name)
+    assert not found, "\n".join(found)
+
+
+def test_nothing_is_clipped_or_overlaps_in_the_views_of_the_data(
+    look: Callable[..., Page], runs: dict[str, Made]
+) -> None:
+    page, found = look(runs["many"]), []
+    tab(page, "2 Data")
+    for name, heading in VIEWS.items():
+        page.get_by_text(name, exact=True).locator("visible=true").first.click()
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        found += layout_faults(page, name)
+    page.get_by_role("button", name="All datasets").first.click()
+    expect(page.locator(".library")).to_be_visible()
+    found += layout_faults(page, "All datasets")
+    assert not found, "\n".join(found)
+
+
+def test_nothing_is_clipped_or_overlaps_while_a_run_trains_and_is_saved(look: Callable[..., Page], home: Path) -> None:
+    """The header has its state, its name and the time that is left; the phases say what the run does."""
+    run = Made(home, "support-tone-with-a-rather-long-name-that-never-ends-2026-12-01", at=47)
+    try:
+        page, found = look(run), []
+        for phase in ("training", "saving"):
+            message = "Answering your test prompts with the fine-tuned model, 1 of 3 (token 21 of 64)"
+            run.space.runs.update(run.id, phase=phase)
+            run.say(PhaseEvent(phase=phase, message=message, done=1, total=3, unit="prompts"))
+            tab(page, "4 Train")
+            expect(page.locator("[data-part=phases], [data-part=left]").get_by_text(message).first).to_be_visible()
+            expect(page.locator(".runbar .state")).to_have_text("Training")
+            found += layout_faults(page, phase)
+        tab(page, "1 Model")
+        found += layout_faults(page, "1 Model")
+        assert not found, "\n".join(found)
+    finally:
+        run.space.runs.set_status(run.id, "stopped")
 
 
 def test_tabs_keep_their_names_and_numbers_and_a_tick_means_done(
