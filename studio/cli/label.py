@@ -7,6 +7,7 @@ import typer
 
 from studio.cli.context import Context
 from studio.cli.options import Run
+from studio.cli.progress import predicting
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Agreement, Labeling, LabelList, Learned
@@ -169,13 +170,15 @@ def predict(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write all rows with predictions to a .csv or .jsonl file."),
+        typer.Option(
+            metavar="FILE", help="Also write all rows with predictions: csv, tsv, json, jsonl, xlsx or parquet."
+        ),
     ] = None,
 ) -> None:
     """Predict labels for the rows without one, with the model of a run. They are suggestions until you accept them."""
 
     predictions, record = context.studio.predictions, context.studio.runs.get(run)
-    with context.progress("Rows") as progress:
+    with predicting(context) as progress:
         saved = predictions.label_rest(record.id, progress=progress)
     if out:
         predictions.export_file(record.id, saved.id, out)

@@ -1,4 +1,4 @@
-"""Waits for the end of a run: a progress bar on a terminal, else lines, both on stderr."""
+"""Waits for the end of a run, or of predictions: a progress bar on a terminal, else lines, both on stderr."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,11 +6,14 @@ from contextlib import contextmanager
 
 from studio.cli.context import Context
 from studio.schema.events import AdviceEvent, EvaluationEvent, StoredEvent
+from studio.schema.numbers import about, speed
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.schema.views import Progress
 
 LOOK_SECONDS = 0.5
 NOTED = ("evaluation", "advice")
+LINE_SECONDS = 15.0
+"""Seconds between two lines about predicted rows, where there is no terminal."""
 
 
 def wait(context: Context, run: RunRecord) -> RunRecord:
@@ -63,3 +66,33 @@ def _lines(context: Context) -> Callable[[Progress], None]:
             context.note(progress.sentence)
 
     return show
+
+
+@contextmanager
+def predicting(context: Context) -> Iterator[Callable[[int, int, str], None]]:
+    """Show predicted rows, the speed and the time left. Yields a function of (done, total, message)."""
+    start, last = (0, 0.0), 0.0
+
+    def sentence(done: int, total: int, message: str) -> str:
+        nonlocal start
+        if message != "Predicting" or not start[1]:  # the time to load the model says nothing about the speed
+            start = (done, time.monotonic() if message == "Predicting" else 0.0)
+        rows, seconds = done - start[0], time.monotonic() - start[1]
+        if not total:
+            return message
+        if rows <= 0 or seconds < 1 or done == total:
+            return f"{message}: {done:,} of {total:,} rows"
+        left = about((total - done) * seconds / rows)
+        return f"{message}: {done:,} of {total:,} rows, {speed(rows / seconds)}, {left} left"
+
+    with context.progress("Rows") as move:
+
+        def show(done: int, total: int, message: str) -> None:
+            nonlocal last
+            text = sentence(done, total, message)
+            move(done, total, text)
+            if not context.notes.is_terminal and total and time.monotonic() - last > LINE_SECONDS:
+                last = time.monotonic()
+                context.note(text)
+
+        yield show

@@ -10,10 +10,12 @@ import typer
 from studio.cli.context import Context
 from studio.cli.cross_validation import cross_validate
 from studio.cli.options import ExportFormat, Run
+from studio.cli.progress import predicting
 from studio.cli.read_options import open_dataset
 from studio.cli.terminal import plain
 from studio.schema.errors import StudioError
 from studio.schema.numbers import rows, share, size
+from studio.schema.predictions import FileRequest
 from studio.schema.report import Answer, ChatSettings, ExportResult, Report, confused_pairs, confusion_sentence
 from studio.schema.runs import RunRecord
 
@@ -58,13 +60,29 @@ def predict(
         bool,
         typer.Option("--base", help="Use the base model instead. Labels: nearest neighbors among the training rows."),
     ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Predict all rows again, also those that an earlier command predicted.")
+    ] = False,
 ) -> None:
-    """Write a file with every column of the rows and the predictions of the fine-tuned model."""
+    """Write a file with every column of the rows and the predictions of the fine-tuned model.
+
+    After a break, the same command predicts only the remaining rows.
+    """
     record = context.studio.runs.get(run)
-    data = open_dataset(context, data, reading).id
-    with context.progress("Rows") as progress:
-        count = context.studio.evaluation.predict(record.id, data, out, base=base, progress=progress)
-    context.answer({"id": record.id, "rows": count, "out": str(out)}, lambda: context.say(f"{rows(count)} in {out}"))
+    predictions = context.studio.predictions
+    request = FileRequest(run=record.id, data=data, out=str(out), base=base, restart=restart, reading=reading)
+    try:
+        with predicting(context) as progress:
+            saved = predictions.predict_file(request, progress=progress)
+    except KeyboardInterrupt:
+        if (begun := predictions.begun(request)) is not None:
+            context.note(f"{begun.done:,} of {begun.total:,} rows are predicted and saved.")
+            context.note("The same command, without --restart, predicts the remaining rows.")
+        raise
+    for note in context.studio.datasets.get(saved.dataset, saved.version).notes:
+        context.note(f"{saved.name}: {note}")
+    document = {"id": record.id, "rows": saved.done, "out": str(out)}
+    context.answer(document, lambda: context.say(f"{rows(saved.done)} in {out}"))
 
 
 def evaluate(

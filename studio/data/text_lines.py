@@ -14,11 +14,11 @@ CHUNK = 200
 """Rows in one piece of text."""
 
 
-def csv_lines(table: Table) -> Iterator[str]:
+def csv_lines(table: Table, delimiter: str = ",") -> Iterator[str]:
     """Yield the columns and the rows as CSV: lists and objects as JSON, formulas with an apostrophe before them."""
-    yield _csv([table.columns])
+    yield _csv([table.columns], delimiter)
     for rows in _chunks(table):
-        yield _csv(row.values() for row in rows)
+        yield _csv((row.values() for row in rows), delimiter)
 
 
 def jsonl_lines(table: Table) -> Iterator[str]:
@@ -38,12 +38,12 @@ def _chunks(table: Table) -> Iterator[list[Row]]:
         yield chunk
 
 
-def _csv(rows: Any) -> str:
+def _csv(rows: Any, delimiter: str) -> str:
     out = io.StringIO()
-    csv.writer(out).writerows([for_spreadsheet(_flat(value)) for value in row] for row in rows)
+    csv.writer(out, delimiter=delimiter).writerows([for_spreadsheet(flat(value)) for value in row] for row in rows)
     return out.getvalue()
 
 
-def _flat(value: Any) -> Any:
-    """A value that fits into one cell."""
+def flat(value: Any) -> Any:
+    """Return a value that fits into one cell."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

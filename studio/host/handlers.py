@@ -87,25 +87,29 @@ def _classify(host: "Host", request: Classify) -> Result:
 
 def _predict(host: "Host", request: Predict) -> Result:
     from studio.inference.generate import BatchOptions
-    from studio.inference.predict import predict_scored, write_predictions, writer_for
+    from studio.inference.predict import Predictor
     from studio.inference.rows import read_rows
 
-    out = Path(request.out)
-    if request.out:
-        writer_for(out)
-    numbered = read_rows(request.rows)
-    rows = [row for _, row in numbered]
+    numbered, known_numbers = read_rows(request.rows), set(request.known)
+    numbers, rows = [number for number, _ in numbered], [row for _, row in numbered]
+    known = {place for place, number in enumerate(numbers) if number in known_numbers}
     roles = request.run.spec.data.roles if request.roles is None else request.roles
-    options = BatchOptions(request.settings, host.progress_reporter(request, "Predicting"), host.stop_of(request))
+    progress, began = host.progress_reporter(request, "Predicting"), time.monotonic()
+    options = BatchOptions(request.settings, progress, host.stop_of(request))
+    predictions: list[Any] = []
     with _models(host, request) as pair:
-        scored = predict_scored(pair, rows, roles, request.base, options)
-    if options.stop():
-        raise Stopped
-    if not request.out:
-        return {"predictions": [[number, *each] for (number, _), each in zip(numbered, scored, strict=True)]}
-    predictions = [(each.text, each.confidence) for each in scored]
-    write_predictions(out, list(rows[0]) if rows else [], rows, predictions)
-    return {"rows": len(rows), "path": str(out)}
+        for batch in Predictor(pair, roles, request.base, options).batches(rows, known):
+            if options.stop():  # a reply was ended early
+                raise Stopped
+            predictions += [
+                (numbers[place], each.text, each.confidence, each.labels if request.labels else ())
+                for place, each in batch.items()
+                if place not in known
+            ]
+            progress(len(predictions), len(rows) - len(known))
+            if request.within is not None and time.monotonic() - began > request.within:
+                break
+    return {"predictions": predictions}
 
 
 def _evaluate(host: "Host", request: Evaluate) -> Result:

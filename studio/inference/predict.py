@@ -1,26 +1,22 @@
-"""Predictions for many rows, and files with them beside all columns of the data."""
+"""Predictions for many rows, batch by batch."""
 
-import csv
-import json
-import os
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from studio.data.values import for_spreadsheet
 from studio.inference.base_and_tuned import ModelPair
 from studio.inference.batches import by_length
 from studio.inference.classify import neighbors, predicted_label, probabilities
 from studio.inference.generate import BatchOptions, max_reply_tokens, replies
 from studio.inference.spans import extract_answers
-from studio.schema.errors import StudioError
+from studio.schema.report import ChatSettings
 from studio.tasks import Row
 
 Prediction = tuple[str, float | None]
 """A reply or a label, and the probability of a label."""
-MOST_TOKENS = 2048
-"""Maximum prompt tokens of a batch, with padding."""
+MOST_TOKENS, MOST_REPLIES = 2048, 16
+"""Maximum prompt tokens of a batch that is replied to, with padding, and its rows."""
+DIGITS = 6
+"""Decimals of a probability."""
 MOST_LABELS = 9
 """Likeliest labels of a row that are returned with their probabilities."""
 
@@ -34,49 +30,70 @@ class Scored(NamedTuple):
     """(label, probability), likeliest first."""
 
 
+class Predictor:
+    """Predicts rows with the fine-tuned (or base) model of a run.
+
+    Batches are made of all rows. So the prediction of a row is the same, to the last digit, when others are left out.
+    """
+
+    def __init__(self, pair: ModelPair, roles: dict[str, str], base: bool, options: BatchOptions) -> None:
+        self.pair, self.roles, self.base, self.options = pair, roles, base, options
+        self.who = "base" if base else "tuned"
+
+    def batches(self, rows: Sequence[Row], known: Collection[int] = ()) -> Iterator[dict[int, Scored]]:
+        """Yield the predictions of each batch, position → prediction. Empty ones for rows without input come first.
+
+        Batches whose positions are all `known` are left out.
+        """
+        usable = [number for number, row in enumerate(rows) if self.pair.task.text_of(row, self.roles).strip()]
+        if unusable := set(range(len(rows))) - set(usable) - set(known):
+            yield dict.fromkeys(sorted(unusable), Scored(""))
+        encoding = self.pair.encoding(self.roles, self.options.settings.system)
+        ids = [self.pair.task.prompt_ids(self.pair.task.prompt_of(rows[each], self.roles), encoding) for each in usable]
+        if self._replies:
+            ids = truncated(self.pair, ids, self.options.settings)
+        for batch in by_length([len(each) for each in ids], *self._sizes):
+            positions = [usable[each] for each in batch]
+            if not set(positions) <= set(known):
+                scored = self._scored([rows[each] for each in positions], [ids[each] for each in batch])
+                yield dict(zip(positions, scored, strict=True))
+
+    @property
+    def _replies(self) -> bool:
+        return not self.pair.head.single_pass
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        """Maximum tokens and rows of a batch."""
+        return (MOST_TOKENS, MOST_REPLIES) if self._replies or self.pair.head.name == "spans" else ()
+
+    def _scored(self, rows: Sequence[Row], ids: Sequence[Sequence[int]]) -> list[Scored]:
+        """Return the predictions of one batch."""
+        if self._replies:
+            return [Scored(text) for text in replies_to(self.pair, ids, self.who, self.options)]
+        if self.pair.head.name == "spans":
+            values = [self.pair.task.values(row, self.roles) for row in rows]
+            questions = [(each.get("question") or "", each.get("context") or "") for each in values]
+            answers = extract_answers(self.pair, questions, self.who)
+            return [Scored(each[0].text, round(each[0].share, DIGITS)) for each in answers]
+        outputs = (neighbors(self.pair).probabilities if self.base else probabilities)(self.pair, ids)
+        if self.pair.head.problem == "regression":
+            return [Scored(predicted_label(self.pair, row)) for row in outputs]
+        return [
+            Scored(predicted_label(self.pair, row), round(float(row.max()), DIGITS), _likeliest(self.pair, row))
+            for row in outputs
+        ]
+
+
 def predict(
     pair: ModelPair, rows: Sequence[Row], roles: dict[str, str], base: bool, options: BatchOptions
 ) -> list[Prediction]:
     """Return the prediction of the fine-tuned (or base) model for each row. Empty for a row without input."""
-    return [(each.text, each.confidence) for each in predict_scored(pair, rows, roles, base, options)]
-
-
-def predict_scored(
-    pair: ModelPair, rows: Sequence[Row], roles: dict[str, str], base: bool, options: BatchOptions
-) -> list[Scored]:
-    """Return the same, with the likeliest labels and their probabilities."""
-    predictions = [Scored("")] * len(rows)
-    encoding, progress, who = (
-        pair.encoding(roles, options.settings.system),
-        options.progress,
-        "base" if base else "tuned",
-    )
-    usable = [number for number, row in enumerate(rows) if pair.task.text_of(row, roles).strip()]
-    ids = [pair.task.prompt_ids(pair.task.prompt_of(rows[number], roles), encoding) for number in usable]
-    if not usable:
-        return predictions
-    if pair.head.name == "spans":
-        values = [pair.task.values(rows[number], roles) for number in usable]
-        questions = [(each.get("question") or "", each.get("context") or "") for each in values]
-        spans = extract_answers(pair, questions, who, lambda done: progress(done, len(questions)))
-        answers = [Scored(each[0].text, each[0].share) for each in spans]
-    elif pair.head.single_pass:
-        answers = labels_of(pair, ids, base, lambda done: progress(done, len(ids)))
-    else:
-        answers = [Scored(text) for text in replies_in_batches(pair, ids, who, options)]
-    for number, answer in zip(usable, answers, strict=True):
-        predictions[number] = answer
-    return predictions
-
-
-def labels_of(
-    pair: ModelPair, ids: Sequence[Sequence[int]], base: bool, progress: Callable[[int], None]
-) -> list[Scored]:
-    """Return the likeliest label of each row, with its probability, and those of the next ones."""
-    outputs = (neighbors(pair).probabilities if base else probabilities)(pair, ids, progress)
-    if pair.head.problem == "regression":
-        return [Scored(predicted_label(pair, row)) for row in outputs]
-    return [Scored(predicted_label(pair, row), float(row.max()), _likeliest(pair, row)) for row in outputs]
+    predictions: dict[int, Scored] = {}
+    for batch in Predictor(pair, roles, base, options).batches(rows):
+        predictions.update(batch)
+        options.progress(len(predictions), len(rows))
+    return [(predictions[each].text, predictions[each].confidence) for each in range(len(rows))]
 
 
 def _likeliest(pair: ModelPair, output: Any) -> tuple[tuple[str, float], ...]:
@@ -84,134 +101,33 @@ def _likeliest(pair: ModelPair, output: Any) -> tuple[tuple[str, float], ...]:
     if pair.head.problem:
         return ()
     places = output.argsort()[::-1][:MOST_LABELS]
-    return tuple((pair.labels[int(place)], round(float(output[place]), 6)) for place in places)
+    return tuple((pair.labels[int(place)], round(float(output[place]), DIGITS)) for place in places)
+
+
+def truncated(pair: ModelPair, prompts: Sequence[Sequence[int]], settings: ChatSettings) -> list[Sequence[int]]:
+    """Return the prompts, without their beginning where they are too long for a reply to fit in."""
+    if pair.head.name == "seq2seq":  # it reads its prompt, which was truncated already, elsewhere than it writes
+        return list(prompts)
+    longest = pair.context - min(settings.max_new_tokens, pair.context // 2)
+    return [prompt[-longest:] for prompt in prompts]
+
+
+def replies_to(pair: ModelPair, prompts: Sequence[Sequence[int]], who: str, options: BatchOptions) -> list[str]:
+    """Return a reply to each prompt of one batch."""
+    most = pair.context
+    if pair.head.name != "seq2seq":
+        most = min(max_reply_tokens(prompt, pair.context) for prompt in prompts)
+    return replies(pair.model_for(who), pair.tokenizer, prompts, options.limited(most), lambda *_: options.stop())
 
 
 def replies_in_batches(pair: ModelPair, prompts: Sequence[Sequence[int]], who: str, options: BatchOptions) -> list[str]:
     """Return a reply to each prompt, in batches of similar length. Prompts that are too long lose their beginning."""
-    max_prompt = pair.context - min(options.settings.max_new_tokens, pair.context // 2)
-    is_encoder_decoder = pair.head.name == "seq2seq"  # reads its prompt, cut already, elsewhere than it writes
-    truncated = [prompt if is_encoder_decoder else prompt[-max_prompt:] for prompt in prompts]
-    texts_, done = [""] * len(truncated), 0
-    for batch in by_length([len(prompt) for prompt in truncated], MOST_TOKENS, most_rows=16):
+    prompts, texts, done = truncated(pair, prompts, options.settings), [""] * len(prompts), 0
+    for batch in by_length([len(prompt) for prompt in prompts], MOST_TOKENS, MOST_REPLIES):
         if options.stop():
             break
-        max_tokens = pair.context
-        if not is_encoder_decoder:
-            max_tokens = min(max_reply_tokens(truncated[each], pair.context) for each in batch)
-        limited, chunk = options.limited(max_tokens), [truncated[each] for each in batch]
-        texts = replies(pair.model_for(who), pair.tokenizer, chunk, limited, lambda *_: options.stop())
-        for each, text in zip(batch, texts, strict=True):
-            texts_[each] = text
+        for each, text in zip(batch, replies_to(pair, [prompts[at] for at in batch], who, options), strict=True):
+            texts[each] = text
         done += len(batch)
-        options.progress(done, len(truncated))
-    return texts_
-
-
-def write_predictions(
-    path: Path, columns: Sequence[str], rows: Sequence[Row], predictions: Sequence[Prediction]
-) -> None:
-    """Write all columns, `prediction`, and `confidence` for labels, in the format of the file's extension."""
-    write = writer_for(path)
-    with_confidence = any(confidence is not None for _, confidence in predictions)
-    names = ["prediction", *(["confidence"] if with_confidence else [])]
-    header = [*(column for column in columns if column not in names), *names]
-    records = (
-        {**row, "prediction": text, **({"confidence": confidence} if with_confidence else {})}
-        for row, (text, confidence) in zip(rows, predictions, strict=True)
-    )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        write(temporary, header, records)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def writer_for(path: Path) -> Callable[[Path, list[str], Iterable[dict[str, Any]]], None]:
-    """Return the writer for a file's extension. Raise `StudioError` for another extension or a missing folder."""
-    if path.suffix.lower() not in WRITERS:
-        raise StudioError(
-            "unknown-format",
-            "Predictions can't be written in this format.",
-            given=path.suffix or path.name,
-            valid=list(WRITERS),
-            field="out",
-        )
-    if not path.parent.is_dir():
-        raise StudioError(
-            "unknown-format",
-            "The folder of the output file does not exist.",
-            given=path.parent,
-            field="out",
-            hint="Create the folder, or choose another one.",
-        )
-    return WRITERS[path.suffix.lower()]
-
-
-def _flat(value: Any) -> Any:
-    """Return a value that fits into one cell."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
-
-
-def _csv(path: Path, header: list[str], rows: Iterable[dict[str, Any]], delimiter: str = ",") -> None:
-    with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, delimiter=delimiter)
-        writer.writerow(header)
-        writer.writerows([for_spreadsheet(_flat(row.get(column))) for column in header] for row in rows)
-
-
-def _jsonl(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as out:
-        for row in rows:
-            out.write(json.dumps({column: row.get(column) for column in header}, ensure_ascii=False) + "\n")
-
-
-def _json(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    records = [{column: row.get(column) for column in header} for row in rows]
-    path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def _parquet(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    records = list(rows)
-    columns = {column: [row.get(column) for row in records] for column in header}
-    try:
-        table = pyarrow.table({column: pyarrow.array(values) for column, values in columns.items()})
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):  # one column with values of several types
-        texts = {c: [None if v is None else str(_flat(v)) for v in values] for c, values in columns.items()}
-        table = pyarrow.table({column: pyarrow.array(values) for column, values in texts.items()})
-    pyarrow.parquet.write_table(table, path)
-
-
-def _xlsx(path: Path, header: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    from openpyxl import Workbook
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
-
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("predictions")
-
-    def cell(value: Any) -> Any:
-        value = _flat(value)
-        cell_ = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", value)[:32767] if isinstance(value, str) else value)
-        if isinstance(value, str):
-            cell_.data_type = "s"  # a text that begins with = is a text, not a formula
-        return cell_
-
-    sheet.append([cell(column) for column in header])
-    for row in rows:
-        sheet.append([cell(row.get(column)) for column in header])
-    book.save(path)
-
-
-WRITERS: dict[str, Callable[[Path, list[str], Iterable[dict[str, Any]]], None]] = {
-    ".csv": _csv,
-    ".tsv": partial(_csv, delimiter="\t"),
-    ".jsonl": _jsonl,
-    ".json": _json,
-    ".parquet": _parquet,
-    ".xlsx": _xlsx,
-}
+        options.progress(done, len(prompts))
+    return texts

@@ -195,13 +195,17 @@ class Classify(ForRun):
 
 
 class Predict(ForRun):
-    """Write a prediction for each row into a file, or return the predictions."""
+    """Predict rows. Batches are made of all of them, so the same rows always give the same predictions."""
 
     op: Literal["predict"] = "predict"
     rows: RowsRef
     """The rows."""
-    out: str = ""
-    """Path of the file. Its suffix names the format. Empty: the result has the predictions."""
+    known: tuple[int, ...] = ()
+    """Numbers of rows that have a prediction already."""
+    within: float | None = None
+    """Seconds after which no further batch begins: the result has the predictions so far. None: no limit."""
+    labels: bool = True
+    """Also return the likeliest labels of each row."""
     base: bool = False
     """Predict with the base model."""
     roles: dict[str, str] | None = None

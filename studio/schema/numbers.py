@@ -67,6 +67,11 @@ def share(part: float, digits: int = 0) -> str:
     return f"{part * 100:.{digits}f}%"
 
 
+def speed(rows: float) -> str:
+    """Rows per second as `240 rows per second`, or per minute when they are few."""
+    return f"{rows:,.0f} rows per second" if rows >= 2 else f"{60 * rows:,.0f} rows per minute"
+
+
 def duration(seconds: float) -> str:
     """A time that is known: `48 s`, `3 min 20 s`, `2 h 5 min`."""
     seconds = max(0, round(seconds))

@@ -1,6 +1,8 @@
 """Predictions of a run's model for many rows, as they are saved in the folder of the run."""
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from studio.schema.base import FrozenModel
 
@@ -23,6 +25,34 @@ class PredictedRow(FrozenModel):
     """(label, probability) of the likeliest labels, likeliest first. Empty for several labels, scores and replies."""
 
 
+class FileRequest(FrozenModel):
+    """A file with all rows of DATA and their predictions."""
+
+    run: str
+    """Id of the run."""
+    data: str
+    """DATA as on the command line: a file, a folder, a dataset's id, `sample:NAME` or `hf:OWNER/NAME`."""
+    out: str
+    """The file to write. Its extension names the format."""
+    base: bool = False
+    """Predict with the base model."""
+    restart: bool = False
+    """Predict all rows again, also those that have a prediction."""
+    reading: dict[str, Any] = Field(default_factory=dict)
+    """How DATA is read: fields of `Reading`."""
+
+
+class FileJob(FrozenModel):
+    """What a file with predictions is made from. The same again continues; anything else is refused."""
+
+    out: str
+    """Absolute path of the file."""
+    digest: str
+    """SHA-256 of the files of DATA, or the name and version of a dataset."""
+    reading: dict[str, Any] = Field(default_factory=dict)
+    """As in `FileRequest`."""
+
+
 class PredictionSet(FrozenModel):
     """The predictions of one run for one version of a dataset."""
 
@@ -40,6 +70,12 @@ class PredictionSet(FrozenModel):
     """Rows that are saved."""
     step: int | None = None
     """The training step of the model that predicts. Another step is another model."""
+    base: bool = False
+    """The base model predicted."""
+    roles: dict[str, str] = Field(default_factory=dict)
+    """Column → role, as the rows were read. Empty: predicted by an earlier version of the studio."""
+    job: FileJob | None = None
+    """The file that they are for, when `studio predict` began them."""
     created: str
     """ISO 8601 in UTC."""
     seconds: float = 0.0

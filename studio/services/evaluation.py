@@ -1,8 +1,5 @@
-"""Evaluation of runs on their own rows or on a file, and predictions for a file. The model host does the work."""
+"""Evaluation of runs on their own rows or on a file. The model host does the work."""
 
-from pathlib import Path
-
-from studio.inference.predict import writer_for
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef
@@ -12,7 +9,7 @@ from studio.services.finished_runs import FinishedRuns
 from studio.services.labeling.labels import Labels
 from studio.services.model_host.client import HostClient
 from studio.services.progress import Progress
-from studio.store.files import require_room, write_whole
+from studio.store.files import write_whole
 from studio.store.runs import RunFolder
 
 
@@ -55,22 +52,6 @@ class Evaluation:
         """The saved report."""
         folder = self.finished.store.folder(self.finished.store.get(run).id)
         return Report.model_validate_json(folder.report.read_text()) if folder.report.exists() else None
-
-    def predict(self, run: str, data: str, out: Path | str, *, base: bool = False, progress: Progress = None) -> int:
-        """Write all rows of the data with a prediction each. Returns the number of rows."""
-        self.context.owner_only("Writing to a file")
-        record, _ = self.finished.get(run)
-        out = Path(out)
-        writer_for(out)
-        source = self.datasets.open(data)
-        rows = RowsRef(path=str(self.datasets.store.rows_path(source.id, source.version)), numbers=None)
-        ref = self.finished.ref(record.id)
-        roles = self.roles_for(ref.spec.data, source.id, inputs=True)
-        require_room(out.parent, source.bytes)
-        result = self.host.result(
-            "predict", progress, run=ref, rows=rows, out=str(out.resolve()), base=base, roles=roles
-        )
-        return int(result["rows"])
 
     def roles_for(self, learned: DatasetSpec, data: str, inputs: bool = False) -> dict[str, str]:
         """Column → role of other rows: the columns of the run where they exist, else as inferred.

@@ -1,44 +1,59 @@
-"""Predictions of a run's model for many rows: all rows of a dataset, or those without a label. The model host predicts.
+"""Predictions of a run's model for many rows: of a dataset, a file, or rows without a label. The model host predicts.
 
-Rows are predicted in pieces, and each piece is saved in the folder of the run. So a closed page, a cancellation, a time
-limit or the end of the server loses at most one piece, and the next start predicts the remaining rows.
+Rows are predicted in windows, which the host divides into batches of similar length. What it has after some seconds is
+saved in the folder of the run. So a closed page, a cancellation, a time limit or the end of the server loses only
+seconds, and the next start predicts the remaining rows. Windows and batches do not depend on when that was, so the
+result is the same, to the last digit. Memory holds one window, and one byte for each row.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
-from studio.data.table import changed
+from studio.data.row_files import require_writable, write_rows
+from studio.data.table import Row, Table
 from studio.data.text_lines import LINES
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
 from studio.schema.host import RowsRef, RunRef
-from studio.schema.predictions import REVIEWS, PredictedRow, PredictionSet, Which
+from studio.schema.predictions import FileJob, FileRequest, PredictedRow, PredictionSet, Which
 from studio.schema.report import ChatSettings
 from studio.schema.runs import RunRecord
+from studio.services.datasets.ingestion import import_options
 from studio.services.evaluation import Evaluation
 from studio.services.labeling.labels import Labels
 from studio.services.model_host.client import JOB_MINUTES
+from studio.services.predicted_rows import predicted_rows, reviewed
+from studio.services.prediction_files import digest_of, require_same
 from studio.services.progress import Progress, no_progress
 from studio.store.db import now
-from studio.store.files import require_folder, require_room
+from studio.store.files import require_room
 from studio.store.predictions import PredictionStore
 from studio.store.quota import Quota
 from studio.tasks import task_named
 from studio.tasks.classification import label_role
 
-FIRST_PIECE, LARGEST_PIECE = 16, 2_000
-"""Rows of the first piece, and of the largest one."""
+LABEL_WINDOW, REPLY_WINDOW = 2_000, 256
+"""Rows whose batches are made together: of labels, and of replies or answers."""
 PIECE_SECONDS = 8.0
-"""Time that a piece should take. Its number of rows follows from the speed so far."""
+"""Time after which the predictions so far are saved."""
 ROW_BYTES = 400
 """Disk space of a prediction, roughly."""
 SAMPLED = 200
 """Rows that are read to see whether they have a text for the model."""
-PERSON = "a person"
-"""Who labeled a row, if they gave no name."""
+
+
+class _What(NamedTuple):
+    """What is predicted."""
+
+    which: Which
+    rows: Sequence[int]
+    """Row numbers, from 1, in the order of the file."""
+    base: bool = False
+    job: FileJob | None = None
 
 
 class _Watch(NamedTuple):
@@ -84,14 +99,77 @@ class Predictions:
 
     # --- predicting ---
 
-    def predict(self, run: str, dataset: str, progress: Progress = None, cancel: Event | None = None) -> PredictionSet:
+    def predict(
+        self, run: str, dataset: str, progress: Progress = None, cancel: Event | None = None, *, base: bool = False
+    ) -> PredictionSet:
         """Predict all rows of a dataset. Rows that have a prediction of the same model are not predicted again.
 
-        `progress` gets the rows that have a prediction, all rows, and what the host does. Set `cancel` to end the work
-        after the next batch.
+        `base`: with the base model. `progress` gets the rows that have a prediction, all rows, and what the host does.
+        Set `cancel` to end the work after the next batch.
         """
         record = self.datasets.get(dataset)
-        return self._predict(run, record, "all", range(1, record.rows + 1), _Watch(progress or no_progress, cancel))
+        what = _What("all", range(1, record.rows + 1), base)
+        return self._predict(run, record, what, _Watch(progress or no_progress, cancel))
+
+    def predict_file(
+        self, request: FileRequest, progress: Progress = None, cancel: Event | None = None
+    ) -> PredictionSet:
+        """Predict all rows of DATA, and write them to a file with their predictions.
+
+        The same request continues where an earlier one ended, and does not read DATA again.
+
+        Raises:
+            StudioError: `wrong-state` when earlier predictions for this file are not complete, and the model, the rows
+                or an option is another one now. `restart` predicts all rows again.
+        """
+        self.context.owner_only("Writing to a file")
+        record, _ = self.finished.get(request.run)
+        out, watch = Path(request.out).resolve(), _Watch(progress or no_progress, cancel)
+        require_writable(out)
+        store = self._store(record.id)
+        digest, source = digest_of(request, self.datasets)
+        job = FileJob(out=str(out), digest=digest, reading=import_options(request.reading).chosen)
+        earlier = self._earlier(store, record, request, job)
+        if source is None and earlier is not None:
+            source = self.datasets.get(earlier.dataset, earlier.version)
+        if source is None:
+            source = self.datasets.open(
+                request.data, lambda rows, size: watch.progress(0, 0, f"Reading {rows:,} rows"), **request.reading
+            )
+        require_room(out.parent, source.bytes)
+        saved = self._predict(record.id, source, _What("all", range(1, source.rows + 1), request.base, job), watch)
+        if saved.complete:
+            watch.progress(saved.done, saved.total, "Writing the file")
+            write_rows(predicted_rows(self.datasets.table(source.id, source.version), store, saved.id), out)
+        return saved
+
+    def begun(self, request: FileRequest) -> PredictionSet | None:
+        """Earlier predictions for a file that are not complete."""
+        self.context.owner_only("Writing to a file")
+        out = str(Path(request.out).resolve())
+        saved = self._store(self.finished.store.get(request.run).id).all()
+        return next((each for each in saved if each.job and each.job.out == out and not each.complete), None)
+
+    def _earlier(
+        self, store: PredictionStore, record: RunRecord, request: FileRequest, job: FileJob
+    ) -> PredictionSet | None:
+        """Earlier predictions that this request continues, or has only to write. Their dataset still exists."""
+        begun = self.begun(request)
+        if begun is not None and not request.restart:
+            require_same(begun, record.name, request.base, _step(record), job)
+        same = [
+            each
+            for each in store.all()
+            if each.job and (each.job.digest, each.job.reading, each.base) == (job.digest, job.reading, request.base)
+        ]
+        if request.restart:
+            for each in [*([begun] if begun else []), *same]:
+                store.delete(each.id)
+        known = {each.id for each in self.datasets.all()}
+        for each in same:
+            if each.dataset not in known:  # the rows were deleted
+                store.delete(each.id)
+        return next((each for each in same if each.dataset in known), None)
 
     def label_rest(
         self, run: str, dataset: str = "", progress: Progress = None, cancel: Event | None = None
@@ -105,7 +183,7 @@ class Predictions:
             raise StudioError("wrong-state", reason, given=run, valid="a run that predicts one label for each row")
         record = self.datasets.get(dataset or self.finished.store.get(run).dataset)
         rows = self._choose_columns(run, record)
-        saved = self._predict(run, record, "unlabeled", rows, _Watch(progress or no_progress, cancel))
+        saved = self._predict(run, record, _What("unlabeled", rows), _Watch(progress or no_progress, cancel))
         self.labels.use_predictions(record.id, saved)
         return saved
 
@@ -137,48 +215,39 @@ class Predictions:
         self.labels.choose(record.id, "label", columns)
         return self.labels.open_rows(record.id)
 
-    def _predict(
-        self, run: str, source: DatasetRecord, which: Which, rows: Sequence[int], watch: _Watch
-    ) -> PredictionSet:
+    def _predict(self, run: str, source: DatasetRecord, what: _What, watch: _Watch) -> PredictionSet:
         record, _ = self.finished.get(run)
         ref = self.finished.ref(record.id)
         roles = self.roles_for(ref.spec.data, source.id, inputs=True)
         self._require_texts(source, ref, roles)
         store = self._store(record.id)
         with store.writing():
-            saved = self._begin(store, record, source, which, rows)
-            known = store.rows(saved.id)
-            todo = [row for row in rows if row not in known]
-            self._require_room(store, len(todo))
-            path = str(self.datasets.store.rows_path(source.id, source.version))
-            pieces = _Pieces(self, store, saved, watch)
-            return pieces.predict(ref, RowsRef(path=path, numbers=tuple(todo)), roles)
-
-    def _begin(
-        self, store: PredictionStore, record: RunRecord, source: DatasetRecord, which: Which, rows: Sequence[int]
-    ) -> PredictionSet:
-        """The description of predictions that begin now, or that continue earlier ones of the same model."""
-        id = f"{source.id}-v{source.version}-{which}"
-        earlier = next((each for each in store.all() if each.id == id), None)
-        if earlier is None or earlier.step != _step(record):
-            store.delete(id)
-        known = store.rows(id)
-        seconds = earlier.seconds if earlier and known else 0.0
-        return store.keep(
-            PredictionSet(
+            id = f"{source.id}-v{source.version}-{what.which}{'-base' if what.base else ''}"
+            earlier = store.find(id)
+            if earlier is None or earlier.step != _step(record) or (earlier.roles and earlier.roles != roles):
+                store.delete(id)
+                earlier = None
+            known = _known(store, id, source.rows)
+            saved = PredictionSet(
                 id=id,
                 run=record.id,
                 dataset=source.id,
                 version=source.version,
                 name=source.name,
-                which=which,
-                total=len({*known, *rows}),
-                done=len(known),
+                which=what.which,
+                base=what.base,
+                roles=roles,
+                job=what.job or (earlier and earlier.job),
+                total=known.count(1) + sum(not known[row] for row in what.rows),
+                done=known.count(1),
                 step=_step(record),
                 created=now(),
-                seconds=seconds,
+                seconds=earlier.seconds if earlier and 1 in known else 0.0,
             )
-        )
+            self._require_room(store, saved.total - saved.done)
+            pieces = _Pieces(self, store, store.keep(saved), watch)
+            path = str(self.datasets.store.rows_path(source.id, source.version))
+            return pieces.predict(ref, path, what.rows, known)
 
     def _require_texts(self, source: DatasetRecord, ref: RunRef, roles: Mapping[str, str]) -> None:
         """Refuse rows that have nothing for the model to read."""
@@ -210,44 +279,33 @@ class Predictions:
         without a label also get the label that a person gave since, with `labeled_by` and `review`.
         """
         write = named(LINES, format, "format", field="format", code="unknown-format")
+        return write(self._table(run, id))
+
+    def export_file(self, run: str, id: str, to: Path | str) -> int:
+        """Write the same to a file. Its extension names the format. Returns the number of predictions."""
+        self.context.owner_only("Writing to a folder of this machine")
+        to = Path(to)
+        require_writable(to)
+        write_rows(self._table(run, id), to)
+        return self._store(self.finished.store.get(run).id).get(id).done
+
+    def _table(self, run: str, id: str) -> Table:
         record = self.finished.store.get(run)
         store = self._store(record.id)
         saved = store.get(id)
-        table, predicted = self.datasets.table(saved.dataset, saved.version), store.rows(id)
-        cells: dict[int, dict[str, Any]] = {}
-        scored = any(each.confidence is not None for each in predicted.values())
-        for row in range(1, len(table) + 1):
-            each = predicted.get(row)
-            cells[row] = {"prediction": each.prediction if each else None}
-            if scored:
-                cells[row]["confidence"] = each.confidence if each else None
-            cells[row]["predicted_by"] = record.name if each else None
-        if saved.which == "unlabeled":
-            self._add_labels(saved, predicted, cells)
-        return write(changed(table, values=cells))
+        table = self.datasets.table(saved.dataset, saved.version)
 
-    def export_file(self, run: str, id: str, to: Path | str) -> int:
-        """Write the same to a file that ends in .csv or .jsonl. Returns the number of predictions."""
-        self.context.owner_only("Writing to a folder of this machine")
-        to = Path(to)
-        lines = self.lines(run, id, to.suffix.lower().lstrip(".") or to.name)
-        require_folder(to.parent, "out")
-        with to.open("w", encoding="utf-8", newline="") as out:
-            out.writelines(lines)
-        return self._store(self.finished.store.get(run).id).get(id).done
+        def add_name(number: int, predicted: PredictedRow | None) -> Row:
+            return {"predicted_by": record.name if predicted else None}
 
-    def _add_labels(
-        self, saved: PredictionSet, predicted: Mapping[int, PredictedRow], cells: dict[int, dict[str, Any]]
-    ) -> None:
-        """Add what people gave these rows, as far as the rows have not moved since."""
+        if saved.which != "unlabeled":
+            return predicted_rows(table, store, id, ["predicted_by"], add_name)
         column, given = self.labels.given(saved.dataset, saved.version)
-        for row, cell in cells.items():
-            value, labeler = given.get(row, (None, ""))
-            review = None
-            if (each := predicted.get(row)) is not None:
-                accepted, corrected, open_ = REVIEWS
-                review = open_ if value is None else accepted if value == each.prediction else corrected
-            cell.update({column: value, "labeled_by": None if value is None else labeler or PERSON, "review": review})
+        add_review = reviewed(column, given)
+        columns = ["predicted_by", column, "labeled_by", "review"]
+        return predicted_rows(
+            table, store, id, columns, lambda number, each: add_name(number, each) | add_review(number, each)
+        )
 
 
 class _Pieces:
@@ -259,35 +317,56 @@ class _Pieces:
         self.settings = predictions.settings
         self.limit = JOB_MINUTES * 60 if predictions.context.workspace.is_visitors else 0.0
         """Seconds after which a visitor's work ends."""
+        self.piece = 0
+        """Pieces that were saved."""
 
-    def predict(self, ref: RunRef, rows: RowsRef, roles: dict[str, str]) -> PredictionSet:
-        todo, size, began = list(rows.numbers or ()), FIRST_PIECE, time.monotonic()
+    def predict(self, ref: RunRef, path: str, rows: Sequence[int], known: bytearray) -> PredictionSet:
+        """Predict the rows that are not `known` (1 for each row number that is)."""
+        began = time.monotonic()
+        size = LABEL_WINDOW if task_named(ref.spec.config.task).has_labels else REPLY_WINDOW
         self.watch.progress(self.saved.done, self.saved.total, "Loading the model")
-        while todo and not self.watch.canceled:
-            started = time.monotonic()
-            self.datasets.get(self.saved.dataset, self.saved.version)  # refused if it was deleted meanwhile
-            piece = RowsRef(path=rows.path, numbers=tuple(todo[:size]))
-            try:
-                result = self.host.result(
-                    "predict", self._progress, run=ref, rows=piece, roles=roles, settings=self.settings
-                )
-            except _CanceledError:
-                break
-            predicted = [
-                PredictedRow(row=row, prediction=text, confidence=confidence, labels=labels)
-                for row, text, confidence, labels in result["predictions"]
-            ]
-            self.runs.get(self.saved.run)  # refused if it was deleted meanwhile
-            self.store.get(self.saved.id)  # as well: else a part of the rows would count as all of them
-            self.store.append(self.saved.id, predicted)
-            todo = todo[size:]
-            took = max(0.01, time.monotonic() - started)
-            self._keep(done=self.saved.done + len(predicted), seconds=round(self.saved.seconds + took, 2))
-            size = max(FIRST_PIECE, min(LARGEST_PIECE, 4 * size, int(size * PIECE_SECONDS / took)))
-            self.watch.progress(self.saved.done, self.saved.total, "Predicting")
-            if todo and self.limit and time.monotonic() - began > self.limit:
-                return self._keep(note=f"Predictions may take {JOB_MINUTES:g} minutes at a time in this demo.")
+        for _, numbers in groupby(rows, key=lambda row: (row - 1) // size):
+            window = tuple(numbers)
+            while not all(known[row] for row in window):
+                if self.watch.canceled:
+                    return self.saved
+                if self.limit and self.piece and time.monotonic() - began > self.limit:
+                    return self._keep(note=f"Predictions may take {JOB_MINUTES:g} minutes at a time in this demo.")
+                try:
+                    self._predict_piece(ref, RowsRef(path=path, numbers=window), known)
+                except _CanceledError:
+                    return self.saved
         return self.saved
+
+    def _predict_piece(self, ref: RunRef, window: RowsRef, known: bytearray) -> None:
+        """Predict some seconds' worth of a window's rows, and save them."""
+        started = time.monotonic()
+        result = self.host.result(
+            "predict",
+            self._progress,
+            run=ref,
+            rows=window,
+            known=tuple(row for row in window.numbers or () if known[row]),
+            within=PIECE_SECONDS,
+            labels=self.saved.which == "unlabeled",
+            base=self.saved.base,
+            roles=self.saved.roles,
+            settings=self.settings,
+        )
+        predicted = [
+            PredictedRow(row=row, prediction=text, confidence=confidence, labels=labels)
+            for row, text, confidence, labels in result["predictions"]
+        ]
+        self.runs.get(self.saved.run)  # refused if the run or the dataset was deleted meanwhile
+        self.datasets.get(self.saved.dataset, self.saved.version)
+        self.store.get(self.saved.id)  # as well: else a part of the rows would count as all of them
+        self.store.append(self.saved.id, predicted)
+        for each in predicted:
+            known[each.row] = 1
+        self.piece += 1
+        took = max(0.01, time.monotonic() - started)
+        self._keep(done=self.saved.done + len(predicted), seconds=round(self.saved.seconds + took, 2))
+        self.watch.progress(self.saved.done, self.saved.total, "Predicting")
 
     def _progress(self, done: int, total: int, message: str) -> None:
         """Report the progress of a piece. Ends it after a cancellation."""
@@ -302,6 +381,15 @@ class _Pieces:
 
 class _CanceledError(Exception):
     """A person has canceled."""
+
+
+def _known(store: PredictionStore, id: str, rows: int) -> bytearray:
+    """1 for each row number that has a prediction, else 0."""
+    known = bytearray(rows + 1)
+    for row, *_ in store.scan(id):
+        if row <= rows:
+            known[row] = 1
+    return known
 
 
 def _step(record: RunRecord) -> int:

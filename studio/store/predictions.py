@@ -4,10 +4,11 @@ A piece is appended and synced before the description counts it. So after a powe
 and the rest of the rows can be predicted later.
 """
 
+import io
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,8 @@ from studio.schema.labeling import Suggestion
 from studio.schema.predictions import PredictedRow, PredictionSet
 from studio.store.files import no_room, write_whole
 
+ROW, NO_CONFIDENCE = b'{"row":', b'"confidence":null'
+"""How each line begins, and what it holds if there is no confidence. Inside of a text, quotes have a backslash."""
 BLOCK = 65_536
 """Bytes that are read at once to find the end of the last line."""
 
@@ -75,6 +78,28 @@ class PredictionStore:
             out.write(b"".join(each.model_dump_json().encode() + b"\n" for each in rows))
             out.flush()
             os.fsync(out.fileno())
+
+    def scan(self, id: str) -> Iterator[tuple[int, int, bool]]:
+        """Yield the number of each row, the place of its line in the file, and whether it has a confidence."""
+        place = 0
+        with suppress(FileNotFoundError), self._rows(id).open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    row = int(line[len(ROW) : line.index(b",")])
+                    yield row, place, NO_CONFIDENCE not in line
+                place += len(line)
+
+    @contextmanager
+    def reader(self, id: str) -> Iterator[Callable[[int], PredictedRow]]:
+        """A function that reads the prediction at a place in the file."""
+        path = self._rows(id)
+        with path.open("rb") if path.exists() else io.BytesIO() as file:
+
+            def read(place: int) -> PredictedRow:
+                file.seek(place)
+                return PredictedRow.model_construct(**json.loads(file.readline()))
+
+            yield read
 
     def rows(self, id: str) -> Mapping[int, PredictedRow]:
         """Row → its prediction. The same object until rows are added."""

@@ -152,7 +152,7 @@ def test_a_stop_ends_a_reply_and_keeps_what_was_said(host: Client, run: RunRef) 
 def test_chat_goes_between_the_batches_of_longer_work(host: Client, run: RunRef, tmp_path: Path) -> None:
     """The longer work has far more rows than it could predict meanwhile, so it is cancelled once the chat has ended."""
     rows = rows_file(CHAT_ROWS * 2000, tmp_path / "many.parquet")
-    host.send("predict", "long", run=run, rows=rows, out=str(tmp_path / "out.csv"), settings={"max_new_tokens": 8})
+    host.send("predict", "long", run=run, rows=rows, settings={"max_new_tokens": 8})
     host.wait(lambda each: isinstance(each, Moved) and each.id == "long")
     host.send("chat", "between", run=run, messages=HELLO, settings={"max_new_tokens": 2})
     chatted = host.end_of("between")
@@ -164,20 +164,29 @@ def test_chat_goes_between_the_batches_of_longer_work(host: Client, run: RunRef,
 
 def test_longer_work_predicts_every_row(host: Client, run: RunRef, tmp_path: Path) -> None:
     rows = rows_file(CHAT_ROWS * 60, tmp_path / "many.parquet")
-    end = host.ask(
-        "predict", "whole", run=run, rows=rows, out=str(tmp_path / "out.csv"), settings={"max_new_tokens": 8}
-    )
-    assert end == {"rows": 360, "path": str(tmp_path / "out.csv")}
-    assert (tmp_path / "out.csv").read_text().count("\n") >= 361
+    end = host.ask("predict", "whole", run=run, rows=rows, settings={"max_new_tokens": 8})
+    assert sorted(number for number, *_ in end["predictions"]) == list(range(1, 361))
 
 
-def test_longer_work_can_be_cancelled_and_leaves_no_file(host: Client, run: RunRef, tmp_path: Path) -> None:
+def test_rows_are_predicted_the_same_in_one_go_and_bit_by_bit(host: Client, run: RunRef, tmp_path: Path) -> None:
+    rows = rows_file(CHAT_ROWS * 9, tmp_path / "many.parquet")
+    asked = {"run": run, "rows": rows, "settings": {"max_new_tokens": 8}}
+    whole = host.ask("predict", "go", **asked)["predictions"]
+    bits: list[list[object]] = []
+    while len(bits) < len(whole):
+        known = tuple(bit[0] for bit in bits)
+        more = host.ask("predict", f"bit-{len(bits)}", known=known, within=0, **asked)["predictions"]
+        assert 0 < len(more) <= 16, "no further batch begins after the time"
+        bits += more
+    assert bits == whole
+
+
+def test_longer_work_can_be_cancelled(host: Client, run: RunRef, tmp_path: Path) -> None:
     rows = rows_file(CHAT_ROWS * 60, tmp_path / "many.parquet")
-    host.send("predict", "cancelled", run=run, rows=rows, out=str(tmp_path / "out.csv"))
+    host.send("predict", "cancelled", run=run, rows=rows)
     host.wait(lambda each: isinstance(each, Moved) and each.id == "cancelled")
     host.send("stop", "s3", target="cancelled")
     assert host.end_of("cancelled").stopped
-    assert not (tmp_path / "out.csv").exists()
 
 
 def test_tokens_are_shown_and_counted(host: Client, run: RunRef) -> None:
@@ -363,18 +372,18 @@ def test_chats_of_others_do_not_keep_longer_work_from_its_end(busy_host: Client,
     chatting = threading.Thread(target=chat_on)
     chatting.start()
     busy_host.wait(lambda each: isinstance(each, Chunk) and each.id == "again-1")
-    busy_host.send("predict", "w", run=run, rows=rows, out=str(tmp_path / "o.csv"), settings={"max_new_tokens": 8})
+    busy_host.send("predict", "w", run=run, rows=rows, settings={"max_new_tokens": 8})
     end = busy_host.end_of("w")
     stop.set()
     chatting.join()
-    assert isinstance(end, Done) and end.result["rows"] == 24
+    assert isinstance(end, Done) and len(end.result["predictions"]) == 24
 
 
 def test_long_work_of_a_visitor_ends_after_its_time_and_a_long_conversation_is_refused(
     busy_host: Client, run: RunRef, tmp_path: Path
 ) -> None:
     rows = rows_file(CHAT_ROWS * 60, tmp_path / "rows.parquet")
-    busy_host.send("predict", "late", run=run, rows=rows, out=str(tmp_path / "o.csv"), visitor=True, seconds=0.01)
+    busy_host.send("predict", "late", run=run, rows=rows, visitor=True, seconds=0.01)
     assert StudioError.from_dict(busy_host.end_of("late").error).code == "limit-reached"
     busy_host.send("chat", "wordy", run=run, messages=HELLO, prompt_tokens=4)
     assert StudioError.from_dict(busy_host.end_of("wordy").error).code == "limit-reached"

@@ -1,4 +1,4 @@
-"""Labels with probabilities, predictions in files, and what a model sees of a row."""
+"""Labels with probabilities, predictions, and what a model sees of a row."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from studio.inference.batches import by_length
 from studio.inference.classify import NUM_NEIGHBORS, classify, neighbors, probabilities
 from studio.inference.generate import BatchOptions
 from studio.inference.load import load_tokenizer, training_template
-from studio.inference.predict import WRITERS, predict, write_predictions, writer_for
+from studio.inference.predict import predict
 from studio.inference.preview import EXACT, lengths, pieces, preview
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
@@ -140,47 +140,6 @@ def test_of_a_prompt_that_is_too_long_the_end_is_read(talker: ModelPair) -> None
     rows = [{"question": "Why? " * 400 + CHAT_ROWS[0]["question"], "answer": ""}]
     found = predict(talker, rows, ROLES, False, BatchOptions(ChatSettings(max_new_tokens=6), silent))
     assert found[0][0]
-
-
-AWKWARD = [
-    {"id": 1, "text": "=1+1", "extra": ["a", {"b": 2}]},
-    {"id": 2, "text": 'two\nlines, "quoted"', "extra": None},
-    {"id": 3, "text": "naïve 日本語\x07", "extra": "x"},
-]
-FOUND = [("bug", 0.75), ("praise", 0.5), ("", None)]
-
-
-@pytest.mark.parametrize("ending", WRITERS)
-def test_a_file_has_every_column_and_the_prediction_with_its_confidence(ending: str, tmp_path: Path) -> None:
-    out = tmp_path / f"out{ending}"
-    write_predictions(out, ["id", "text", "extra"], AWKWARD, FOUND)
-    rows = _read(out)
-    assert [list(row) for row in rows] == [["id", "text", "extra", "prediction", "confidence"]] * 3
-    assert [str(row["prediction"] or "") for row in rows] == ["bug", "praise", ""]
-    assert float(rows[0]["confidence"]) == 0.75 and rows[2]["confidence"] in ("", None)
-    assert rows[0]["text"] == ("'=1+1" if ending in (".csv", ".tsv") else "=1+1"), "a spreadsheet must not compute it"
-    assert "two\nlines" in rows[1]["text"] and "日本語" in rows[2]["text"]
-    assert [path.name for path in tmp_path.iterdir()] == [out.name]
-
-
-def test_a_text_that_looks_like_a_formula_is_a_text_in_a_workbook(tmp_path: Path) -> None:
-    from openpyxl import load_workbook
-
-    write_predictions(tmp_path / "out.xlsx", ["text"], [{"text": "=1+1"}], [("=2+2", None)])
-    cells = [cell for row in load_workbook(tmp_path / "out.xlsx").active.iter_rows(min_row=2) for cell in row]
-    assert [(cell.value, cell.data_type) for cell in cells] == [("=1+1", "s"), ("=2+2", "s")]
-
-
-def test_a_column_of_the_datas_own_named_prediction_gives_way(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "out.csv", ["prediction", "a"], [{"prediction": "old", "a": 1}], [("new", None)])
-    assert _read(tmp_path / "out.csv") == [{"a": "1", "prediction": "new"}]
-
-
-def test_another_ending_or_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "out.docx", tmp_path / "nowhere" / "out.csv"):
-        with pytest.raises(StudioError) as refused:
-            writer_for(path)
-        assert refused.value.code == "unknown-format"
 
 
 def encoding_for(tokenizer: Any, max_length: int) -> Encoding:

@@ -418,15 +418,16 @@ def test_labels_as_floats_booleans_and_nulls_are_names_or_missing() -> None:
 
 
 def test_formulas_are_neutral_in_a_spreadsheet_and_untouched_in_json_lines(tmp_path: Path) -> None:
-    from studio.inference.predict import writer_for
+    from studio.data.row_files import write_rows
 
     cells = ["=1+1", "+49 170", "-5", "@sum", "\t=1", "plain", "3 - 2", "", None, 7]
     rows = [{"text": cell} for cell in cells]
-    writer_for(tmp_path / "out.csv")(tmp_path / "out.csv", ["text"], rows)
+    table = read_text("\n".join(json.dumps(row) for row in rows))
+    write_rows(table, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         shown = [row[0] if row else "" for row in csv.reader(file)][1:]
     assert shown == ["'=1+1", "'+49 170", "-5", "'@sum", "'\t=1", "plain", "3 - 2", "", "", "7"]
-    writer_for(tmp_path / "out.jsonl")(tmp_path / "out.jsonl", ["text"], rows)
+    write_rows(table, tmp_path / "out.jsonl")
     assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == rows
 
 

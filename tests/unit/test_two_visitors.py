@@ -15,6 +15,7 @@ from studio.schema.augmentation import AugmentationRequest
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
+from studio.schema.predictions import FileRequest
 from studio.schema.report import ChatSettings
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.runs import RunSpec
@@ -80,11 +81,12 @@ QUIET: dict[str, Any] = {
 
 
 OF_THE_OWNER = {
-    "evaluation.predict",
     "exports.install_tools",
     "hub.push",
     "hub.view",
+    "predictions.begun",
     "predictions.export_file",
+    "predictions.predict_file",
     "projects.with_run",
 }
 """What no visitor of a demo may do, whatever is named."""
@@ -215,7 +217,9 @@ def test_a_visitor_writes_no_predictions_and_no_export_to_a_place_on_the_disk(
     anna = two[0]
     _, run = run_of(anna)
     for write in (
-        lambda: anna.evaluation.predict(run, "sample:support-tone", tmp_path / "out.csv"),
+        lambda: anna.predictions.predict_file(
+            FileRequest(run=run, data="sample:support-tone", out=str(tmp_path / "out.csv"))
+        ),
         lambda: anna.exports.create(run, "adapter", tmp_path / "taken"),
     ):
         with pytest.raises(StudioError) as caught:

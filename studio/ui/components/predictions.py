@@ -6,7 +6,7 @@ from pathlib import PurePath
 from time import monotonic
 
 from studio.schema.dataset import DatasetRecord
-from studio.schema.numbers import about, ago, duration, plural
+from studio.schema.numbers import about, ago, duration, plural, speed
 from studio.schema.numbers import rows as rows_words
 from studio.schema.predictions import PredictionSet
 from studio.ui.components.basic import Field, button, tag, track
@@ -46,9 +46,9 @@ class PredictionJob(Job):
 def progress(job: PredictionJob) -> Html:
     """The progress of a job, with its speed, the time left, and a button to cancel."""
     words = [f"{job.done:,} of {job.total:,} rows"] if job.total else []
-    if speed := job.rows_per_second:
-        words.append(f"{speed:,.0f} rows per second" if speed >= 2 else f"{60 * speed:,.0f} rows per minute")
-        words.append(f"{about((job.total - job.done) / speed)} left")
+    if rate := job.rows_per_second:
+        words.append(speed(rate))
+        words.append(f"{about((job.total - job.done) / rate)} left")
     else:
         words.append(job.title or "Waiting for the model")
     return html(
@@ -98,6 +98,7 @@ def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: b
     name = each.name
     facts = [
         "all rows" if each.which == "all" else "rows without a label",
+        *(["by the base model"] if each.base else []),
         f"version {each.version}",
         rows_words(each.done) if each.complete else f"{each.done:,} of {each.total:,} rows",
         ago(each.created),
@@ -108,7 +109,16 @@ def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: b
     if not each.complete and not busy:
         label = f"Continue with {name}"
         acts.append(
-            button("Continue", "predict", "s", run=run, dataset=each.dataset, which=each.which, aria_label=label)
+            button(
+                "Continue",
+                "predict",
+                "s",
+                run=run,
+                dataset=each.dataset,
+                which=each.which,
+                base=int(each.base),
+                aria_label=label,
+            )
         )
     question = f"Delete the predictions for “{name}”? Labels that you accepted stay."
     label = f"Delete the predictions for {name}"

@@ -47,8 +47,12 @@ def predict(visit: Visit) -> None:
         label_rest(visit)
         return
     run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
-    record = studio.datasets.get(visit.text("dataset", 80))
-    _begin(visit, run, record.id, lambda job: studio.predictions.predict(run.id, record.id, job.advance, job.cancelled))
+    record, base = studio.datasets.get(visit.text("dataset", 80)), visit.text("base", 1) == "1"
+
+    def work(job: PredictionJob) -> PredictionSet:
+        return studio.predictions.predict(run.id, record.id, job.advance, job.cancelled, base=base)
+
+    _begin(visit, run, record.id, work)
 
 
 def predict_file(visit: Visit, files: Uploads) -> None:
