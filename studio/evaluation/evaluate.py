@@ -85,7 +85,7 @@ def _also_in_training(
 
 
 def _view(pair: ModelPair, number: int, row: Row, roles: dict[str, str]) -> RowView:
-    return RowView(number, row, pair.task.values(row, roles), "")
+    return RowView(number, dict(row), pair.task.values(row, roles), "")
 
 
 @dataclass(frozen=True)
