@@ -50,7 +50,7 @@ def _all_done(now: Labeling) -> Html:
         '<div class="row"><span class="w200">{order}</span>{u}</div></section>',
         message=message,
         order=_order(now),
-        unsure=now.unsure and html(" <span>{words}</span>", words=f"You marked {now.unsure:,} as unsure."),
+        unsure=html(" <span>{words}</span>", words=f"You marked {now.unsure:,} as unsure.") if now.unsure else "",
         u=_undo(now),
     )
 

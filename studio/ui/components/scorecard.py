@@ -103,7 +103,7 @@ def _baselines(baselines: tuple[Baseline, ...]) -> Html | str:
         return ""
     lines = [
         html(
-            "<li><b>{title}</b>{answer} <span>{detail}</span></li>",
+            "<li><b>{title}:</b>{answer} <span>{detail}</span></li>",
             title=each.title,
             answer=each.answer and html(" {answer}", answer=Verbatim(each.answer)),
             detail=each.detail,
