@@ -33,7 +33,15 @@ def models(
         return
     if search:
         found = context.studio.models.search(search, task)
-        for failure in found.failures.values():
+        failures = list(dict.fromkeys(found.failures.values()))
+        if failures and not found.models:
+            raise StudioError(
+                "no-network",
+                " ".join(failures),
+                given=search,
+                hint="Starter models, downloaded models and folders work without a network.",
+            )
+        for failure in failures:
             context.note(failure)
         views = list(found.models)
     else:

@@ -1,5 +1,7 @@
 """An HTTP client that redirects can't lead into an internal network."""
 
+import socket
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +17,7 @@ def guarded_client(home: str, seconds: float) -> Any:
         url = urlsplit(str(request.url))
         if url.netloc == own:
             return
-        if url.scheme != "https" or is_internal(url.hostname or ""):
+        if url.scheme != "https" or is_internal(url.hostname or "") or leads_inside(url.hostname or ""):
             raise httpx2.UnsupportedProtocol("A redirect leads to an address that is not used.")
 
     return httpx2.Client(timeout=seconds, follow_redirects=True, event_hooks={"request": [check]})
@@ -23,7 +25,17 @@ def guarded_client(home: str, seconds: float) -> Any:
 
 def is_internal(host: str) -> bool:
     """Return whether a host's name says that it is on this machine or in an internal network."""
-    try:
-        return not ip_address(host.strip("[]")).is_global
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal"))
+    host = host.strip("[]").rstrip(".").lower()
+    with suppress(ValueError):
+        return not ip_address(host).is_global
+    with suppress(OSError):  # an address in another notation, as 127.1 or 0x7f.1
+        return not ip_address(socket.inet_aton(host)).is_global
+    return "." not in host or host.endswith((".localhost", ".local", ".internal"))
+
+
+def leads_inside(host: str) -> bool:
+    """Return whether a public name has an internal address. A name that can't be looked up here is left to a proxy."""
+    with suppress(OSError, UnicodeError):
+        found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+        return any(not ip_address(str(each[4][0]).partition("%")[0]).is_global for each in found)
+    return False

@@ -25,6 +25,12 @@ TOKENIZERS: tuple[tuple[str, ...], ...] = (
 BYTE_LEVEL = ("ByT5Tokenizer", "CanineTokenizer")
 """Tokenizers that use byte or character codes and have no vocabulary file."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+OTHER_LIBRARIES = {
+    "TensorFlow": ("tf_model*.h5", "saved_model.pb", "*.ckpt.index", "*.ckpt-*.index"),
+    "Flax": ("flax_model*.msgpack",),
+    "Keras": ("*.keras", "*.weights.h5"),
+}
+"""Weights of libraries that transformers 5 can't read."""
 LONGEST_JSON = 50_000_000
 """Maximum bytes of a config file."""
 
@@ -35,6 +41,7 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
     `needs_trust` is set for pickled weights and for models with their own code.
     """
     folder = Path(path).expanduser().absolute()
+    _check_library(folder)
     config = _config(folder)
     tokenizer_config = read_json(folder / "tokenizer_config.json")
     weights = read_weights(folder)
@@ -163,6 +170,22 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _broken(folder: Path, what: str, valid: str | None = None, hint: str = "") -> StudioError:
     return StudioError("broken-model", what, given=folder, valid=valid, hint=hint)
+
+
+def _check_library(folder: Path) -> None:
+    """Raise `StudioError` for a folder whose weights are those of another library."""
+    if any(folder.glob("*.safetensors")) or pickled_files(folder):
+        return
+    found = (name for name, kinds in OTHER_LIBRARIES.items() if any(next(folder.glob(kind), None) for kind in kinds))
+    library = next(found, "")
+    if not library:
+        return
+    argument = "from_tf=True" if library == "TensorFlow" else "from_flax=True"
+    hint = f"Load it once with transformers 4 ({argument}), and save it with save_pretrained."
+    if library == "Keras":
+        hint = "Convert it once with keras-hub (export_to_transformers)."
+    valid = "a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json"
+    raise _broken(folder, f"The folder has {library} weights, which transformers 5 can't read.", valid, hint)
 
 
 def _check_complete(folder: Path, has_weights: bool) -> None:

@@ -199,3 +199,29 @@ def test_a_card_gives_licence_and_languages(
 ) -> None:
     (tmp_path / "README.md").write_text(text)
     assert read_card(tmp_path / "README.md") == {"licence": licence, "languages": languages}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (("config.json", "tf_model.h5", "vocab.txt"), "TensorFlow weights.*from_tf=True"),
+        (("bert_config.json", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"), "TensorFlow weights"),
+        (("saved_model.pb",), "TensorFlow weights"),
+        (("config.json", "flax_model.msgpack"), "Flax weights.*from_flax=True"),
+        (("config.json", "model.weights.h5", "tokenizer.json"), "Keras weights.*export_to_transformers"),
+    ],
+)
+def test_weights_of_another_library_are_named_with_the_way_out(
+    tmp_path: Path, files: tuple[str, ...], words: str
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(StudioError, match=words) as refused:
+        inspect_folder(tmp_path)
+    assert refused.value.code == "broken-model"
+
+
+def test_a_folder_with_safetensors_beside_tensorflow_weights_is_used(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "model")
+    (folder / "tf_model.h5").touch()
+    assert inspect_folder(folder).here

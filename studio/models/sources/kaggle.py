@@ -221,9 +221,9 @@ def _download(info: ModelInfo, fetching: Fetching) -> None:
     finally:
         ended.set()
         watcher.join()
-    for each in folder.iterdir():
-        if each.is_file():
-            each.unlink()
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
     for each in names:
         os.replace(source / each, folder / each)
     shutil.rmtree(parts)
