@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Event
 
 from studio.export import EXPORTS, Exporter, export_named
-from studio.export.base import chosen_options
+from studio.export.base import STEPS, chosen_options
 from studio.export.folder import ROWS
 from studio.schema.dataset import SplitCounts
 from studio.schema.errors import StudioError
@@ -76,6 +76,7 @@ class Exports:
         target.parent.mkdir(parents=True, exist_ok=True)
         require_room(target.parent, 2 * exporter.size(ref))
         Quota(self.context.workspace).require(2 * exporter.size(ref), "This export")
+        (progress or no_progress)(0, STEPS, "Waiting for the model process")
         facts = self._facts(record, folder)
         training = training_facts(self.finished, record, folder) if exporter.needs_training_facts else None
         result = self.host.result(

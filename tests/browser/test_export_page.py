@@ -1,5 +1,6 @@
 """The Export tab: options of a format, and the packages that it needs. The page asks before it installs them."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -48,3 +49,15 @@ def test_gguf_has_number_formats_and_says_what_is_installed_before_it_is(page: P
     assert not [fault for fault in Axe().run(page).response["violations"]]
     field.select_option("q8_0")
     expect(page.get_by_text("compiled from source")).to_have_count(0)
+
+
+def test_an_export_shows_its_phase_and_the_seconds_at_once(page: Page) -> None:
+    page.get_by_role("radio", name="Adapter").first.check()
+    button = page.get_by_role("button", name="Export adapter")
+    button.click()
+    bar = page.get_by_role("region", name="Next step").filter(has=page.get_by_role("img", name="Exporting"))
+    expect(bar).to_contain_text("Waiting for the model process", timeout=5000)
+    expect(bar).to_contain_text(re.compile(r"\b[1-9]\d* s\b"))
+    # this run was not trained, so the export fails in the end
+    expect(page.get_by_text("The models failed to answer.").first).to_be_visible(timeout=60_000)
+    expect(button).to_be_enabled()

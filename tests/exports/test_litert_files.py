@@ -28,6 +28,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tokenizers import Tokenizer
 folder, texts = json.loads(sys.argv[1])
 tokenizer, answers = Tokenizer.from_file(folder + "/tokenizer.json"), {}
+tokenizer.no_padding()
 for name in ("model", "model_quantized"):
     model = Interpreter(f"{folder}/{name}.tflite")
     answers[name] = []

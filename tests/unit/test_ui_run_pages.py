@@ -1,6 +1,7 @@
 """What steps 4 to 7 and Runs are drawn from: pure functions, every text escaped, every state with its way on."""
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -274,6 +275,13 @@ def test_first_it_is_made_and_only_then_it_can_be_downloaded() -> None:
     assert "disabled" in export.bar(a_run(), done, Job(done=1, total=2))
 
 
+def test_while_it_is_made_the_page_names_the_phase_and_the_time_that_it_takes() -> None:
+    job = Job("Converting the model to ONNX", total=7, done=2, began=time.monotonic() - 75)
+    bar, body = export.bar(a_run(), ADAPTER, job), export.body(a_run(), [ADAPTER], ADAPTER, {"adapter": job})
+    assert "Converting the model to ONNX" in bar and "1 min 15 s" in bar and "Converting the model to ONNX" in body
+    assert 'data-again="1000"' in body, "the page looks again each second"
+
+
 def test_the_form_that_was_wanted_is_shown_unless_it_can_not_be_had() -> None:
     assert export.chosen_view([ADAPTER, MERGED], "merged") is ADAPTER
     assert export.chosen_view([MERGED, ADAPTER], "") is ADAPTER
@@ -304,7 +312,7 @@ def test_a_share_is_shown_in_per_cent_and_a_correlation_as_it_is(metrics: dict[s
 
 def test_a_score_in_the_table_names_its_rows() -> None:
     line = a_line("one")
-    scored = replace(line, record=line.record.model_copy(update={"metrics": {"eval_macro_f1": 1.0}}), held=51)
+    scored = replace(line, record=line.record.model_copy(update={"metrics": {"eval_macro_f1": 1.0}}), validation_rows=51)
     assert "validation, 51 rows" in runs_tab.table([scored], "", "")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from studio.schema.exports import ExportView
-from studio.schema.numbers import about, size
+from studio.schema.numbers import duration, size
 from studio.schema.report import ExportResult, Usage
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import (
@@ -68,7 +68,7 @@ def export(visit: Visit) -> None:
     options = options_of(visit, next((view for view in studio.exports.all(run.id) if view.format == form), None))
     JOBS.begin(
         _key(visit, run, form),
-        Job(),
+        Job(title="Waiting for its turn"),
         lambda job: studio.exports.create(run.id, form, progress=job.advance, options=options),
     )
 
@@ -183,8 +183,7 @@ def _row(view: ExportView, chosen: bool, job: Job | None) -> Html:
 
 def _state(view: ExportView, job: Job | None) -> Html:
     if job and not job.ended:
-        left = f"{about(job.seconds_left)} left" if job.seconds_left else job.title or "loading the model"
-        return html("{s}<small>{l}</small>", s=state("run", f"Exporting, {100 * job.share:.0f}%"), l=left)
+        return html("{s}<small>{t}</small>", s=state("run", "Exporting"), t=job.title)
     if view.done:
         return html("{s}<small>Loaded and compared</small>", s=state("ok", "Ready"))
     return state("idle", "Not available", "x") if view.unavailable_reason else state("idle", "Not exported yet")
@@ -293,9 +292,12 @@ def bar(
 ) -> Html:
     """The action bar: install what is missing, make the export, or download it."""
     if job and not job.ended:
-        words = f"{100 * job.share:.0f}%"
-        wait = '<span class="row">{t}<span class="nowrap">{p}</span></span>'
-        making = html(wait, t=track(job.share, label="Exporting"), p=words)
+        making = html(
+            '<span class="row">{bar}<span>{phase} <span class="muted nowrap">{seconds}</span></span></span>',
+            bar=track(job.share, label="Exporting"),
+            phase=job.title,
+            seconds=duration(job.seconds),
+        )
         return action_bar(making, Primary("Exporting", disabled=True), back="chat")
     if installing and not installing.ended:
         cancel = button("Cancel", "cancel-install", "quiet")
@@ -315,7 +317,8 @@ def bar(
         press = {"data_act": "export", "data_format": view.format}
         about_size = size(view.bytes_with(options))
         words = view.unavailable_reason or f"About {about_size}. The export is loaded again to test it."
-        label = html("Export again") if other else html("Export {t}", t=view.title.lower())
+        name = view.title.lower() if view.title[1:].islower() else view.title
+        label = html("Export again") if other else html("Export {t}", t=name)
     primary = html(
         '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',
         attrs=attrs(**press, data_run=run.id, disabled=unavailable and not view.done),
