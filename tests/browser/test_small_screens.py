@@ -144,7 +144,7 @@ def test_nothing_is_clipped_or_overlaps_on_any_tab(look: Callable[..., Page], ru
     assert not found, "\n".join(found)
 
 
-def test_nothing_is_clipped_or_overlaps_in_the_views_of_the_data(
+def test_nothing_is_clipped_or_overlaps_in_the_views_of_the_data_and_in_a_new_run(
     look: Callable[..., Page], runs: dict[str, Made]
 ) -> None:
     page, found = look(runs["many"]), []
@@ -156,6 +156,14 @@ def test_nothing_is_clipped_or_overlaps_in_the_views_of_the_data(
     page.get_by_role("button", name="All datasets").first.click()
     expect(page.locator(".library")).to_be_visible()
     found += layout_faults(page, "All datasets")
+    page.get_by_role("button", name="New run").first.click()
+    expect(page.get_by_role("heading", name="What should your model do?")).to_be_visible()
+    found += layout_faults(page, "1 Model of a new run")
+    tab(page, "2 Data")
+    needs = page.get_by_role("region", name="What a model needs")
+    for words in ("Chat", "Where is my refund?", "Classify text", "negative"):
+        expect(needs.get_by_text(words, exact=True)).to_be_visible()
+    found += layout_faults(page, "2 Data of a new run")
     assert not found, "\n".join(found)
 
 

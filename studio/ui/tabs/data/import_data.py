@@ -263,19 +263,31 @@ def all_datasets() -> Html:
 
 
 def _shape(visit: Visit) -> Html:
+    """Example rows of the chosen task; without one, of the first two."""
     tasks = visit.studio.catalog.tasks()
     task = next((each for each in tasks if each.name == visit.choices.task), None)
-    example = task or tasks[0]
-    heads = example.example_roles or tuple(role.name for role in example.roles if role.required)
-    rows = [[html('<td translate="no">{c}</td>', c=cell) for cell in row] for row in example.example_rows]
+    note = task.example_note if task else tasks[0].example_note
     body = html(
-        '<table class="wells"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><div class="body stack '
-        'tight"><p>The columns can have any name. You set their roles on the next screen.{note}</p><p '
-        'class="muted">A few hundred rows are a good start. You can add more later.</p></div><p class="bar foot '
-        'small">{stay} Every version is saved.</p>',
-        heads=[html('<th translate="no">{r}</th>', r=role) for role in heads],
-        rows=[html("<tr>{cells}</tr>", cells=cells) for cells in rows],
-        note=example.example_note and f" {example.example_note}",
+        '{tables}<div class="body stack tight"><p>The columns can have any name. You set their roles on the next '
+        'screen.{note}</p><p class="muted">A few hundred rows are a good start. You can add more later.</p></div><p '
+        'class="bar foot small">{stay} Every version is saved.</p>',
+        tables=_example(task) if task else [html("{t}{e}", t=_named(each), e=_example(each)) for each in tasks[:2]],
+        note=note and f" {note}",
         stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",
     )
     return panel(f"What {task.title.lower() if task else 'a model'} needs", "shape", body)
+
+
+def _named(task: TaskView) -> Html:
+    return html('<p class="bar small"><b>{title}</b></p>', title=task.title)
+
+
+def _example(task: TaskView) -> Html:
+    """Two rows of a task as a table."""
+    heads = task.example_roles or tuple(role.name for role in task.roles if role.required)
+    rows = [[html('<td translate="no">{c}</td>', c=cell) for cell in row] for row in task.example_rows]
+    return html(
+        '<table class="wells"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>',
+        heads=[html('<th translate="no">{r}</th>', r=role) for role in heads],
+        rows=[html("<tr>{cells}</tr>", cells=cells) for cells in rows],
+    )
