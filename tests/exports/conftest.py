@@ -7,6 +7,7 @@ from threading import Event
 import pytest
 
 from studio.export.gguf import CONVERTER, QUANTIZER
+from studio.export.litert import CONVERTER as LITERT
 from studio.machine.tool_environment import ToolEnvironment
 
 sys.path.append(str(Path(__file__).parents[1] / "real"))  # the runs that are exported are made there
@@ -31,7 +32,8 @@ def installed(environment: ToolEnvironment) -> Path:
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
-    """The folder of the tools, with the converter in it."""
+    """The folder of the tools, with the converters to GGUF and LiteRT in it."""
+    installed(LITERT)
     return installed(CONVERTER)
 
 
