@@ -28,6 +28,16 @@ NOT_ON_PAGE = (
     "studio/export/browser_page/",  # a page of its own, in English
     "studio/export/onnx_snippets.py",  # Python code
     "studio/export/script_text.py",
+    "studio/serving/answers.py",  # an API, in English
+    "studio/serving/bodies.py",
+    "studio/serving/errors.py",
+    "studio/serving/gateway.py",
+    "studio/serving/metrics.py",
+    "studio/serving/models.py",
+    "studio/serving/own_server.py",
+    "studio/serving/replies.py",
+    "studio/serving/turns.py",
+    "studio/services/api_snippets.py",  # code
     "studio/ui/locales/",
     "studio/ui/monitor.py",  # writes to the log alone
     "studio/ui/vendor/",
