@@ -9,7 +9,7 @@ RECIPE := pyproject.toml constraints.txt scripts/install.sh
 WORKFLOWS := tests/browser/test_workflows_counted.py
 IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-workflows test-exports test-security load-test audit lint bench pictures docs docs-site clean help
+.PHONY: studio setup test-setup test test-quick test-matrix test-faults test-workflows test-exports test-security load-test image-check audit lint bench pictures docs docs-site clean help
 
 studio: setup  ## set up what is missing and open the studio in the browser
 	$(BIN)/studio
@@ -43,6 +43,9 @@ test-security: setup test-setup  ## the attack suite, as a table; status 1 when 
 
 load-test: setup test-setup  ## a demo with 30 visitors of whom one is hostile: what the others wait for
 	$(BIN)/python benchmarks/load.py
+
+image-check: $(BIN)/python  ## the steps of the Dockerfile without a container engine, as root: IMAGE="--target cuda" for the other target
+	$(BIN)/python scripts/image.py $(IMAGE)
 
 audit: setup  ## known vulnerabilities of the packages that are installed
 	$(BIN)/python scripts/audit.py

@@ -1,11 +1,12 @@
-"""50 visitors of a public demo while one of them trains: page loads, the training's speed, and whose data they see.
+"""50 visitors of a public demo while one of them trains: page load times, the training's speed, and leaked data.
 
-A page load is what Chromium asks for, recorded once at the start: the page, all scripts and styles without a cache, and
+A page load is what Chromium requests, recorded once at the start: the page, all scripts and styles without a cache, and
 the calls that fill it, over six connections. Visitors load the page, paste rows of their own, open tabs, change
 settings and pause, each from an address of their own. They share the cores with the server and the training.
 
-The same training runs alone and with the visitors, in turns. All rows of a visitor have a mark. An answer with another
-visitor's mark, or one for another visitor's run or dataset that is not refused, is a leak.
+The same training runs alone and with the visitors, in turns. All rows of a visitor contain a marker. A response with
+the marker of another visitor is a leak. So is a response to a request for another visitor's run or dataset, unless it
+is a refusal.
 
 .venv/bin/python benchmarks/visitors.py [--visitors 50] [--steps 400] [--rounds 3]
 """
@@ -41,26 +42,29 @@ PAGE_GOAL, SLOWED_GOAL = 3.0, 0.10
 PAUSE = (2.0, 8.0)
 """Seconds between two actions of a person."""
 CONNECTIONS = 6
-"""What a browser opens to one server."""
+"""Connections that a browser opens to one server."""
 WARM_STEPS = 5
 """Steps that are not timed."""
 RUN_SECONDS = 900.0
-"""The longest that one training may take, in a queue or not. A demo stops it then, too."""
-MARK = re.compile(rb"mark-[0-9a-f]{16}")
-PEEKS = ("/studio/run/{run}", "/studio/run/{run}/log", "/studio/run/{run}/report.json", "/studio/labels/{data}.csv")
+"""Maximum duration of a training, its time in the queue included. The limit of the demo is the same."""
+MARKER = re.compile(rb"marker-[0-9a-f]{16}")
+KINDS = ("script", "stylesheet")
+OTHERS = ("/studio/run/{run}", "/studio/run/{run}/log", "/studio/run/{run}/report.json", "/studio/labels/{data}.csv")
+"""Addresses of a run and a dataset that belong to another visitor."""
 
 
 @dataclass
-class Seen:
-    """What all visitors of one round saw."""
+class Results:
+    """Measurements of all visitors in all rounds. Times are in seconds."""
 
     loads: list[float] = field(default_factory=list)
     actions: list[float] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
-    own: set[str] = field(default_factory=set)
-    """Marks that their own visitors saw again, which shows that a mark would be noticed."""
-    peeks: int = 0
+    own_markers: set[str] = field(default_factory=set)
+    """Markers that their own visitors received, which shows that a marker would be found."""
+    probes: int = 0
+    """Requests for what belongs to another visitor."""
 
 
 @dataclass
@@ -71,12 +75,12 @@ class Target:
     data: str = ""
 
 
-class Marked(Visitor):
-    """A visitor whose answers are searched for the marks of others."""
+class MarkedVisitor(Visitor):
+    """A visitor whose responses are searched for the markers of others."""
 
-    def __init__(self, stage: Stage, seen: Seen) -> None:
+    def __init__(self, stage: Stage, results: Results) -> None:
         super().__init__(stage.demo)
-        self.mark, self.seen = f"mark-{secrets.token_hex(8)}", seen
+        self.marker, self.results = f"marker-{secrets.token_hex(8)}", results
         self.begin()
 
     def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str) -> Answer:
@@ -86,30 +90,30 @@ class Marked(Visitor):
         return answer
 
     def search(self, path: str, content: bytes) -> None:
-        """Note the marks in an answer."""
-        for mark in {each.decode() for each in MARK.findall(content)}:
-            if mark == self.mark:
-                self.seen.own.add(mark)
+        """Note the markers in a response."""
+        for marker in {each.decode() for each in MARKER.findall(content)}:
+            if marker == self.marker:
+                self.results.own_markers.add(marker)
             else:
-                self.seen.leaks.append(f"{path} showed {mark} to {self.mark}")
+                self.results.leaks.append(f"{path} showed {marker} to {self.marker}")
 
     def rows(self, count: int) -> str:
-        """Rows to paste, all with the mark."""
+        """Rows to paste, all with the marker."""
         return "question,answer\n" + "".join(
-            f"Where is {self.mark} {n}?,Shelf {n} of {self.mark}.\n" for n in range(count)
+            f"Where is {self.marker} {n}?,Shelf {n} of {self.marker}.\n" for n in range(count)
         )
 
 
 class Person(threading.Thread):
-    """A visitor who acts as people do, until `ended` is set."""
+    """A visitor who acts as people do, until `stopped` is set."""
 
-    def __init__(self, who: Marked, files: list[str], target: Target, ended: threading.Event) -> None:
+    def __init__(self, who: MarkedVisitor, files: list[str], target: Target, stopped: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.who, self.files, self.target, self.ended, self.seen = who, files, target, ended, who.seen
-        self.chance = random.Random(who.address)
+        self.who, self.files, self.target, self.stopped, self.results = who, files, target, stopped, who.results
+        self.random = random.Random(who.address)
 
     def run(self) -> None:
-        self.ended.wait(self.chance.uniform(0, PAUSE[1]))
+        self.stopped.wait(self.random.uniform(0, PAUSE[1]))
         self.load()
         self.act("paste rows", "data-body", "paste", pasted=self.who.rows(30))
         acts = [
@@ -119,18 +123,18 @@ class Person(threading.Thread):
             lambda: self.act("open the runs", "runs-body", "draw"),
             lambda: self.act("turn the page", "data-body", "page", value="2"),
             lambda: self.act(
-                "change a setting", "method-body", "set", name="seed", value=str(self.chance.randrange(99))
+                "change a setting", "method-body", "set", name="seed", value=str(self.random.randrange(99))
             ),
             self.load,
             self.load,
-            self.peek,
+            self.probe,
         ]
-        while not self.ended.is_set():
-            self.chance.choice(acts)()
+        while not self.stopped.is_set():
+            self.random.choice(acts)()
 
     def pause(self) -> None:
-        """What people do between two actions."""
-        self.ended.wait(self.chance.uniform(*PAUSE))
+        """The time between two actions of a person."""
+        self.stopped.wait(self.random.uniform(*PAUSE))
 
     def act(self, name: str, region: str, act: str, **values: str) -> None:
         """One action of the page."""
@@ -138,8 +142,8 @@ class Person(threading.Thread):
         with suppress(OSError):
             answer = self.who.press(region, act, **values)
             good = answer.status == 200 and not re.search(rb"limit-reached|Something went wrong", answer.body)
-        self.seen.actions.append(time.monotonic() - began)
-        self.seen.failed[name] += not good
+        self.results.actions.append(time.monotonic() - began)
+        self.results.failed[name] += not good
         self.pause()
 
     def load(self) -> None:
@@ -152,12 +156,12 @@ class Person(threading.Thread):
                 good = all(pool.map(self.fetch, parts)) and good
             good = self.who.get("/studio/bar?run=").status == 200 and good
             good = self.who.press("page", "load", run="", fresh="yes").status == 200 and good
-        self.seen.loads.append(time.monotonic() - began)
-        self.seen.failed["load the page"] += not good
+        self.results.loads.append(time.monotonic() - began)
+        self.results.failed["load the page"] += not good
         self.pause()
 
     def fetch(self, paths: list[str]) -> bool:
-        """Get files over one connection, as a browser does. Returns whether all were there."""
+        """Get files over one connection, as a browser does. Returns whether all were sent."""
         connection = HTTPConnection("127.0.0.1", self.who.served.port, timeout=60, source_address=(self.who.address, 0))
         good = True
         try:
@@ -170,38 +174,36 @@ class Person(threading.Thread):
             connection.close()
         return good
 
-    def peek(self) -> None:
-        """Try to open what belongs to the visitor who trains."""
-        for path in PEEKS:
-            asked = path.format(run=self.target.run, data=self.target.data)
+    def probe(self) -> None:
+        """Request what belongs to the visitor who trains."""
+        for path in OTHERS:
+            address = path.format(run=self.target.run, data=self.target.data)
             with suppress(OSError):
-                answer = self.who.get(asked)
-                self.seen.peeks += 1
+                answer = self.who.get(address)
+                self.results.probes += 1
                 if answer.status == 200 and answer.body.strip():
-                    self.seen.leaks.append(f"{asked} was answered to {self.who.mark}")
+                    self.results.leaks.append(f"{address} was sent to {self.who.marker}")
         self.pause()
 
 
 def files_of_page(url: str) -> list[str]:
-    """The scripts and styles that Chromium asks for when it opens the page."""
+    """The scripts and styles that Chromium requests when it opens the page."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.served import FLAGS, chromium
 
-    asked: list[str] = []
+    requested: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page()
-        page.on(
-            "request", lambda each: asked.append(each.url) if each.resource_type in ("script", "stylesheet") else None
-        )
+        page.on("request", lambda each: requested.append(each.url) if each.resource_type in KINDS else None)
         page.goto(url)
         page.locator("#model-body h1").first.wait_for(timeout=60_000)
         browser.close()
-    return [each.removeprefix(url) for each in dict.fromkeys(asked) if each.startswith(url)]
+    return [each.removeprefix(url) for each in dict.fromkeys(requested) if each.startswith(url)]
 
 
-def train(who: Marked, steps: int) -> str:
+def train(who: MarkedVisitor, steps: int) -> str:
     """Start a run of so many steps. Returns its id."""
     before = {run.id for run in who.runs()}
     shown = who.start(max_steps=str(steps), watch_share="0", max_length="64", eval_rows="2")
@@ -216,7 +218,7 @@ def step_times(space: Workspace, run: str) -> list[float]:
     return [datetime.fromisoformat(each.time).timestamp() for each in space.events.after(run, 0, kinds=("step",))]
 
 
-def one_round(trainer: Marked, people: list[Person], target: Target, steps: int) -> float:
+def one_round(trainer: MarkedVisitor, people: list[Person], target: Target, steps: int) -> float:
     """Train, with people around or alone. Returns the seconds of a step, without the first ones."""
     run, space = train(trainer, steps), trainer.space
     target.run, target.data = run, trainer.datasets()[0].id
@@ -224,7 +226,7 @@ def one_round(trainer: Marked, people: list[Person], target: Target, steps: int)
         person.start()
     deadline = time.monotonic() + RUN_SECONDS
     while space.runs.get(run).status in ACTIVE and time.monotonic() < deadline:
-        time.sleep(1)  # seldom, because looking takes time from the training
+        time.sleep(1)  # seldom, because each query takes time from the training
     record = space.runs.get(run)
     times = step_times(space, run)[WARM_STEPS:]
     if record.status != "finished" or len(times) < 2:
@@ -233,31 +235,31 @@ def one_round(trainer: Marked, people: list[Person], target: Target, steps: int)
 
 
 def main() -> int:
-    """Print the figures; 1 when a goal was missed."""
+    """Measure and print. Returns 1 when a goal was missed."""
     parser = argparse.ArgumentParser(description="A demo with many visitors during a training")
     parser.add_argument("--visitors", type=int, default=50, help="all of them, the one who trains included")
     parser.add_argument("--steps", type=int, default=400, help="steps of each training")
     parser.add_argument("--rounds", type=int, default=3, help="trainings alone, and as many with visitors")
-    asked = parser.parse_args()
-    stage, seen = Stage(), Seen()
+    options = parser.parse_args()
+    stage, results = Stage(), Results()
     alone: list[float] = []
     crowded: list[float] = []
     target = Target()
     try:
         files = files_of_page(stage.demo.url)
         print(f"A page load is {len(files) + 3} requests. {psutil.cpu_count()} cores.", flush=True)
-        trainer = Marked(stage, seen)
+        trainer = MarkedVisitor(stage, results)
         trainer.acted("model-body", "task", value="chat")
         trainer.acted("data-body", "paste", pasted=trainer.rows(200))
         for number in range(3):
             trainer.acted("method-body", "prompt", number=number, value="")
-        visitors = [Marked(stage, seen) for _ in range(asked.visitors - 1)]
-        for number in range(asked.rounds):
-            alone.append(one_round(trainer, [], target, asked.steps))
-            ended = threading.Event()
-            people = [Person(who, files, target, ended) for who in visitors]
-            crowded.append(one_round(trainer, people, target, asked.steps))
-            ended.set()
+        visitors = [MarkedVisitor(stage, results) for _ in range(options.visitors - 1)]
+        for number in range(options.rounds):
+            alone.append(one_round(trainer, [], target, options.steps))
+            stopped = threading.Event()
+            people = [Person(who, files, target, stopped) for who in visitors]
+            crowded.append(one_round(trainer, people, target, options.steps))
+            stopped.set()
             for person in people:
                 person.join(90)
             print(
@@ -266,33 +268,33 @@ def main() -> int:
             )
     finally:
         stage.close()
-    return report(seen, alone, crowded, asked.visitors)
+    return report(results, alone, crowded, options.visitors)
 
 
-def report(seen: Seen, alone: list[float], crowded: list[float], visitors: int) -> int:
-    """The figures, and whether the goals hold."""
-    for name, spent in (("page loads", seen.loads), ("other actions", seen.actions)):
-        middle, high = percentile(spent, 50), percentile(spent, 95)
-        print(f"{name:<14} n {len(spent):>5}  p50 {middle:.2f} s  p95 {high:.2f} s  max {max(spent):.2f} s")
+def report(results: Results, alone: list[float], crowded: list[float], visitors: int) -> int:
+    """Print the measurements, and whether each goal was met."""
+    for name, times in (("page loads", results.loads), ("other actions", results.actions)):
+        middle, high = percentile(times, 50), percentile(times, 95)
+        print(f"{name:<14} n {len(times):>5}  p50 {middle:.2f} s  p95 {high:.2f} s  max {max(times, default=0):.2f} s")
     slowed = statistics.median(crowded) / statistics.median(alone) - 1
-    failed = {name: count for name, count in seen.failed.items() if count}
+    failed = {name: count for name, count in results.failed.items() if count}
     goals = {
-        f"Page loads under {PAGE_GOAL:g} s at the 95th percentile": percentile(seen.loads, 95) < PAGE_GOAL,
+        f"Page loads under {PAGE_GOAL:g} s at the 95th percentile": percentile(results.loads, 95) < PAGE_GOAL,
         f"Training slowed by {SLOWED_GOAL:.0%} or less (by {slowed:.1%})": slowed <= SLOWED_GOAL,
-        f"No data of another visitor ({seen.peeks} tries; {len(seen.own)} of {visitors} saw their own)": (
-            not seen.leaks and seen.peeks > 0 and len(seen.own) == visitors
+        f"No data of another visitor ({results.probes} tries; {len(results.own_markers)} of {visitors} got theirs)": (
+            not results.leaks and results.probes > 0 and len(results.own_markers) == visitors
         ),
         f"No action failed {json.dumps(failed) if failed else ''}".rstrip(): not failed,
     }
     for goal, met in goals.items():
         print(f"{goal}: {'yes' if met else 'NO'}")
-    print("\n".join(seen.leaks[:20]))
+    print("\n".join(results.leaks[:20]))
     return 0 if all(goals.values()) else 1
 
 
 def percentile(values: list[float], share: int) -> float:
-    """The value below which so many of a hundred are."""
-    return statistics.quantiles(values, n=100, method="inclusive")[share - 1] if len(values) > 1 else values[0]
+    """A percentile of the values. 0 if there are none."""
+    return statistics.quantiles(values, n=100, method="inclusive")[share - 1] if len(values) > 1 else sum(values)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Run the steps of the Dockerfile without a container engine, then start the image offline as its user, and use it.
+"""Build a target of the Dockerfile without a container engine, start it offline as its user, and train in it.
 
-sudo python3 scripts/image.py [--target cpu] [--build-arg NAME=VALUE] [--bind DIR] [--folder DIR] [--keep]
+sudo .venv/bin/python scripts/image.py [--target cpu] [--build-arg NAME=VALUE] [--bind DIR] [--folder DIR] [--keep]
 
-Each stage is an overlay in one clean folder. At the bottom are this machine's system folders, as hard links, without
-/usr/local, compilers and download tools. So paths, users and rights are those of the image; the Python version and the
-system's libraries are this machine's. Needs Linux and root.
+Each stage is an overlay file system in one empty folder. Its lowest layer has this machine's system folders, as hard
+links, without /usr/local, compilers and download tools. So paths, users and permissions are those of the image. The
+Python version and the system libraries are those of this machine. Needs Linux and root.
 """
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -20,261 +19,191 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from dockerfile import (
+    ImageError,
+    Stage,
+    Step,
+    copy_context,
+    inherited_command,
+    parse_copy,
+    read_stages,
+    stages_to_build,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEM = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin")
-"""Folders of this machine that the stages see, or links into /usr; and the folders of /usr that they see."""
 SYSTEM_USR = ("bin", "lib", "lib32", "lib64", "libexec", "libx32", "sbin", "share")
-MADE = {
-    "dev": 0o755,
-    "home": 0o755,
-    "opt": 0o755,
-    "proc": 0o755,
-    "root": 0o700,
-    "run": 0o755,
-    "sys": 0o755,
-    "tmp": 0o1777,
-}
-MADE |= {"usr/local": 0o755, "var/lib": 0o755, "var/mail": 0o755, "var/tmp": 0o1777}
-"""Folders that are empty in the image, and their rights."""
-HIDDEN = ("gcc", "g++", "cc", "c++", "clang", "make", "cmake", "git", "curl", "wget", "nvcc", "rustc", "cargo")
+"""Folders of this machine that the stages see, and folders of its /usr."""
+EMPTY = {"dev": 0o755, "home": 0o755, "opt": 0o755, "proc": 0o755, "root": 0o700, "run": 0o755, "sys": 0o755}
+EMPTY |= {"tmp": 0o1777, "usr/local": 0o755, "var/lib": 0o755, "var/mail": 0o755, "var/tmp": 0o1777}
+"""Folders that are empty in the base image, and their permissions."""
+NOT_IN_SLIM = ("gcc", "g++", "cc", "c++", "clang", "make", "cmake", "git", "curl", "wget", "nvcc", "rustc", "cargo")
 """Programs that python:slim does not have. A step that needs one fails here as it would there."""
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-PASSED_ON = re.compile(r"^(PIP_|SSL_CERT_|REQUESTS_CA_BUNDLE$|CURL_CA_BUNDLE$|(https?|no)_proxy$)", re.IGNORECASE)
-"""Variables of this machine that building needs to reach a package index. A running image never has them."""
-KNOWN = ("ARG", "CMD", "COPY", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "RUN", "USER", "WORKDIR")
+BUILD_VARIABLES = re.compile(r"^(PIP_|SSL_CERT_|REQUESTS_CA_BUNDLE$|CURL_CA_BUNDLE$|(https?|no)_proxy$)", re.IGNORECASE)
+"""Variables of this machine with which pip reaches a package index. The started image does not get them."""
+TOOLS = ("unshare", "nsenter", "setpriv", "chroot", "mount", "ip")
 PYTHON = f"python3.{sys.version_info.minor}"
 READY_SECONDS = 180.0
 STOP_SECONDS = 10.0
-"""What `docker stop` waits before it kills."""
+"""How long `docker stop` waits before it kills."""
 
-ENTER = """
+MOUNT = """
 set -eu
 mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$UPPER,workdir=$WORK" "$MERGED"
-for each in proc dev sys; do mount --rbind "/$each" "$MERGED/$each"; done
+for folder in proc dev sys; do mount --rbind "/$folder" "$MERGED/$folder"; done
 [ -z "${OWN_PROC:-}" ] || { mount -t proc proc "$MERGED/proc"; ip link set lo up; }
-for each in ${BIND:-}; do mkdir -p "$MERGED$each"; mount --bind -o ro "$each" "$MERGED$each"; done
+for folder in ${BIND:-}; do mkdir -p "$MERGED$folder"; mount --bind -o ro "$folder" "$MERGED$folder"; done
 """
-"""A shell prefix in a mount namespace of its own: the stage is at $MERGED until the process ends."""
-
-
-class ImageError(Exception):
-    """A step failed, or the file has something that this script does not know."""
-
-
-@dataclass
-class Step:
-    """One instruction: its word in capitals, and the rest of the line."""
-
-    word: str
-    rest: str
-    line: int
-
-
-@dataclass
-class Stage:
-    """`FROM base AS name` with its steps."""
-
-    base: str
-    name: str
-    steps: list[Step] = field(default_factory=list)
-
-    def last(self, word: str) -> str | None:
-        """What the last instruction with this word says, or None."""
-        return next((step.rest for step in reversed(self.steps) if step.word == word), None)
-
-
-def read_stages(text: str) -> dict[str, Stage]:
-    """The stages of a Dockerfile by name, in order.
-
-    Raises:
-        ImageError: an instruction is unknown, comes before the first FROM, or a FROM has no name.
-    """
-    stages: dict[str, Stage] = {}
-    stage: Stage | None = None
-    joined, first = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("#") or not (joined or line.strip()):
-            continue
-        first = first if joined else number
-        joined += line.rstrip()
-        if joined.endswith("\\"):
-            joined = joined[:-1] + " "
-            continue
-        word, _, rest = joined.strip().partition(" ")
-        joined = ""
-        if word not in KNOWN:
-            raise ImageError(f"Line {first}: unknown instruction {word!r}. Expected one of {', '.join(KNOWN)}.")
-        if word == "FROM":
-            found = re.fullmatch(r"(\S+) AS (\S+)", rest.strip())
-            if not found:
-                raise ImageError(f"Line {first}: a stage without a name. Expected: FROM image AS name")
-            stage = stages[found[2]] = Stage(found[1], found[2])
-        elif stage is None:
-            raise ImageError(f"Line {first}: {word} before the first FROM.")
-        else:
-            stage.steps.append(Step(word, re.sub(r"\s+", " ", rest.strip()) if word != "RUN" else rest.strip(), first))
-    return stages
-
-
-def needed(stages: Mapping[str, Stage], target: str) -> list[Stage]:
-    """The target and all stages that it is made from, those first. Raises ImageError for an unknown target."""
-    if target not in stages:
-        raise ImageError(f"There is no target {target!r}. Expected one of {', '.join(stages)}.")
-    order: list[Stage] = []
-
-    def add(stage: Stage) -> None:
-        copied = [copy_parts(step.rest)[0] for step in stage.steps if step.word == "COPY"]
-        for name in (stage.base, *copied):
-            if name in stages:
-                add(stages[name])
-        if stage not in order:
-            order.append(stage)
-
-    add(stages[target])
-    return order
-
-
-def copy_parts(rest: str) -> tuple[str, list[str], str]:
-    """The stage that a COPY takes from ("" for the context), its sources and its destination."""
-    words = shlex.split(rest)
-    source = words.pop(0).partition("=")[2] if words[0].startswith("--from=") else ""
-    return source, words[:-1], words[-1]
-
-
-def copy_context(root: Path, to: Path) -> None:
-    """Copy what .dockerignore lets through: `*`, then `!NAME` for what is sent, and `**/NAME` for what is not."""
-    lines = [line.strip() for line in (root / ".dockerignore").read_text().splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    sent = [line[1:] for line in lines if line.startswith("!")]
-    left_out = [line[3:] for line in lines if line.startswith("**/")]
-    if set(lines) != {"*", *(f"!{name}" for name in sent), *(f"**/{name}" for name in left_out)}:
-        raise ImageError(".dockerignore has a pattern that this script does not know. Expected: *, !NAME or **/NAME")
-    for name in sent:
-        source = root / name
-        if source.is_dir():
-            shutil.copytree(source, to / name, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
-        elif source.exists():
-            shutil.copy2(source, to / name)
-
-
-class Builder:
-    """Stages as folders below one clean folder: `layers/NAME` holds what the steps of a stage changed."""
-
-    def __init__(self, folder: Path, context: Path, arguments: Mapping[str, str], bind: Sequence[str] = ()) -> None:
-        self.folder, self.arguments, self.bind = folder, arguments, " ".join(bind)
-        self.context, self.nothing = folder / "context", folder / "nothing"
-        self.context.mkdir()
-        self.nothing.mkdir()
-        copy_context(context, self.context)
-        self.layers: dict[str, list[Path]] = {}
-        self.variables: dict[str, dict[str, str]] = {}
-        self.user: dict[str, str] = {}
-        self.place: dict[str, str] = {}
-        self._make_base()
-
-    def _make_base(self) -> None:
-        """What stands for python:slim: this machine's system files with a Python in /usr/local, and little else."""
-        system = self._new_layer("system", [])
-        (system / "usr").mkdir()
-        for name in (*SYSTEM, *(f"usr/{each}" for each in SYSTEM_USR)):
-            _link_system(Path("/") / name, system / name)
-        for name, rights in MADE.items():
-            (system / name).mkdir(parents=True)
-            (system / name).chmod(rights)
-        for program in HIDDEN:
-            for found in (system / "usr/bin").glob(f"*{program}*"):
-                if re.fullmatch(rf"([\w-]+-linux-gnu-)?{re.escape(program)}(-\d+)?", found.name):
-                    found.unlink()
-        # The links above are files of this machine. So nothing runs in this layer: writing in place would change them.
-        layer = self._new_layer("image", [system])
-        self.variables["image"], self.user["image"], self.place["image"] = {"PATH": PATH}, "0", "/"
-        if sys.base_prefix == "/usr":
-            self.inside("image", [f"/usr/bin/{PYTHON}", "-m", "venv", "/usr/local"])
-            return
-        for library in (system / "usr/lib").glob("*/libpython3*"):
-            library.unlink()
-        _copy_python(Path(sys.base_prefix), layer / "usr/local")
-        self.inside("image", ["ldconfig"])
-        self.inside("image", [f"/usr/local/bin/{PYTHON}", "-m", "ensurepip", "--default-pip"])
-
-    def _new_layer(self, name: str, below: list[Path]) -> Path:
-        layer = self.folder / "layers" / name
-        for made in (layer, self.folder / "work" / name, self.folder / "merged" / name):
-            made.mkdir(parents=True)
-        self.layers[name] = [layer, *below]
-        return layer
-
-    def build(self, stage: Stage) -> None:
-        """Carry out the steps of a stage. Raises ImageError with the step that failed."""
-        base = stage.base if stage.base in self.layers else "image"
-        name = stage.name
-        self._new_layer(name, self.layers[base])
-        self.variables[name] = dict(self.variables[base])
-        self.user[name], self.place[name] = self.user[base], self.place[base]
-        arguments: dict[str, str] = {}
-        for step in stage.steps:
-            began = time.monotonic()
-            if step.word in ("RUN", "COPY"):
-                print(f"[{name}] {step.word} {step.rest}"[:150], flush=True)
-            self._do(name, step, arguments)
-            if (spent := time.monotonic() - began) > 1:
-                print(f"[{name}] {spent:.0f} s", flush=True)
-
-    def _do(self, name: str, step: Step, arguments: dict[str, str]) -> None:
-        variables = self.variables[name]
-        if step.word == "ENV":
-            pairs = [pair.split("=", 1) for pair in shlex.split(step.rest)]
-            before = {**arguments, **variables}
-            variables.update({key: string.Template(value).safe_substitute(before) for key, value in pairs})
-        elif step.word == "ARG":
-            key, _, default = step.rest.partition("=")
-            arguments[key] = self.arguments.get(key, default)
-        elif step.word == "USER":
-            self.user[name] = step.rest
-        elif step.word == "WORKDIR":
-            self.place[name] = step.rest
-            self.inside(name, ["mkdir", "-p", step.rest], place="/")
-        elif step.word == "RUN":
-            self.inside(name, ["/bin/sh", "-c", step.rest], more=arguments, line=step.line)
-        elif step.word == "COPY":
-            self._copy(name, step)
-
-    def _copy(self, name: str, step: Step) -> None:
-        source, names, to = copy_parts(step.rest)
-        if source and source not in self.layers:
-            raise ImageError(f"Line {step.line}: there is no stage {source!r} before {name!r}.")
-        script = """
+"""Shell code for a new mount namespace: the stage is at $MERGED until the process ends."""
+RUN_AS_USER = """
+exec env -i sh -c '
+    variables=$1; merged=$2; workdir=$3; user=$4; shift 4
+    while IFS= read -r line; do export "$line"; done <<END
+$variables
+END
+    exec chroot "$merged" setpriv $user sh -c "cd \\"\\$0\\" && exec \\"\\$@\\"" "$workdir" "$@"
+' sh "$VARIABLES" "$MERGED" "$WORKDIR" "$RUN_AS" "$@"
+"""
+"""Shell code after MOUNT: become the user, with the variables of the image and no others, and run the command."""
+COPY = """
 if [ -n "$FROM_LOWER" ]; then
     FROM="$MERGED.from"
     mkdir -p "$FROM"
     mount -t overlay overlay -o "ro,lowerdir=$FROM_LOWER" "$FROM"
 fi
-for each in "$@"; do
-    if [ -d "$FROM/$each" ]; then mkdir -p "$TO"; cp -a "$FROM/$each/." "$TO/"
-    elif [ -f "$FROM/$each" ]; then cp -a "$FROM/$each" "$TO"
-    else echo "$each is not there" >&2; exit 1; fi
+for name in "$@"; do
+    if [ -d "$FROM/$name" ]; then mkdir -p "$TO"; cp -a "$FROM/$name/." "$TO/"
+    elif [ -f "$FROM/$name" ]; then cp -a "$FROM/$name" "$TO"
+    else echo "$name does not exist" >&2; exit 1; fi
 done
 [ -n "$FROM_LOWER" ] || chown -R 0:0 "$TO"
 """
-        target = Path(self.folder / "merged" / name) / str(Path(self.place[name]) / to).lstrip("/")
-        given = {
-            "FROM_LOWER": _joined([*self.layers[source], self.nothing]) if source else "",
-            "FROM": "" if source else str(self.context),
-            "TO": str(target) + ("/" if to.endswith("/") else ""),
+"""Shell code after MOUNT: copy from another stage, whose layers are in $FROM_LOWER, or from the folder $FROM."""
+
+
+@dataclass
+class Layer:
+    """A stage while it is built: its layers, the topmost first, and what its steps have set."""
+
+    layers: list[Path]
+    variables: dict[str, str]
+    user: str = "0"
+    workdir: str = "/"
+
+
+class Builder:
+    """Builds stages below one empty folder: `layers/NAME` holds what the steps of a stage have changed."""
+
+    def __init__(self, folder: Path, context: Path, arguments: Mapping[str, str], bind: Sequence[str] = ()) -> None:
+        self.folder, self.arguments, self.bind = folder, arguments, " ".join(bind)
+        self.context, self.empty = folder / "context", folder / "empty"
+        self.context.mkdir()
+        self.empty.mkdir()
+        copy_context(context, self.context)
+        self.stages: dict[str, Layer] = {}
+        self._make_base()
+
+    def _make_base(self) -> None:
+        """In place of python:slim: this machine's system files, and a Python in /usr/local."""
+        system = self._new_stage("system", Layer([], {"PATH": PATH})).layers[0]
+        (system / "usr").mkdir()
+        for name in (*SYSTEM, *(f"usr/{folder}" for folder in SYSTEM_USR)):
+            _link_system(Path("/") / name, system / name)
+        for name, permissions in EMPTY.items():
+            (system / name).mkdir(parents=True)
+            (system / name).chmod(permissions)
+        for program in NOT_IN_SLIM:
+            for file in (system / "usr/bin").glob(f"*{program}*"):
+                if re.fullmatch(rf"([\w-]+-linux-gnu-)?{re.escape(program)}(-\d+)?", file.name):
+                    file.unlink()
+        # The layer `system` has links to files of this machine. Nothing runs in it, which could change them.
+        base = self._new_stage("base", self.stages["system"]).layers[0]
+        if sys.base_prefix == "/usr":
+            self.run("base", [f"/usr/bin/{PYTHON}", "-m", "venv", "/usr/local"])
+            return
+        for library in (system / "usr/lib").glob("*/libpython3*"):
+            library.unlink()
+        _copy_python(Path(sys.base_prefix), base / "usr/local")
+        self.run("base", ["ldconfig"])
+        self.run("base", [f"/usr/local/bin/{PYTHON}", "-m", "ensurepip", "--default-pip"])
+
+    def _new_stage(self, name: str, base: Layer) -> Layer:
+        layer = self.folder / "layers" / name
+        for folder in (layer, self.folder / "work" / name, self.folder / "merged" / name):
+            folder.mkdir(parents=True)
+        stage = Layer([layer, *base.layers], dict(base.variables), base.user, base.workdir)
+        self.stages[name] = stage
+        return stage
+
+    def build(self, stage: Stage) -> None:
+        """Carry out the steps of a stage. Raises ImageError with the step that failed."""
+        self._new_stage(stage.name, self.stages.get(stage.base, self.stages["base"]))
+        arguments: dict[str, str] = {}
+        for step in stage.steps:
+            start = time.monotonic()
+            if step.instruction in ("RUN", "COPY"):
+                print(f"[{stage.name}] {step.instruction} {step.arguments}"[:150], flush=True)
+            self._carry_out(stage.name, step, arguments)
+            if (seconds := time.monotonic() - start) > 1:
+                print(f"[{stage.name}] {seconds:.0f} s", flush=True)
+
+    def _carry_out(self, name: str, step: Step, arguments: dict[str, str]) -> None:
+        stage = self.stages[name]
+        if step.instruction == "ENV":
+            pairs = [pair.split("=", 1) for pair in shlex.split(step.arguments)]
+            before = {**arguments, **stage.variables}
+            stage.variables.update({key: string.Template(value).safe_substitute(before) for key, value in pairs})
+        elif step.instruction == "ARG":
+            key, _, default = step.arguments.partition("=")
+            arguments[key] = self.arguments.get(key, default)
+        elif step.instruction == "USER":
+            stage.user = step.arguments
+        elif step.instruction == "WORKDIR":
+            self.run(name, ["mkdir", "-p", step.arguments])
+            stage.workdir = step.arguments
+        elif step.instruction == "RUN":
+            self.run(name, ["/bin/sh", "-c", step.arguments], arguments, step.line)
+        elif step.instruction == "COPY":
+            self._copy(name, step)
+
+    def _copy(self, name: str, step: Step) -> None:
+        copy = parse_copy(step.arguments)
+        if copy.stage and copy.stage not in self.stages:
+            raise ImageError(f"Line {step.line}: there is no stage {copy.stage!r} before {name!r}.")
+        to = self.folder / "merged" / name / str(Path(self.stages[name].workdir) / copy.destination).lstrip("/")
+        paths = {
+            "FROM_LOWER": _joined([*self.stages[copy.stage].layers, self.empty]) if copy.stage else "",
+            "FROM": "" if copy.stage else str(self.context),
+            "TO": str(to) + ("/" if copy.destination.endswith("/") else ""),
         }
         done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", ENTER + script, "sh", *names],
-            env={**self._mounting(name), **given},
+            ["unshare", "--mount", "sh", "-c", MOUNT + COPY, "sh", *copy.sources],
+            env={**self._mount_variables(name), **paths},
         )
         if done.returncode:
-            raise ImageError(f"Line {step.line}: COPY {step.rest} failed with status {done.returncode}.")
+            raise ImageError(f"Line {step.line}: COPY {step.arguments} failed with status {done.returncode}.")
 
-    def _mounting(self, name: str) -> dict[str, str]:
-        """The variables that ENTER needs."""
-        upper, *below = self.layers[name]
+    def run(self, name: str, command: list[str], arguments: Mapping[str, str] | None = None, line: int = 0) -> None:
+        """Run a command in a stage while it is built. Raises ImageError if it fails."""
+        passed = {key: value for key, value in os.environ.items() if BUILD_VARIABLES.match(key)}
+        stage = self.stages[name]
+        variables = {"HOME": "/root", **passed, **stage.variables, **(arguments or {})}
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", MOUNT + RUN_AS_USER, "sh", *command],
+            env={**self._mount_variables(name), **_user_variables(stage, variables)},
+        )
+        if done.returncode:
+            where = f"Line {line}: " if line else ""
+            raise ImageError(f"{where}{shlex.join(command)} failed with status {done.returncode}.")
+
+    def _mount_variables(self, name: str) -> dict[str, str]:
+        """The variables that MOUNT reads."""
+        upper, *below = self.stages[name].layers
         return {
             "PATH": PATH,
             "LOWER": _joined(below),
@@ -284,113 +213,81 @@ done
             "BIND": self.bind,
         }
 
-    def inside(
-        self,
-        name: str,
-        command: list[str],
-        more: Mapping[str, str] | None = None,
-        place: str | None = None,
-        line: int = 0,
-    ) -> None:
-        """Run a command in a stage while it is built. Raises ImageError if it fails."""
-        passed = {key: value for key, value in os.environ.items() if PASSED_ON.match(key)}
-        variables = {"HOME": "/root", **passed, **self.variables[name], **(more or {})}
-        done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", ENTER + _AS_USER, "sh", *command],
-            env={**self._mounting(name), **self._becoming(name, variables, place)},
-        )
-        if done.returncode:
-            where = f"Line {line}: " if line else ""
-            raise ImageError(f"{where}{shlex.join(command)} failed with status {done.returncode}.")
-
-    def _becoming(self, name: str, variables: Mapping[str, str], place: str | None = None) -> dict[str, str]:
-        """The variables that _AS_USER needs."""
-        user = self.user[name]
-        return {
-            "AS": f"--reuid {user} --regid {user} --clear-groups",
-            "PLACE": place or self.place[name],
-            "VARIABLES": "\n".join(f"{key}={value}" for key, value in variables.items()),
-        }
-
-    def start(self, name: str, command: list[str]) -> "Running":
+    def start(self, name: str, command: list[str]) -> "Container":
         """Start the image as `docker run --network none --cap-drop ALL` does."""
         self.bind = ""
-        running = f"{name}-running"
-        self._new_layer(running, self.layers[name])
-        self.variables[running] = {"HOME": "/home/user", **self.variables[name]}
-        self.user[running], self.place[running] = self.user[name], self.place[name]
-        becoming = self._becoming(running, self.variables[running])
-        becoming["AS"] += " --no-new-privs --bounding-set=-all --inh-caps=-all"
-        alone = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
+        container = self._new_stage(f"{name}-container", self.stages[name])
+        variables = _user_variables(container, {"HOME": "/home/user", **container.variables})
+        variables["RUN_AS"] += " --no-new-privs --bounding-set=-all --inh-caps=-all"
+        isolated = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
         process = subprocess.Popen(
-            [*alone, "sh", "-c", ENTER + _AS_USER, "sh", *command],
-            env={**self._mounting(running), **becoming, "OWN_PROC": "1"},
+            [*isolated, "sh", "-c", MOUNT + RUN_AS_USER, "sh", *command],
+            env={**self._mount_variables(f"{name}-container"), **variables, "OWN_PROC": "1"},
         )
-        return Running(process, self.layers[running][0], becoming)
-
-
-_AS_USER = """
-[ -n "$MERGED" ] && exec env -i sh -c '
-    variables=$1; merged=$2; place=$3; as=$4; shift 4
-    while IFS= read -r each; do export "$each"; done <<END
-$variables
-END
-    exec chroot "$merged" setpriv $as sh -c "cd \\"\\$0\\" && exec \\"\\$@\\"" "$place" "$@"
-' sh "$VARIABLES" "$MERGED" "$PLACE" "$AS" "$@"
-"""
-"""After ENTER: become the user, with the variables of the image and no others, and run the command."""
+        return Container(process, container.layers[0], variables)
 
 
 @dataclass
-class Running:
+class Container:
     """A started image."""
 
     process: "subprocess.Popen[bytes]"
     written: Path
-    """What was changed on its disk."""
-    becoming: dict[str, str]
+    """The layer with the files that it has written."""
+    variables: dict[str, str]
 
     @property
-    def first(self) -> int:
-        """The process that has number 1 inside, as this machine numbers it."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        if not children:
-            raise ImageError("The image ended when it started.")
-        return int(children[0])
+    def pid(self) -> int:
+        """The process that has number 1 in the container, as this machine numbers it. Raises ImageError if it ended."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        while self.process.poll() is None:
+            if pids := children.read_text().split():
+                return int(pids[0])
+            time.sleep(0.1)  # it is being started
+        raise ImageError(f"The image ended with status {self.process.returncode}.")
 
-    def inside(self, command: list[str], seconds: float) -> "subprocess.CompletedProcess[str]":
-        """What `docker exec` does, with both outputs together. Status 124: it did not end within so many seconds."""
-        enter = ["nsenter", "--target", str(self.first), "--mount", "--pid", "--net", "--root"]
-        full = [*enter, "sh", "-c", _AS_USER, "sh", *command]
-        environment = {"PATH": PATH, "MERGED": "/", **self.becoming}
-        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    def run(self, command: list[str], seconds: float) -> "subprocess.CompletedProcess[str]":
+        """What `docker exec` does; stdout and stderr together. Status 124: it did not end within so many seconds."""
+        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", "--root"]
+        full = [*enter, "sh", "-c", RUN_AS_USER, "sh", *command]
+        environment = {"PATH": PATH, "MERGED": "/", **self.variables}
         try:
-            return subprocess.run(full, env=environment, text=True, timeout=seconds, **both)
+            return subprocess.run(
+                full, env=environment, text=True, timeout=seconds, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(full, 124, f"No answer within {seconds:g} s.")
 
     def stop(self) -> float:
-        """What `docker stop` does. Returns the seconds; raises ImageError if it had to be killed."""
-        began = time.monotonic()
-        os.kill(self.first, signal.SIGTERM)
+        """What `docker stop` does. Returns the seconds. Raises ImageError if it does not end in time."""
+        start = time.monotonic()
+        os.kill(self.pid, signal.SIGTERM)
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise ImageError(f"It did not end within {STOP_SECONDS:g} s of SIGTERM.") from None
-        return time.monotonic() - began
+        return time.monotonic() - start
+
+
+def _user_variables(stage: Layer, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that RUN_AS_USER reads."""
+    return {
+        "RUN_AS": f"--reuid {stage.user} --regid {stage.user} --clear-groups",
+        "WORKDIR": stage.workdir,
+        "VARIABLES": "\n".join(f"{key}={value}" for key, value in variables.items()),
+    }
 
 
 def _link_system(source: Path, to: Path) -> None:
     """Hard links to the files of a system folder, or copies where links are not possible. A link stays a link.
 
-    /etc is copied: a file there may be written in place.
+    /etc is copied, since a file there may be written in place.
     """
-    if not source.is_dir() or source.is_symlink():
-        if source.is_symlink():
-            to.symlink_to(os.readlink(source))
-        return
-    link = os.stat(source).st_dev == os.stat(to.parent).st_dev and source != Path("/etc")
-    subprocess.run(["cp", "-al" if link else "-a", str(source), str(to)], check=True)
+    if source.is_symlink():
+        to.symlink_to(os.readlink(source))
+    elif source.is_dir():
+        link = os.stat(source).st_dev == os.stat(to.parent).st_dev and source != Path("/etc")
+        subprocess.run(["cp", "-al" if link else "-a", str(source), str(to)], check=True)
 
 
 def _copy_python(prefix: Path, to: Path) -> None:
@@ -410,56 +307,35 @@ def _joined(layers: list[Path]) -> str:
     return ":".join(map(str, layers))
 
 
-def command_of(rest: str | None, what: str) -> list[str]:
-    """The command of `CMD [...]`. Raises ImageError if it is not a list."""
-    found = re.search(r"\[.*\]$", rest or "")
-    if not found:
-        raise ImageError(f'{what} has no command as a list. Expected: CMD ["program", "argument"]')
-    return list(json.loads(found[0]))
-
-
-def inherited(stages: Mapping[str, Stage], target: str, word: str) -> str | None:
-    """What an instruction says in the target, or in the stage that it is made from."""
-    stage: Stage | None = stages[target]
-    while stage is not None:
-        if (found := stage.last(word)) is not None:
-            return found
-        stage = stages.get(stage.base)
-    return None
-
-
-def check(running: Running, health: list[str], commands: Sequence[list[str]]) -> None:
-    """Wait until it is healthy, run commands in it, stop it, and look at what it wrote. Raises ImageError."""
-    began = time.monotonic()
-    while (answer := running.inside(health, 30)).returncode:
-        if running.process.poll() is not None or time.monotonic() - began > READY_SECONDS:
-            raise ImageError(f"It is not healthy after {time.monotonic() - began:.0f} s:\n{answer.stdout[-2000:]}")
+def check(container: Container, health: list[str], commands: Sequence[list[str]]) -> None:
+    """Wait until it is healthy, run commands in it, stop it, and check what it wrote. Raises ImageError."""
+    start = time.monotonic()
+    while (answer := container.run(health, 30)).returncode:
+        if container.process.poll() is not None or time.monotonic() - start > READY_SECONDS:
+            raise ImageError(f"It is not healthy after {time.monotonic() - start:.0f} s:\n{answer.stdout[-2000:]}")
         time.sleep(0.5)
-    print(f"Healthy after {time.monotonic() - began:.1f} s", flush=True)
-    status = Path(f"/proc/{running.first}/status").read_text()
+    print(f"Healthy after {time.monotonic() - start:.1f} s", flush=True)
+    status = Path(f"/proc/{container.pid}/status").read_text()
     users = set(re.findall(r"^[UG]id:\t(.*)$", status, re.MULTILINE))
     if users != {"1000\t1000\t1000\t1000"}:
         raise ImageError(f"It does not run as user and group 1000: {users}")
-    routes = running.inside(["cat", "/proc/net/route"], 30).stdout
-    if len(routes.splitlines()) != 1:  # the heading
-        raise ImageError(f"It has a network:\n{routes}")
+    routes = [line for line in container.run(["cat", "/proc/net/route"], 30).stdout.splitlines() if "\t" in line]
+    if len(routes) != 1:  # the heading
+        raise ImageError("It has a network:\n" + "\n".join(routes))
     print("Runs as user 1000, with no network but loopback", flush=True)
     for command in commands:
-        done = running.inside(command, 600)
+        done = container.run(command, 600)
         if done.returncode:
             raise ImageError(f"{shlex.join(command)} failed with status {done.returncode}:\n{done.stdout[-2000:]}")
         print(f"{shlex.join(command)}: {' '.join(done.stdout.split())[-200:]}", flush=True)
-    print(f"Stopped {running.stop():.1f} s after SIGTERM", flush=True)
-    strange = [
-        file.relative_to(running.written)
-        for file in running.written.rglob("*")
-        if not file.is_dir() and file.relative_to(running.written).parts[0] not in ("home", "tmp")
-    ]
-    if strange:
-        raise ImageError(f"It wrote outside of /home and /tmp: {', '.join(map(str, strange[:5]))}")
+    print(f"Stopped {container.stop():.1f} s after SIGTERM", flush=True)
+    files = [file.relative_to(container.written) for file in container.written.rglob("*") if not file.is_dir()]
+    elsewhere = [str(file) for file in files if file.parts[0] not in ("home", "tmp")]
+    if elsewhere:
+        raise ImageError(f"It wrote outside of /home and /tmp: {', '.join(elsewhere[:5])}")
 
 
-def uses(target: str) -> list[list[str]]:
+def commands_to_try(target: str) -> list[list[str]]:
     """Commands that use the studio in the image: its torch, and a short training without a network."""
     wrong = "is None" if target == "cuda" else "is not None"
     torch = f"import sys, torch; print('torch', torch.__version__); sys.exit(torch.version.cuda {wrong})"
@@ -468,45 +344,44 @@ def uses(target: str) -> list[list[str]]:
 
 
 def main() -> int:
-    """Build a target in a clean folder and try it. 1 when a step failed, 2 when this machine can't do it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    """Build a target in an empty folder and try it. 1 when a step failed, 2 when this machine can't do it."""
+    parser = argparse.ArgumentParser(description="Build and try an image without a container engine")
     parser.add_argument("--target", default="cpu", help="a stage of the Dockerfile; default: cpu")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--bind", action="append", default=[], metavar="DIR", help="a folder that pip may read")
     parser.add_argument("--folder", type=Path, help="an empty folder to build in; default: a temporary one")
     parser.add_argument("--keep", action="store_true", help="do not delete the folder")
-    asked = parser.parse_args()
-    missing = [name for name in ("unshare", "nsenter", "setpriv", "chroot", "ip") if not shutil.which(name)]
+    options = parser.parse_args()
+    missing = [name for name in TOOLS if not shutil.which(name)]
     if not sys.platform.startswith("linux") or os.geteuid() or missing:
-        lacks = f" Not found: {', '.join(missing)}." if missing else ""
-        print(f"This script mounts folders: it needs Linux and root.{lacks} Expected: sudo python3 {sys.argv[0]}")
+        not_found = f" Not found: {', '.join(missing)}." if missing else ""
+        print(f"This script mounts folders: it needs Linux and root.{not_found} Expected: sudo python3 {sys.argv[0]}")
         return 2
-    folder = Path(asked.folder or tempfile.mkdtemp(prefix="studio-image-")).resolve()
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="studio-image-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    running = None
+    container = None
     try:
         if any(folder.iterdir()):
             raise ImageError(f"{folder} is not empty. Expected: a new or an empty folder.")
         stages = read_stages((ROOT / "Dockerfile").read_text())
-        order = needed(stages, asked.target)
-        builder = Builder(folder, ROOT, dict(each.split("=", 1) for each in asked.build_arg), asked.bind)
+        order = stages_to_build(stages, options.target)
+        builder = Builder(folder, ROOT, dict(pair.split("=", 1) for pair in options.build_arg), options.bind)
         for stage in order:
             builder.build(stage)
-        size = subprocess.run(["du", "-sm", builder.layers[asked.target][0]], capture_output=True, text=True)
-        print(f"Built {asked.target}: {int(size.stdout.split()[0]):,} MB on top of python:slim", flush=True)
-        health = command_of(inherited(stages, asked.target, "HEALTHCHECK"), "HEALTHCHECK")
-        running = builder.start(asked.target, command_of(inherited(stages, asked.target, "CMD"), "CMD"))
-        check(running, health, uses(asked.target))
+        size = subprocess.run(["du", "-sm", builder.stages[options.target].layers[0]], capture_output=True, text=True)
+        print(f"Built {options.target}: {int(size.stdout.split()[0]):,} MB on top of python:slim", flush=True)
+        container = builder.start(options.target, inherited_command(stages, options.target, "CMD"))
+        check(container, inherited_command(stages, options.target, "HEALTHCHECK"), commands_to_try(options.target))
         print("The image builds, starts offline as user 1000, trains, and stops.")
         return 0
     except ImageError as error:
         print(error, file=sys.stderr)
         return 1
     finally:
-        if running is not None and running.process.poll() is None:
-            running.process.kill()
-            running.process.wait()
-        if not asked.keep:
+        if container is not None and container.process.poll() is None:
+            os.kill(container.pid, signal.SIGKILL)  # with it, all processes of the container end
+            container.process.wait()
+        if not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -52,16 +52,21 @@ def push(
 def space(
     context: Context,
     to: Annotated[Path, typer.Option(metavar="DIR", help="New folder to write to.")],
+    zero_gpu: Annotated[
+        bool,
+        typer.Option("--zero-gpu", help="For ZeroGPU, with the Gradio SDK. A run gets a GPU for up to two minutes."),
+    ] = False,
 ) -> None:
-    """Write a Hugging Face Space of the studio itself, with the Docker SDK."""
-    files = context.studio.hub.write_space(to)
-    document = {"to": str(to), "sdk": "docker", "files": len(files)}
-    context.answer(document, lambda: _show_space(context, to, len(files)))
+    """Write a Hugging Face Space of the studio itself, with the Docker SDK or for ZeroGPU."""
+    files = context.studio.hub.write_space(to, zero_gpu)
+    document = {"to": str(to), "sdk": "gradio" if zero_gpu else "docker", "files": len(files)}
+    context.answer(document, lambda: _show_space(context, to, zero_gpu, len(files)))
 
 
-def _show_space(context: Context, to: Path, files: int) -> None:
+def _show_space(context: Context, to: Path, zero_gpu: bool, files: int) -> None:
+    kind = "Gradio Space with ZeroGPU" if zero_gpu else "Docker Space"
     context.say(f"{files} files in {to}")
-    context.say("Make a Docker Space on https://huggingface.co/new-space, then upload the folder:")
+    context.say(f"Make a {kind} on https://huggingface.co/new-space, then upload the folder:")
     context.say(f"hf upload OWNER/NAME {to} . --repo-type space")
 
 

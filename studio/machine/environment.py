@@ -15,6 +15,8 @@ SPIN_COUNT, BUSY_SPINS, BUSY_SHARE = "GOMP_SPINCOUNT", "1000", 0.5
 run at 30 rows/s each instead of 17. Alone, a run would be 5 to 19% slower with it. libgomp reads it when it starts."""
 VISITORS = {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_HUB_OFFLINE": "1"}
 """A process that works for a visitor sends no saved token and makes no requests to the Hub."""
+ONE_RUN = "STUDIO_WORKER_ONE_RUN"
+"""Set for a worker that does not start the next one, because only its runner can."""
 
 
 def is_busy() -> bool:

@@ -12,6 +12,8 @@ import psutil
 
 from studio.machine.limits import cpu_quota, memory_left, memory_limit
 
+GPU_OF_RUNS = "STUDIO_GPU_OF_RUNS"
+"""Environment variable with a GPU, written as nvidia-smi does: name, MiB of memory, MiB free."""
 NVIDIA_SMI = ("/usr/lib/wsl/lib/nvidia-smi", "/usr/bin/nvidia-smi")
 """Where the tool is installed when it is not on the path."""
 
@@ -93,7 +95,12 @@ def disk_free(folder: Path) -> int:
 
 @cache
 def _gpus() -> tuple[Gpu, ...]:
-    """NVIDIA GPUs, as nvidia-smi reports them. Without the tool, torch finds none either."""
+    """NVIDIA GPUs, as nvidia-smi reports them. Without the tool, torch finds none either.
+
+    Where only runs get a GPU and this process does not, a variable describes it.
+    """
+    if described := parse_gpu(os.environ.get(GPU_OF_RUNS, "")):
+        return (described,)
     tool = shutil.which("nvidia-smi") or next((path for path in NVIDIA_SMI if Path(path).exists()), None)
     if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return ()

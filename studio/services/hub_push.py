@@ -110,10 +110,10 @@ class HubPush:
         write_whole(path, finished.model_dump_json())
         return finished
 
-    def write_space(self, to: Path) -> list[str]:
-        """Write the folder of a Space of the studio itself, with the Docker SDK. Returns its files."""
+    def write_space(self, to: Path, zero_gpu: bool = False) -> list[str]:
+        """Write the folder of a Space of the studio itself, with the Docker SDK or for ZeroGPU. Returns its files."""
         self.context.owner_only("Writing to a folder")
-        return write_studio_space(to.resolve())
+        return write_studio_space(to.resolve(), zero_gpu)
 
     def _folder(self, run: str, format: str) -> Path:
         """The folder of an export that exists."""

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from studio.machine.environment import child_environment
@@ -15,8 +15,13 @@ MAX_STARTS = 3
 """Workers started by one call: for the next run, and for one that fits into memory while the next does not."""
 
 
-def start_worker(home: Home, workspace: str, run: str, log: Path) -> "subprocess.Popen[bytes]":
-    """Start a worker process in its own session for a queued run. A visitor's worker gets no secrets."""
+def start_worker(
+    home: Home, workspace: str, run: str, log: Path, environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a worker process in its own session for a queued run. A visitor's worker gets no secrets.
+
+    `environment` has variables on top of those of this process.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         return subprocess.Popen(
@@ -25,7 +30,7 @@ def start_worker(home: Home, workspace: str, run: str, log: Path) -> "subprocess
             stdout=out,
             stderr=out,
             start_new_session=True,
-            env=child_environment(home.workspace(workspace).is_visitors),
+            env=child_environment(home.workspace(workspace).is_visitors) | dict(environment or {}),
         )
 
 

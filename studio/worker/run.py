@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from studio.inference.templates import remember_in
-from studio.machine.environment import VISITORS, remove_secrets
+from studio.machine.environment import ONE_RUN, VISITORS, remove_secrets
 from studio.machine.facts import free_for_training
 from studio.machine.paths import without_places
 from studio.schema.errors import StudioError
@@ -141,6 +141,8 @@ class Worker:
 
     def _start_next_worker(self, free: Callable[[], int] = free_for_training) -> None:
         """Start a worker for the next run. It waits for its turn."""
+        if ONE_RUN in os.environ:
+            return
         start_next_worker(self.home, free=free, for_visitors=self.workspace.is_visitors)
 
     def _is_cancelled(self) -> bool:

@@ -37,6 +37,7 @@ EDGES = {
     "studio.models.starter_download",  # a thread, whose error the caller raises
     "studio.services.labeling.active_learning",  # a thread that has texts read
     "studio.services.models",  # a thread that downloads
+    "studio.services.runners.zero_gpu",  # a thread, whose error is the reason of its run
     "studio.serving.gateway",  # a request, whose answer names an id of the log
     "studio.ui.jobs",  # a thread, whose error the page shows
     "studio.ui.error_routes",

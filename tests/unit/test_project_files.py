@@ -98,6 +98,7 @@ def test_every_target_of_the_makefile_says_what_it_is_for() -> None:
         "test-exports",
         "test-security",
         "load-test",
+        "image-check",
         "audit",
         "lint",
         "bench",

@@ -4,9 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from studio.export.hub import read_front
 from studio.export.studio_space import write_studio_space
@@ -48,3 +51,28 @@ def test_a_folder_with_files_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="already contains"):
         write_studio_space(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_zero_gpu_space_has_its_metadata_and_the_tested_versions_of_what_the_studio_needs(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    to = tmp_path / "space"
+    said = caller(capfd)("space", "--to", str(to), "--zero-gpu", "--json", "--home", str(tmp_path / "home"))
+    assert said.status == 0, said.err
+    assert json.loads(said.out)["sdk"] == "gradio"
+    front = read_front(to / "README.md")
+    assert (front["sdk"], front["app_file"], front["python_version"]) == ("gradio", "app.py", "3.12")
+    assert front["sdk_version"] == version("gradio") and "app_port" not in front
+    assert front["title"] == read_front(ROOT / "README.md")["title"]
+    assert (to / "README.md").read_text().split("---\n", 2)[2] == (ROOT / "README.md").read_text().split("---\n", 2)[2]
+    lines = (to / "requirements.txt").read_text().splitlines()
+    listed = {canonicalize_name(Requirement(line).name): Requirement(line).specifier for line in lines}
+    assert "gradio" not in listed, "the SDK installs it"
+    assert "2.11.0" in listed.pop("torch") and not listed.pop("spaces")
+    needed = [Requirement(line) for line in requires("finetune-studio") or () if "extra ==" not in line]
+    for each in needed:
+        if each.name not in ("gradio", "torch"):
+            (pin,) = listed.pop(canonicalize_name(each.name))
+            assert pin.operator == "==" and each.specifier.contains(pin.version), each
+    assert not listed
+    assert not (to / "Dockerfile").exists() and (to / "docs" / "index.md").exists()

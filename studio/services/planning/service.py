@@ -23,7 +23,7 @@ from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.preview import Previews
 from studio.services.planning.probe import probe
 from studio.services.planning.replay_mixing import StartingPoint, starting_point
-from studio.services.runners import RUNNERS
+from studio.services.runners import LOCAL, RUNNERS, default_runner
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.tasks import task_named
 from studio.training.planning.memory_budget import MAX_MEMORY_SHARE
@@ -125,7 +125,7 @@ class Planning:
             validation_dataset=other.id if other else None,
             validation_version=other.version if other else 1,
             replay=resolved.start.replay,
-            runner=request.runner,
+            runner=default_runner() if request.runner == LOCAL else request.runner,
             because=view.plan.because,
             memory_bytes=view.estimate.memory_bytes,
             disk_bytes=view.estimate.disk_bytes,

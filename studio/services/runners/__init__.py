@@ -1,17 +1,30 @@
 """Where runs train: the registry of runners. Add a runner as one module and one line here, or as a plugin."""
 
+import os
 from collections.abc import Iterator, Mapping
 
 from studio.machine.plugins import Registry
 from studio.services.runners.base import Runner
 from studio.services.runners.local import LocalRunner
 from studio.services.runners.worker_processes import WorkerProcesses
+from studio.services.runners.zero_gpu import ZeroGpuRunner
 from studio.store import Home
 
 LOCAL = LocalRunner.name
 RUNNERS: Registry[type[Runner]] = Registry(
-    "runners", (LocalRunner,), name_of=lambda runner: runner.name, subclass_of=Runner, needs=("title", "sentence")
+    "runners",
+    (LocalRunner, ZeroGpuRunner),
+    name_of=lambda runner: runner.name,
+    subclass_of=Runner,
+    needs=("title", "sentence"),
 )
+RUNNER_VARIABLE = "STUDIO_RUNNER"
+"""Environment variable with the runner that takes the place of `local`."""
+
+
+def default_runner() -> str:
+    """The runner of all runs for which no other one was chosen."""
+    return os.environ.get(RUNNER_VARIABLE) or LOCAL
 
 
 class Runners(Mapping[str, Runner]):
@@ -33,4 +46,4 @@ class Runners(Mapping[str, Runner]):
         return len(RUNNERS)
 
 
-__all__ = ["LOCAL", "RUNNERS", "LocalRunner", "Runner", "Runners"]
+__all__ = ["LOCAL", "RUNNERS", "RUNNER_VARIABLE", "LocalRunner", "Runner", "Runners", "default_runner"]

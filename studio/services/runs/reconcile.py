@@ -16,7 +16,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import AdviceEvent, AnyEvent, EvaluationEvent, PhaseEvent, StateEvent, StepEvent
 from studio.schema.numbers import timestamp
 from studio.schema.runs import ACTIVE, RunStatus
-from studio.services.runners import LOCAL, Runner
+from studio.services.runners import LOCAL, Runner, default_runner
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.run_files import resumable_step
 from studio.store.db import now
@@ -38,7 +38,7 @@ def reconcile(runs: RunLifecycle) -> None:
     runs.store.import_copied_runs()
     with ignore_full_disk():
         active = {run for status in ACTIVE for run, _ in runs.store.in_state(status)}
-        runners, local = _runners_of(runs, active), runs.runners[LOCAL]
+        runners, local = _runners_of(runs, active), runs.runners[default_runner()]
         elsewhere = {run: runner for run, runner in runners.items() if runner.is_elsewhere}
         has_no_runner = active - set(runners)  # its state is not known here
         runs.store.reconcile(resumable_step, {*elsewhere, *has_no_runner})

@@ -1,0 +1,57 @@
+"""Starts the public demo in a ZeroGPU Space. The Space's app.py calls it; everywhere else use `studio serve --demo`."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import studio
+from studio.machine.facts import GPU_OF_RUNS
+from studio.schema.limits import LIMITS_VARIABLE, demo_limits
+from studio.services.runners import RUNNER_VARIABLE
+from studio.services.runners.zero_gpu import ZeroGpuRunner, gpu_call
+from studio.ui.serve_options import ServeOptions
+from studio.ui.server import quiet_gradio, serve
+
+LIMITS = "run_minutes=1.5"
+"""With the time to load and to save, a run takes the daily GPU quota of a visitor without an account."""
+GPU = "NVIDIA RTX PRO 6000 Blackwell (half), 49152, 47104"
+"""What ZeroGPU lends: the name, MiB of memory, and MiB that are free. The server itself has no GPU."""
+
+
+def main() -> None:
+    """Serve the demo as a Space's app.py does: on $GRADIO_SERVER_NAME and $GRADIO_SERVER_PORT, 0.0.0.0 and 7860.
+
+    Unlike `studio serve --demo`, runs train inside `spaces.GPU`, and no worker is prepared.
+    """
+    own = str(Path(studio.__file__).parent.parent)  # not installed there, and workers run in other folders
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (own, os.environ.get("PYTHONPATH"))))
+    os.environ[RUNNER_VARIABLE] = ZeroGpuRunner.name
+    os.environ[LIMITS_VARIABLE] = ",".join(filter(None, (LIMITS, os.environ.get(LIMITS_VARIABLE))))
+    port = ZeroGpuRunner.port = int(os.environ.get("GRADIO_SERVER_PORT") or 7860)
+    quiet_gradio()
+    subprocess.run([sys.executable, "-m", "studio.models"], check=True)  # before HF_HUB_OFFLINE is set
+    gpu_call()
+    if os.environ.get("SPACES_ZERO_GPU"):
+        os.environ[GPU_OF_RUNS] = GPU
+        _report_to_zero_gpu()
+    host = os.environ.get("GRADIO_SERVER_NAME") or "0.0.0.0"
+    serve(ServeOptions(host=host, port=port, demo=True, limits=demo_limits(), open_browser=False))
+
+
+def _report_to_zero_gpu() -> None:
+    """Tell ZeroGPU that this Space has a GPU function. `spaces` does this when a page of Gradio is launched.
+
+    The studio's page is part of a larger application and is not launched by Gradio. So an empty page is, for a moment
+    and on this machine only.
+    """
+    import gradio as gr
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with gr.Blocks() as empty:
+        gr.Markdown("Starting.")
+    empty.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, show_error=False)
+    empty.close()
