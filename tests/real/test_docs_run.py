@@ -51,6 +51,7 @@ NOT_RUN = {
     "studio import-adapter ": "tests/real/test_adapter_import.py opens adapters",
     "studio push ": "needs the Hub; tests/unit/test_hub_push.py has one",
     "studio export last --format space ": "tests/real/test_space_export.py exports Spaces and runs them",
+    "from openai import OpenAI": "tests/real/test_serve_api.py asks with this client",
     "from studio.api import": "tests/real/test_python_api.py runs it",
 }
 """How a command or a Python block begins that does not run here → why. test_docs.py parses those of the studio."""

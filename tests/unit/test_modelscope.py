@@ -189,7 +189,19 @@ def test_offline_nothing_is_requested_and_the_reason_is_said(
 
 
 def test_a_redirect_into_an_internal_network_is_not_followed(scope: ModelScopeServer) -> None:
-    hosts = ("127.0.0.1", "10.0.0.8", "169.254.169.254", "[::1]", "localhost", "db.internal", "printer.local")
+    hosts = (
+        "127.0.0.1",
+        "10.0.0.8",
+        "169.254.169.254",
+        "[::1]",
+        "localhost",
+        "db.internal",
+        "printer.local",
+        "127.1",
+        "0x7f.1",
+        "localhost.",
+        "[::ffff:127.0.0.1]",
+    )
     assert all(is_internal(host) for host in hosts)
     assert not any(is_internal(host) for host in ("modelscope.cn", "8.8.8.8", "cdn.example.com"))
 
@@ -299,3 +311,19 @@ def test_a_visitor_of_a_demo_searches_and_downloads_nothing(scope: ModelScopeSer
             act()
         assert refused.value.code == "not-allowed"
     assert not scope.seen
+
+
+def test_the_command_line_lists_results_names_a_source_that_failed_and_downloads(
+    hub: HubServer, scope: ModelScopeServer, call: Callable[..., tuple[int, Any, str]]
+) -> None:
+    status, rows, _ = call("models", "--search", "tiny")
+    assert status == 0 and [(row["source"], row["name"]) for row in rows] == [
+        ("hub", "someone/tiny"),
+        ("modelscope", TINY),
+    ]
+    hub.busy = True
+    HUB_CACHE.forget()
+    status, rows, errors = call("models", "--search", "tiny")
+    assert status == 0 and [row["source"] for row in rows] == ["modelscope"] and "error 503" in errors
+    status, done, _ = call("download", TINY)
+    assert status == 0 and (Path(done["path"]) / "model.safetensors").is_file()
