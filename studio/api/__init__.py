@@ -9,6 +9,7 @@ from studio.schema.hub import PushRequest
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.services.adapter_import import AdapterImport
 from studio.services.api_keys import ApiKeys
+from studio.services.api_server import ApiProcess, ApiServer
 from studio.services.catalog import Catalog
 from studio.services.chat import Chat
 from studio.services.checks import DataChecks
@@ -64,12 +65,14 @@ class Shared:
     lengths: LengthCache
     suggesters: dict[str, Suggester]
     """Dataset → its label suggestions."""
+    api: ApiProcess
+    """The API server that is started from the page."""
 
     @classmethod
     def of(cls, home: Home) -> "Shared":
         """New ones for a data folder; no process is started before it is needed."""
         host, processes = HostClient(home), WorkerProcesses(home.root)
-        return cls(processes, Runners(home, processes), host, Downloads(home), LengthCache(host), {})
+        return cls(processes, Runners(home, processes), host, Downloads(home), LengthCache(host), {}, ApiProcess(home))
 
 
 class Studio:
@@ -103,6 +106,7 @@ class Studio:
 
     def close(self) -> None:
         """End the processes that this one started, except for runs in progress."""
+        self.shared.api.stop()
         self.shared.host.close()
         self.shared.processes.close()
 
@@ -276,6 +280,11 @@ class Studio:
     def served_models(self) -> ServedModels:
         """Models that `studio serve-api` serves."""
         return ServedModels(self.exports)
+
+    @cached_property
+    def api_server(self) -> ApiServer:
+        """The API server that is started from the page."""
+        return ApiServer(self.context, self.shared.api)
 
     @cached_property
     def api_keys(self) -> ApiKeys:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +39,7 @@ class Answer:
         """Whether it answers a conversation."""
         return self.asked[0].chat
 
-    async def pieces(self, place: int) -> AsyncIterator[Piece]:
+    async def pieces(self, place: int) -> AsyncGenerator[Piece, None]:
         """One reply as it is written, in its turn and within the time of the request.
 
         Raises:
@@ -99,7 +99,7 @@ class Answer:
             "usage": self.usage()
         }
 
-    async def events(self) -> AsyncIterator[str]:
+    async def events(self) -> AsyncGenerator[str, None]:
         """The answer as events. An error after the first one is an event, too."""
         try:
             for place in range(len(self.asked)):

@@ -15,7 +15,7 @@ def main() -> object:
     """Run the command, bound to the life of the gateway."""
     die_with(int(sys.argv[1]))
     module, _, function = sys.argv[2].partition(":")
-    sys.argv = [module, *sys.argv[3:]]
+    sys.argv[:] = [module, *sys.argv[3:]]
     if function:
         return getattr(importlib.import_module(module), function)()
     return runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,9 +1,10 @@
 """The gateway: OpenAI's endpoints, keys, limits and errors. It computes nothing itself; engines do (supervisor.py)."""
 
 import asyncio
+import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from studio.schema.serving import ApiKey, EngineState, Generation, ServeLimits
 from studio.serving import answers, bodies
 from studio.serving.answers import Answer
 from studio.serving.bodies import Sampling
-from studio.serving.errors import ApiError, unavailable
+from studio.serving.errors import ApiError
 from studio.serving.metrics import Metrics
 from studio.serving.models import Directory, Served
 from studio.serving.turns import Rate
@@ -270,7 +271,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(writing, leaving, return_exceptions=True)
 
-    async def _counted(self, asked: Asked, answer: Answer) -> AsyncIterator[str]:
+    async def _counted(self, asked: Asked, answer: Answer) -> AsyncGenerator[str, None]:
         statuses = [200]
         noted = answer.noted
 
@@ -288,7 +289,8 @@ class Gateway:
             mark, _ = keep_failure(error, self.home)
             _log.error("Unexpected error %s in a stream.", mark)
             statuses.append(500)
-            yield f"data: {unavailable('An unexpected error occurred.', 0).response().body.decode()}\n\n"
+            message = f"An unexpected error occurred. The server's log has the cause under {mark}."
+            yield f"data: {json.dumps(ApiError(500, message, 'unexpected').document())}\n\n"
         finally:
             self._count(asked, statuses[-1])
             self._count_tokens(asked, answer)

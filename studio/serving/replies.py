@@ -1,7 +1,7 @@
 """Replies of an engine: its stream of events, as pieces of text that end at a stop sequence."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +38,7 @@ class Reply:
     _held: str = field(default="", repr=False)
     """Text that may be the beginning of a stop sequence."""
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         """The reply as it is written. Ending the iteration ends the work of the engine.
 
         Raises:
@@ -77,7 +77,7 @@ class Reply:
         self._held = held[len(held) - keep :]
         return held[: len(held) - keep], False
 
-    async def _events(self) -> AsyncIterator[dict[str, Any]]:
+    async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
         path = "/v1/chat/completions" if self.asked.chat else "/v1/completions"
         body = self.engine.engine.body(self.model, self.asked)
         client, url = self.engine.client, self.engine.url + path

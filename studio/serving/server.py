@@ -3,16 +3,14 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from studio.machine.descriptors import raise_descriptor_limit
 from studio.schema.errors import StudioError
 from studio.schema.serving import ApiKey, ServedModel, ServeRequest, ServeStatus
 from studio.serving.engines import Engine, choose_engine
 from studio.serving.gateway import Gate, Gateway
+from studio.serving.http_server import http_server
 from studio.serving.models import Directory, Served, load_tokenizer
 from studio.serving.supervisor import EngineProcess
 from studio.serving.turns import Rate, Turns
@@ -122,7 +120,7 @@ async def _run(
     rate = Rate(limits.requests_per_minute / 60, limits.burst)
     gate = Gate(lambda: [*own, *keys.all()], request.without_key, request.allow_origins, rate)
     gateway = Gateway(directory, gate, limits, home.root)
-    server, ended = _http_server(gateway), asyncio.Event()
+    server, ended = http_server(gateway.app()), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     for engine in directory.engines:
@@ -139,33 +137,6 @@ async def _run(
         await asyncio.gather(answering, return_exceptions=True)
     if loading.done() and not loading.cancelled() and (error := loading.exception()):
         raise error
-
-
-def _http_server(gateway: Gateway) -> Any:
-    """uvicorn's server with the connection limits of the page. `_run` handles signals, because it ends the engines."""
-    import uvicorn
-
-    from studio.ui.connections import limits_for, protocol
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    return Server(
-        uvicorn.Config(
-            gateway.app(),
-            http=protocol(limits_for(raise_descriptor_limit())),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
-        )
-    )
 
 
 async def _load(directory: Directory, gateway: Gateway, address: str, request: ServeRequest, ready: Ready) -> None:

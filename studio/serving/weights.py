@@ -30,7 +30,7 @@ def prepared_folder(root: Path, model: ServedModel) -> Path:
     run = model.run
     source = Path(weights_folder(run.info)) if model.who == "base" else result_folder(run)
     files = sorted(source.glob("*.safetensors"))
-    state = [FORMAT, model.who, run.folder, str(source), run.info.path, precision_of(run)]
+    state: list[Any] = [FORMAT, model.who, run.folder, str(source), run.info.path, precision_of(run)]
     state += [(each.name, each.stat().st_mtime_ns, each.stat().st_size) for each in files]
     return root / hashlib.sha256(json.dumps(state).encode()).hexdigest()[:24]
 

@@ -342,7 +342,7 @@ CONTRACTS = (
         ("response_complete", "whether a connection is idle", "", "receive"),
     ),
     *contracts(
-        "serving/server.py",
+        "serving/http_server.py",
         "override",
         "uvicorn.Server",
         ("capture_signals", "signals end the engines, too", "", "serve"),

@@ -28,7 +28,7 @@ from studio.ui.poll import filename
 from studio.ui.selected import mark_done, selected, target_run, without_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
-from studio.ui.tabs import hub_upload
+from studio.ui.tabs import api_server, hub_upload
 from studio.ui.tabs.base import Components, act_then_show
 
 Options = Mapping[str, str]
@@ -41,7 +41,7 @@ def wire(c: Components, shell: PageShell) -> None:
     show = c.showing(drawn)
     shell.page(show)
     choices = {"choose": act_then_show(choose, show), "option": act_then_show(option, show)}
-    shell.actions(c.body, {"look": show, **choices, **hub_upload.actions(show)})
+    shell.actions(c.body, {"look": show, **choices, **hub_upload.actions(show), **api_server.actions(show)})
     shell.actions(
         c.actions,
         {
@@ -106,7 +106,10 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     formats = body(run, views, chosen, {**jobs, "": installing}, options)
     return (
         html(
-            '<div class="stack">{formats}{upload}</div>', formats=formats, upload=hub_upload.panel(visit, run, chosen)
+            '<div class="stack">{formats}{upload}{api}</div>',
+            formats=formats,
+            upload=hub_upload.panel(visit, run, chosen),
+            api=api_server.panel(visit, run),
         ),
         bar(run, chosen, jobs.get(chosen.format), options, installing),
     )
