@@ -13,6 +13,8 @@ class ModelScopeServer(HubServer):
     """It says no checksums of files."""
     listed: tuple[dict[str, Any], ...] = ()
     """More results of each search."""
+    leads_to: str = ""
+    """Address to which it redirects requests for files."""
     closed: tuple[str, ...] = ()
     """Names of models that need a login."""
 
@@ -77,6 +79,8 @@ class ModelScopeHandler(Handler):
 
     def _content(self, name: str, file: str) -> None:
         repo = self.scope.repos.get(name)
+        if self.scope.leads_to:
+            return self._json(302, {}, {"Location": self.scope.leads_to})
         if repo is None or file not in repo.files:
             return self._json(404, {"Code": 404, "Success": False})
         return self._send(repo.files[file])
