@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from studio.schema.errors import StudioError
 from studio.schema.report import Usage
 from studio.schema.runs import RunRecord
 from studio.services.api_server import ApiServerView
 from studio.services.api_snippets import KEY, snippets
-from studio.ui.components.basic import alert, button, facts, note, state
+from studio.ui.components.basic import Field, alert, button, facts, note, state
 from studio.ui.components.layout import look_again, stack
 from studio.ui.icons import icon
 from studio.ui.markup import Html, Verbatim, html
@@ -29,7 +30,10 @@ def actions(show: Callable[[Visit], Updates]) -> dict[str, Handler]:
 
 def start(visit: Visit) -> None:
     """Start the server with the run that is shown."""
-    visit.studio.api_server.start((target_run(visit),), PORT)
+    given = visit.text("api_port", 5).strip()
+    if not given.isdecimal() or not 1 <= int(given) <= 65535:
+        raise StudioError("bad-setting", "This is not a port.", given=given, valid="1 to 65535", field="api_port")
+    visit.studio.api_server.start((target_run(visit),), int(given))
 
 
 def stop(visit: Visit) -> None:
@@ -49,7 +53,13 @@ def panel(visit: Visit, run: RunRecord) -> Html:
 
 def _body(visit: Visit, run: RunRecord, view: ApiServerView) -> Html:
     if view.state == "stopped":
-        return html('<div class="row">{b}</div>', b=button("Start the API server", "api-start", "accent", run=run.id))
+        field = Field("api_port", "Port", "Programs of this machine reach the server at this port.")
+        begin = button("Start the API server", "api-start", "accent", take="api_port", run=run.id)
+        return html(
+            '{f}<div class="row">{b}</div>',
+            f=field.text(str(PORT), "", inputmode="numeric", spellcheck="false"),
+            b=begin,
+        )
     stop_it = html('<div class="row">{b}</div>', b=button("Stop the API server", "api-stop", "s"))
     if view.state == "starting" or view.status is None:
         words = "Starting: the weights are prepared and the models are loaded"
