@@ -82,7 +82,7 @@ class Gguf(Exporter):
         if run.info.kind == "seq2seq":
             return "Programs for GGUF files need a model without an encoder. Export the whole model."
         if run.info.kind != "causal" or head_of(run.info, run.spec.data).name != "text":
-            return "Programs for GGUF files need a model that writes text. This one predicts labels, or marks an answer."
+            return "Programs for GGUF files need a model that writes text. This one predicts labels or marks answers."
         return Merged().unavailable_reason(run)
 
     def size(self, run: RunRef) -> int:
