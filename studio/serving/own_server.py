@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import json
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,7 @@ class Answering:
             max_new_tokens=min(body["max_tokens"], 4096),
             temperature=body["temperature"],
             top_p=body["top_p"],
-            seed=body.get("seed", 42) % 2**31,
+            seed=body.get("seed", secrets.randbelow(2**31)),
         )
         return Reply(pair.model_for(self.who), pair.tokenizer, ids, settings, pair.context), len(ids)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from studio.cli.main import run as run_command
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
@@ -187,6 +188,21 @@ def test_a_key_is_stored_as_a_hash_and_can_be_removed(home: Home) -> None:
     with pytest.raises(StudioError) as caught:
         keys.remove("laptop")
     assert caught.value.code == "unknown-name"
+
+
+def test_the_command_makes_a_key_that_it_shows_once_and_lists_and_removes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def call(*arguments: str) -> str:
+        assert run_command(["--home", str(tmp_path / "home"), "serve-api", *arguments]) == 0
+        return capfd.readouterr().out
+
+    key = json.loads(call("--new-key", "laptop", "--json"))["key"]
+    assert call("--new-key", "phone").startswith("sk-studio-")
+    listed = call("--keys")
+    assert "laptop" in listed and "phone" in listed and key not in listed
+    call("--remove-key", "laptop")
+    assert [each["name"] for each in json.loads(call("--keys", "--json"))] == ["phone"]
 
 
 def test_without_a_key_the_api_is_for_this_machine_alone(home: Home) -> None:
