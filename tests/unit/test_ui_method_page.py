@@ -135,3 +135,18 @@ def test_the_test_prompts_differ_from_each_other(visit: Visiting, notes: Notes) 
     import_data.open_dataset(visit(), visit().studio.datasets.add_text(ROWS + unlike))
     asked = prompts.of(visit())
     assert asked == ("Where is number 0?", "Can I pay by card?", "Which colors does the chair have?")
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "table", "method"),
+    [("classification", "starter-classify", LABELED, "full"), ("chat", "starter-chat", ROWS, "lora")],
+)
+def test_the_suggested_method_is_chosen_before_the_plan_is_there(
+    visit: Visiting, task: str, model: str, table: str, method: str
+) -> None:
+    visit().choose(task=task, model=model)
+    import_data.open_dataset(visit(), visit().studio.datasets.add_text(table))
+    drawn = str(method_tab.drawn(visit()))
+    assert "Counting tokens" in drawn, "there is no plan yet"
+    checked = re.findall(r'<input[^>]*name="method"[^>]*checked[^>]*>', drawn)
+    assert len(checked) == 1 and f'value="{method}"' in checked[0]

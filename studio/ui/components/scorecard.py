@@ -105,7 +105,7 @@ def _baselines(baselines: tuple[Baseline, ...]) -> Html | str:
         html(
             "<li><b>{title}:</b>{answer} <span>{detail}</span></li>",
             title=each.title,
-            answer=each.answer and html(" {answer}", answer=Verbatim(each.answer)),
+            answer=each.answer and html(" {answer}.", answer=Verbatim(each.answer)),
             detail=each.detail,
         )
         for each in baselines

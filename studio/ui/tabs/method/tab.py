@@ -231,7 +231,9 @@ def _config_without_plan(visit: Visit) -> TrainingConfig:
     chosen = visit.choices
     fields = {"task": chosen.task, "model": chosen.model}
     try:
-        method = chosen.method or DEFAULT_METHOD
+        offered = visit.studio.catalog.methods(chosen.model, chosen.task)
+        suggested = next((each.name for each in offered if each.suggested), DEFAULT_METHOD)
+        method = chosen.method or suggested
         return config_from({**fields, "preset": chosen.preset, "method": method, **chosen.settings})
     except StudioError:
         return TrainingConfig(**fields)
