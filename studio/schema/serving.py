@@ -21,6 +21,8 @@ class ServeLimits(FrozenModel):
     """Maximum messages of a conversation."""
     inputs: int = Field(default=256, ge=1)
     """Maximum texts that one request may classify."""
+    greedy: bool = False
+    """All replies have temperature 0, so that an engine can batch the requests."""
     choices: int = Field(default=8, ge=1)
     """Maximum replies to one request."""
     new_tokens: int = Field(default=4096, ge=1)
@@ -79,6 +81,8 @@ class ServedModel(FrozenModel):
     """Unix time at which the run was made."""
     classifies: bool = False
     """It gives labels, and no replies."""
+    greedy: bool = False
+    """All replies have temperature 0."""
     gguf: str = ""
     """A GGUF file that was exported from the run."""
     system_prompt: str = ""

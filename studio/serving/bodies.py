@@ -127,7 +127,7 @@ def sampling_of(body: Mapping[str, Any], limits: ServeLimits) -> Sampling:
     return Sampling(
         model=model_of(body),
         max_tokens=_integer(body, name, 1, limits.new_tokens),
-        temperature=_number(body, "temperature", 0, 2, 1.0),
+        temperature=_temperature(body, limits),
         top_p=_number(body, "top_p", 1e-6, 1, 1.0),
         n=_integer(body, "n", 1, limits.choices) or 1,
         stop=tuple(filter(None, stops)),
@@ -135,6 +135,13 @@ def sampling_of(body: Mapping[str, Any], limits: ServeLimits) -> Sampling:
         include_usage=bool((options or {}).get("include_usage")),
         seed=None if number is None else (_integer(body, "seed", -(2**63), 2**63 - 1) or 0) % 2**31,
     )
+
+
+def _temperature(body: Mapping[str, Any], limits: ServeLimits) -> float:
+    temperature = _number(body, "temperature", 0, 2, 0.0 if limits.greedy else 1.0)
+    if temperature and limits.greedy:
+        raise bad_value("temperature", "this server was started with --greedy, so it is 0.")
+    return temperature
 
 
 def messages_of(body: Mapping[str, Any], limits: ServeLimits) -> list[dict[str, str]]:

@@ -70,6 +70,7 @@ def serve(home: Home, models: Sequence[ServedModel], request: ServeRequest, say:
         StudioError: an engine can't serve a model, the port is taken, weights can't be written.
     """
     check_access(home, request)
+    models = [each.model_copy(update={"greedy": request.limits.greedy}) for each in models]
     chosen = [(model, choose_engine(model, request.engine)) for model in models]
     listening = listen(request.host, request.port)
     try:
@@ -97,7 +98,7 @@ def _served(home: Home, chosen: Sequence[tuple[ServedModel, Engine]], request: S
         engine = engines[group[0].name]
         log = home.root / "logs" / f"api-engine-{request.port}-{number}.log"
         process = EngineProcess(engine, group, folders, _reason(engine, group[0], request), log)
-        turns = Turns(engine.at_once, request.limits.waiting)
+        turns = Turns(engine.slots(group[0]), request.limits.waiting)
         for model in group:
             say(f"{model.name}: {engine.title}. {process.reason}")
             folder = folders.get(model.name)

@@ -252,6 +252,22 @@ def test_vllm_gets_the_base_model_with_unmerged_adapters_and_a_rank_that_it_acce
     assert [ENGINES["vllm"].model_name(each) for each in models] == ["run-24", "run-8", "base"]
 
 
+def test_transformers_batches_only_where_all_replies_are_greedy(tmp_path: Path) -> None:
+    engine, model = ENGINES["transformers"], served(tmp_path)
+    folders = {model.name: tmp_path / "cached" / "model"}
+    launch = engine.launch([model], folders, 5002, "")
+    assert "--no-continuous-batching" in launch.arguments and engine.slots(model) == 1
+    assert launch.folder == tmp_path / "cached" and str(tmp_path) not in " ".join(launch.arguments)
+    greedy = model.model_copy(update={"greedy": True})
+    words = list(engine.launch([greedy], folders, 5002, "").arguments)
+    assert "--continuous-batching" in words and "--cb-num-blocks" in words and engine.slots(greedy) > 1
+    limits = ServeLimits(greedy=True)
+    assert bodies.sampling_of(CHAT, limits).temperature == 0
+    with pytest.raises(ApiError) as caught:
+        bodies.sampling_of({**CHAT, "temperature": 0.7}, limits)
+    assert caught.value.param == "temperature"
+
+
 def test_vllm_is_not_chosen_for_what_it_can_not_serve_unmerged(tmp_path: Path) -> None:
     assert unservable_by_vllm(served(tmp_path)) == ""
     for rank, config in ((25, {"use_dora": True}), (26, {"modules_to_save": ["lm_head"]}), (600, {})):

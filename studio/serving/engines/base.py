@@ -30,11 +30,15 @@ class Engine(ABC):
     name: str
     title: str
     at_once: int = 1
-    """Requests that it answers at the same time."""
+    """Requests that it answers at the same time, as a rule."""
     needs_weights = True
     """Whether it needs a folder with standalone weights, merged and with the chat template (weights.py)."""
     serves_together = False
     """Whether one process serves a base model and all runs of it."""
+
+    def slots(self, model: ServedModel) -> int:
+        """Return how many requests to a model it answers at the same time."""
+        return self.at_once
 
     @abstractmethod
     def unavailable_reason(self, model: ServedModel) -> str:

@@ -1,7 +1,7 @@
 """`transformers serve`, one process for each model.
 
-Without --continuous-batching: in transformers 5.23 a batch takes the temperature of the first request that the server
-ever got, and ignores that of all others. So requests to one model are answered one after another.
+Continuous batching is used only where all replies are greedy: in transformers 5.23 all requests get the temperature of
+the first one that the server ever got, and their own is ignored. Else requests are answered one after another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,19 @@ from pathlib import Path
 from studio.inference.base_and_tuned import precision_of
 from studio.inference.heads import variant_of
 from studio.inference.load import mergeable
+from studio.machine.facts import machine_facts
 from studio.schema.serving import ServedModel
 from studio.serving.engines.base import Engine, Launch
 
 PINNED = "./model"
 """The folder with the model, relative to the working folder. The server accepts only this name."""
+
+BATCHED = 16
+"""Requests in a batch."""
+BLOCK = 32
+"""Tokens in a block of the cache of a batch."""
+CACHED_TOKENS = 16_384
+"""Tokens in the cache of a batch on a CPU, or two contexts if that is more. Else transformers takes most of the memory."""
 
 
 class TransformersServe(Engine):
@@ -23,6 +31,10 @@ class TransformersServe(Engine):
 
     name = "transformers"
     title = "transformers serve"
+
+    def slots(self, model: ServedModel) -> int:
+        """Several where requests are batched, else one."""
+        return BATCHED if model.greedy else 1
 
     def unavailable_reason(self, model: ServedModel) -> str:
         """It serves generative models with a chat template, without code of their own."""
@@ -42,16 +54,28 @@ class TransformersServe(Engine):
 
     def reason(self, model: ServedModel) -> str:
         """It is the default."""
+        if model.greedy:
+            return "The default for generative models. It uses the merged weights, and batches requests: --greedy."
         return "The default for generative models. It uses the merged weights, and answers one request at a time."
 
     def launch(self, models: Sequence[ServedModel], folders: Mapping[str, Path], port: int, secret: str) -> Launch:
         """Serve one folder. The server takes no key, so it listens on loopback only."""
         [model] = models
         arguments = ["serve", PINNED, "--host", "127.0.0.1", "--port", str(port), "--device", "auto"]
-        arguments += ["--dtype", precision_of(model.run), "--no-continuous-batching", "--log-level", "error"]
+        arguments += ["--dtype", precision_of(model.run), "--log-level", "error", *_batching(model)]
         offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
         return Launch("transformers.cli.transformers:main", arguments, folders[model.name].parent, offline)
 
     def model_name(self, model: ServedModel) -> str:
         """The pinned folder."""
         return PINNED
+
+
+def _batching(model: ServedModel) -> list[str]:
+    """The flags for continuous batching."""
+    if not model.greedy:
+        return ["--no-continuous-batching"]
+    if machine_facts().gpus:
+        return ["--continuous-batching"]
+    tokens = max(CACHED_TOKENS, min(2 * (model.run.info.context or 0), 4 * CACHED_TOKENS))
+    return ["--continuous-batching", "--cb-block-size", str(BLOCK), "--cb-num-blocks", str(tokens // BLOCK)]
