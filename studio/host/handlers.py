@@ -97,18 +97,21 @@ def _predict(host: "Host", request: Predict) -> Result:
     progress, began = host.progress_reporter(request, "Predicting"), time.monotonic()
     options = BatchOptions(request.settings, progress, host.stop_of(request))
     predictions: list[Any] = []
-    with _models(host, request) as pair:
-        for batch in Predictor(pair, roles, request.base, options).batches(rows, known):
-            if options.stop():  # a reply was ended early
-                raise Stopped
-            predictions += [
-                (numbers[place], each.text, each.confidence, each.labels if request.labels else ())
-                for place, each in batch.items()
-                if place not in known
-            ]
-            progress(len(predictions), len(rows) - len(known))
-            if request.within is not None and time.monotonic() - began > request.within:
-                break
+    try:
+        with _models(host, request) as pair:
+            for batch in Predictor(pair, roles, request.base, options).batches(rows, known):
+                if options.stop():  # a reply was ended early
+                    raise Stopped
+                predictions += [
+                    (numbers[place], each.text, each.confidence, each.labels if request.labels else ())
+                    for place, each in batch.items()
+                    if place not in known
+                ]
+                progress(len(predictions), len(rows) - len(known))
+                if request.within is not None and time.monotonic() - began > request.within:
+                    break
+    except Stopped:  # what is there is kept
+        host.stopped.add(request.id)
     return {"predictions": predictions}
 
 

@@ -332,10 +332,7 @@ class _Pieces:
                     return self.saved
                 if self.limit and self.piece and time.monotonic() - began > self.limit:
                     return self._keep(note=f"Predictions may take {JOB_MINUTES:g} minutes at a time in this demo.")
-                try:
-                    self._predict_piece(ref, RowsRef(path=path, numbers=window), known)
-                except _CanceledError:
-                    return self.saved
+                self._predict_piece(ref, RowsRef(path=path, numbers=window), known)
         return self.saved
 
     def _predict_piece(self, ref: RunRef, window: RowsRef, known: bytearray) -> None:
@@ -344,6 +341,7 @@ class _Pieces:
         result = self.host.result(
             "predict",
             self._progress,
+            self.watch.cancel,
             run=ref,
             rows=window,
             known=tuple(row for row in window.numbers or () if known[row]),
@@ -355,7 +353,7 @@ class _Pieces:
         )
         predicted = [
             PredictedRow(row=row, prediction=text, confidence=confidence, labels=labels)
-            for row, text, confidence, labels in result["predictions"]
+            for row, text, confidence, labels in result.get("predictions", ())
         ]
         self.runs.get(self.saved.run)  # refused if the run or the dataset was deleted meanwhile
         self.datasets.get(self.saved.dataset, self.saved.version)
@@ -369,18 +367,12 @@ class _Pieces:
         self.watch.progress(self.saved.done, self.saved.total, "Predicting")
 
     def _progress(self, done: int, total: int, message: str) -> None:
-        """Report the progress of a piece. Ends it after a cancellation."""
-        if self.watch.canceled:
-            raise _CanceledError
+        """Report the progress of a piece."""
         self.watch.progress(self.saved.done + done, self.saved.total, message)
 
     def _keep(self, **changes: Any) -> PredictionSet:
         self.saved = self.store.keep(self.saved.model_copy(update=changes))
         return self.saved
-
-
-class _CanceledError(Exception):
-    """A person has canceled."""
 
 
 def _known(store: PredictionStore, id: str, rows: int) -> bytearray:

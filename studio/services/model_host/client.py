@@ -90,13 +90,25 @@ class Host:
         """Send a request."""
         raise NotImplementedError
 
-    def result(self, op: str, progress: Callable[[int, int, str], None] | None = None, **fields: Any) -> dict[str, Any]:
-        """Send a request and wait for its result; `progress` gets (done, total, message)."""
-        exchange = self.ask(op, **fields)
+    def result(
+        self,
+        op: str,
+        progress: Callable[[int, int, str], None] | None = None,
+        cancel: threading.Event | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """Send a request and wait for its result; `progress` gets (done, total, message).
+
+        Once `cancel` is set, the host ends the work at its next step; the result is what it has, or empty.
+        """
+        exchange, ended = self.ask(op, **fields), False
         try:
             for message in exchange:
                 if isinstance(message, Moved) and progress:
                     progress(message.done, message.total, message.message)
+                if cancel is not None and cancel.is_set() and not ended:
+                    exchange.end()
+                    ended = True
                 if isinstance(message, Done):
                     return message.result
         finally:
@@ -128,12 +140,15 @@ class HostClient(Host):
             line = _line(name, op, fields)
             process = self._running()
 
-            def stop() -> None:
-                self._waiting.pop(name, None)
+            def end() -> None:
                 with suppress(StudioError):
                     self._send(process, _line(f"stop-{name}", "stop", {"target": name}))
 
-            exchange = Exchange(stop, give_back)
+            def stop() -> None:
+                self._waiting.pop(name, None)
+                end()
+
+            exchange = Exchange(stop, give_back, end)
             self._waiting[name] = (process, weakref.ref(exchange))
             self._send(process, line)
         except BaseException:

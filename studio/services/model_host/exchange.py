@@ -18,9 +18,12 @@ class Exchange(Iterator[HostResponse]):
     `close`, from any thread, cancels the request; readers then get no more responses. So does garbage collection.
     """
 
-    def __init__(self, stop: Callable[[], None], give_back: Callable[[], None]) -> None:
+    def __init__(
+        self, stop: Callable[[], None], give_back: Callable[[], None], end: Callable[[], None] = lambda: None
+    ) -> None:
+        """`stop` cancels the request, and nothing more is read. `end` asks the host to end it with what it has."""
         self._messages: queue.SimpleQueue[HostMessage] = queue.SimpleQueue()
-        self._stop, self._give_back = stop, give_back
+        self._stop, self._give_back, self._end = stop, give_back, end
         self._ended = self._closed = False
         self._notify: Callable[[], object] = lambda: None
 
@@ -31,6 +34,11 @@ class Exchange(Iterator[HostResponse]):
         if self._ended:
             self._give_back()
         self._notify()
+
+    def end(self) -> None:
+        """Ask the host to end the request. What it has so far is in `Done`."""
+        if not self._ended:
+            self._end()
 
     def close(self) -> None:
         """Cancel the request, unless it has ended."""
