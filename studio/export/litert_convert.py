@@ -44,6 +44,8 @@ def convert(task: dict[str, Any], progress: Callable[[str], None]) -> dict[str, 
     try:
         converted = traced(model, tokenizer, task)
     except Exception as error:
+        if isinstance(error, MemoryError) or "allocate" in str(error):
+            raise  # not the fault of a layer
         return {**layer_of(error, model), "cause": next(iter(str(error).strip().splitlines()), type(error).__name__)}
     progress("save")
     converted.export(task["to"])

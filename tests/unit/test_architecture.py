@@ -28,6 +28,7 @@ HEAVY = (
 )
 EDGES = {
     "studio.cli.main",
+    "studio.export.litert_convert",  # a process, which names the layer of an error
     "studio.host.host",
     "studio.inference.template_process",  # a process, which tells the error of a template
     "studio.machine.plugins",  # code of installed packages, whose error becomes a sentence
