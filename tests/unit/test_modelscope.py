@@ -276,6 +276,17 @@ def test_the_page_shows_results_with_source_license_size_and_tasks_and_which_sou
     assert "ModelScope responded with error 503." in drawn and 'data-key="m-someone/tiny"' in drawn
 
 
+def test_the_owner_chooses_which_sources_are_searched(
+    hub: HubServer, scope: ModelScopeServer, visit: Callable[..., Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit().choose(task="chat", model="starter-chat")
+    monkeypatch.setenv("STUDIO_MODEL_SOURCES", "none")
+    assert "Search by name" not in page(visit) and "A folder or GGUF file" in page(visit)
+    monkeypatch.setenv("STUDIO_MODEL_SOURCES", "modelscope")
+    assert [view.info.source for view in visit().studio.models.search("tiny").models] == ["modelscope"]
+    assert not hub.seen
+
+
 def test_a_name_with_its_source_is_looked_up_there_alone(
     hub: HubServer, scope: ModelScopeServer, visit: Callable[..., Visit]
 ) -> None:

@@ -223,6 +223,7 @@ def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[st
                 label=label,
             )
             for sign, name, value, live, label in fields
+            if name != "hub" or visit.studio.models.searched()
         ],
         sorry=sorry,
     )
