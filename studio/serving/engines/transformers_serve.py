@@ -23,7 +23,7 @@ BATCHED = 16
 BLOCK = 32
 """Tokens in a block of the cache of a batch."""
 CACHED_TOKENS = 16_384
-"""Tokens in the cache of a batch on a CPU, or two contexts if that is more. By itself, transformers takes most memory."""
+"""Tokens in the cache of a batch on a CPU, or two contexts if that is more. By default it would fill the memory."""
 
 
 class TransformersServe(Engine):
