@@ -14,6 +14,7 @@ from task_runs import tiny_model
 
 from studio.export import ExportJob, export_named
 from studio.export.agreement_check import ReferenceAnswers, compare
+from studio.export.base import Phase
 from studio.inference.generate import reply
 from studio.inference.model_cache import ModelCache
 from studio.schema.dataset import DatasetSpec
@@ -233,7 +234,7 @@ def test_an_export_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> No
     run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", precision="float32")
 
     def progress(done: int, total: int, message: str) -> None:
-        if done == 2:
+        if done == Phase.TESTING:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
