@@ -124,11 +124,11 @@ def only_replies_are_learned(page: Page) -> None:
 def the_curve_stays_whole_after_a_reload(person: Person) -> None:
     """The page is loaded again in the middle of training. At the end the curve has each step, and training helped."""
     page = person.page
-    until(page, "studio.live.data?.steps.length > 3 && studio.live.data.checks.length > 1")
+    until(page, "studio.live.data?.steps.length > 3 && studio.live.data.checks.length > 1", minutes=6)
     expect(page.locator("[data-part=phases]")).to_contain_text("Training, step")
     earlier = page.evaluate("studio.live.data.steps.length")
     page.reload()
-    until(page, f"studio.live.data?.steps.length > {earlier}")
+    until(page, f"studio.live.data?.steps.length > {earlier}", minutes=6)
     assert page.evaluate("studio.live.data.steps.every((row, at) => row[0] === at + 1)"), "the curve has a hole"
     person.wait(button(page, "Chat with both"))
     checks = page.evaluate("studio.live.data.checks.map((row) => row[1])")

@@ -1,5 +1,6 @@
 """The Evaluate tab: the fine-tuned model against the base model or baselines on the same rows, the verdict first."""
 
+from studio.metrics.repetition import repeats
 from studio.schema.numbers import about
 from studio.schema.report import JudgedRow, Report, rows_of_split
 from studio.schema.runs import RunRecord
@@ -27,6 +28,8 @@ from studio.ui.tabs import cross_validation, prediction
 from studio.ui.tabs.base import Components, act_then_show
 from studio.ui.tabs.chat import chat_label
 
+LEAST_REPEATING = 2
+"""Minimum number of example replies that repeat themselves for a note."""
 FEW_LABELS = 4
 """A matrix of so many labels has room beside the scorecard."""
 
@@ -199,10 +202,24 @@ def verdict(report: Report, side: Html | str = "") -> Html:
 
 
 def cautions(report: Report, linked: bool) -> Html:
-    """What makes the scores better than they should be. `linked`: with a button to the rows."""
+    """What makes the scores better than they should be, or says more than they do. `linked`: with a button to it."""
     to_rows = button("Open Data", "", "s", goto="data") if linked else ""
-    found = (report.leakage, report.suggestions)
-    return html("{notes}", notes=[note("warn", html("<p>{s}</p>", s=each), to_rows) for each in found if each])
+    to_chat = button("Chat with both", "", "s", goto="chat") if linked else ""
+    sentences = ((report.leakage, to_rows), (report.suggestions, to_rows), (_repetition(report), to_chat))
+    return html("{notes}", notes=[note("warn", html("<p>{s}</p>", s=each), to) for each, to in sentences if each])
+
+
+def _repetition(report: Report) -> str:
+    """That the fine-tuned model's example replies repeat themselves, and the base model's do not. Else empty."""
+    rows = {each.row: each for each in (*report.worst_rows, *report.best_rows, *report.changed_rows)}.values()
+    proper = [each for each in rows if not repeats(each.expected)]
+    total, repeating, before = len(rows), sum(repeats(r.tuned) for r in proper), sum(repeats(r.base) for r in proper)
+    if repeating < LEAST_REPEATING or repeating <= before:
+        return ""
+    return (
+        f"{repeating} of {total} example replies say the same words again and again. The loss does not show this. "
+        "Train longer, or read more replies in the Chat tab first."
+    )
 
 
 def foot(run: RunRecord, report: Report, model: str = "") -> Html:
