@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
@@ -121,8 +121,8 @@ def _function_id(page: "Blocks") -> int:
     return next(number for number, block in page.blocks.items() if callable(getattr(block, "act", None)))
 
 
-def serve(options: ServeOptions) -> None:
-    """Serve the page until the process gets a signal to end."""
+def serve(options: ServeOptions, wrap: Callable[[ASGIApp], ASGIApp] | None = None) -> None:
+    """Serve the page until the process gets a signal to end. `wrap` puts a layer around the whole application."""
     if options.mcp:
         _require_mcp(options.demo)
     demo = options.demo or bool(os.environ.get("SPACE_ID"))
@@ -144,7 +144,7 @@ def serve(options: ServeOptions) -> None:
         print(f"The studio is at {url}", flush=True)
         if options.open_browser and _has_screen():
             threading.Timer(0.5, lambda: _open(url)).start()
-        _run(app, listening, trusted)
+        _run(wrap(app) if wrap else app, listening, trusted)
 
 
 def _run(app: ASGIApp, listening: socket.socket, trusted: Sequence[str]) -> None:

@@ -20,21 +20,21 @@ import pytest
 
 from studio.export.studio_space import write_studio_space
 from tests.browser.served import Served
+from tests.real.asking import Answer
 from tests.security.attacks.s5_chat import first_token
 from tests.security.stage import Visitor
 
 WITHOUT_A_GPU = """
 import runpy
-import torch
-torch.version.cuda = torch.version.cuda or "13.0"
+import sys
+sys.modules["torch"] = None
 import spaces
-import spaces.zero.wrappers
-spaces.zero.wrappers.torch.init = lambda uuid: None
+del sys.modules["torch"]
 runpy.run_path("app.py", run_name="__main__")
 """
-"""A CPU build of torch names no version of CUDA. `spaces` calls `init` in the process that it has forked, to take the
-GPU. All else is as it is."""
+"""A CPU build of torch lacks functions that `spaces` replaces. Where `spaces` finds no torch, it replaces none."""
 SECONDS = 400
+TOKEN = "visitor.token.of-this-test"
 
 
 class Space(Served):
@@ -134,6 +134,13 @@ def zero_gpu(folder: Path, scheduler: Scheduler, tmp_path: Path) -> Iterator[Spa
     space.stop()
 
 
+class NamedVisitor(Visitor):
+    """A visitor whom the proxy of Hugging Face names in a header of each request."""
+
+    def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str) -> Answer:
+        return super().ask(method, path, body, x_ip_token=TOKEN, **headers)
+
+
 def start(who: Visitor) -> str:
     """Start a run of three steps as a visitor. Returns its id."""
     who.patience = 240
@@ -173,12 +180,15 @@ def test_zero_gpu_is_asked_for_each_run_by_a_process_of_its_own_and_gets_it_back
     zero_gpu: Space, scheduler: Scheduler
 ) -> None:
     assert len(scheduler.called("startup-report")) == 1
-    who = Visitor(zero_gpu)
+    who = NamedVisitor(zero_gpu)
     run = start(who)
     record = wait_for_end(who, run)
     assert (record.status, record.step) == ("finished", 3), record.reason
     (schedule,) = scheduler.called("schedule")
     assert 30 < int(schedule["durationSeconds"]) <= 1.5 * 630
+    assert schedule["token"] == TOKEN
+    files = [file for file in zero_gpu.home.rglob("*") if file.is_file()]
+    assert not [file for file in [zero_gpu.log, *files] if TOKEN.encode() in file.read_bytes()], "a token was saved"
     (allowed,) = scheduler.called("allow")
     assert int(allowed["pid"]) != zero_gpu.process.pid
     deadline = time.monotonic() + 30

@@ -1,5 +1,9 @@
 """The runner of a ZeroGPU Space: how long it asks for a GPU, and what a run is told that gets none."""
 
+import fcntl
+import multiprocessing
+import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,10 +106,11 @@ def test_a_run_that_gets_no_gpu_stops_with_the_reason_and_the_next_one_is_called
 def test_one_run_is_called_at_a_time(
     monkeypatch: pytest.MonkeyPatch, workspace: Workspace, runner: ZeroGpuRunner
 ) -> None:
-    goes_on, calls = threading.Event(), []
+    began, goes_on, calls = threading.Event(), threading.Event(), []
 
     def train(home: str, name: str, run: str, *_: object) -> int:
         calls.append(run)
+        began.set()
         goes_on.wait(10)
         workspace.home.queue.remove(run)  # as its worker does at the end
         return 0
@@ -115,6 +120,7 @@ def test_one_run_is_called_at_a_time(
     runner.submit(first)
     runner.submit(second)
     runner.reconcile()
+    assert began.wait(10)
     assert calls == [first.id]
     goes_on.set()
     wait_for_call(runner)
@@ -134,6 +140,37 @@ def test_a_worker_of_a_call_leaves_the_next_run_to_the_runner(
     monkeypatch.setenv(ONE_RUN, "1")
     worker._start_next_worker()
     assert len(started) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ZeroGPU is Linux")
+def test_a_forked_process_keeps_no_connection_and_no_file_lock_of_the_server(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    released, ends = fork.Event(), fork.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port), timeout=10)
+        connection, _ = server.accept()
+        locked = (tmp_path / "lock").open("w")
+        fcntl.flock(locked, fcntl.LOCK_EX)
+
+        def child() -> None:
+            zero_gpu._release_inherited(port)
+            released.set()
+            ends.wait(30)
+
+        process = fork.Process(target=child)
+        process.start()
+        try:
+            assert released.wait(20)
+            connection.close()
+            locked.close()
+            assert client.recv(1) == b"", "the connection is still open"
+            with (tmp_path / "lock").open("w") as again:
+                fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            ends.set()
+            process.join(10)
+            client.close()
 
 
 def test_the_variable_chooses_the_runner_that_takes_the_place_of_local(monkeypatch: pytest.MonkeyPatch) -> None:

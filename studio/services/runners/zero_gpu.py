@@ -10,7 +10,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 from math import ceil
@@ -36,6 +37,8 @@ LONGEST_SECONDS = 270
 SPREAD = 1.5
 """A run may take so many times as long as estimated before the GPU is taken away."""
 Call = Callable[[str, str, str, int, int], int]
+visitor_token: ContextVar[str] = ContextVar("visitor_token", default="")
+"""It names to ZeroGPU the visitor whose quota a run takes. The server sets it for each request. It is not saved."""
 _log = logging.getLogger("studio.runs")
 
 
@@ -46,7 +49,7 @@ def train_on_gpu(home: str, workspace: str, run: str, seconds: int, port: int) -
     hold open.
     """
     if _is_forked():
-        _close_connections(port)
+        _release_inherited(port)
     log = Home(Path(home)).workspace(workspace).runs.folder(run).log
     worker = start_worker(Home(Path(home)), workspace, run, log, {ONE_RUN: "1", GPU_OF_RUNS: ""})
     return worker.wait()
@@ -75,10 +78,14 @@ class ZeroGpuRunner(LocalRunner):
 
     port = 7860
     """The port of the server."""
+    as_visitor: Callable[[str], AbstractContextManager[None]] = staticmethod(lambda token: nullcontext())
+    """Makes `spaces` take the quota of the visitor whose token is given."""
 
     def __init__(self, home: Home, processes: WorkerProcesses) -> None:
         super().__init__(home, processes)
         self._lock, self._call = threading.Lock(), threading.Thread()
+        self._tokens: dict[str, str] = {}
+        """Queued run → the token of its visitor."""
 
     def check(self) -> str:
         """See `Runner`."""
@@ -97,7 +104,13 @@ class ZeroGpuRunner(LocalRunner):
                 valid=f"up to {duration(allowed)}",
                 hint="Choose fewer epochs, a maximum number of steps, or fewer rows.",
             )
+        self._tokens[run.id] = visitor_token.get()
         super().submit(run, rerun)
+
+    def withdraw(self, run: RunHandle) -> None:
+        """See `Runner`."""
+        self._tokens.pop(run.id, None)
+        super().withdraw(run)
 
     def _start_next(self) -> None:
         """Call for the next run, unless one is being trained. Its memory is that of the GPU, which is unknown here."""
@@ -115,7 +128,8 @@ class ZeroGpuRunner(LocalRunner):
         """Call, and report to the run what ZeroGPU refused."""
         handle = RunHandle(self.home.workspace(workspace), run)
         try:
-            gpu_call()(str(self.home.root), workspace, run, _seconds_to_ask_for(handle), self.port)
+            with self.as_visitor(self._tokens.pop(run, "")):
+                gpu_call()(str(self.home.root), workspace, run, _seconds_to_ask_for(handle), self.port)
         except Exception as error:  # of the package spaces: no GPU is free, the quota is used up, the time is over
             _log.warning("ZeroGPU ended the call for run %s: %s: %s", run, type(error).__name__, error)
             self._end(handle, str(getattr(error, "message", error)).rstrip("."))
@@ -147,9 +161,17 @@ def _is_forked() -> bool:
     return multiprocessing.parent_process() is not None
 
 
-def _close_connections(port: int) -> None:
-    """Close the server's connections in this process, or browsers would wait for an end that comes much later."""
-    for connection in psutil.Process().net_connections("tcp"):
-        if connection.laddr and connection.laddr.port == port and connection.fd >= 0:
-            with suppress(OSError):
-                os.close(connection.fd)
+def _release_inherited(port: int) -> None:
+    """Release the server's connections and file locks, which this process has inherited and may hold for long.
+
+    Browsers and other threads of the server would wait for them. The numbers stay in use, as objects refer to them.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    connections = [each for each in psutil.Process().net_connections("tcp") if each.laddr and each.laddr.port == port]
+    inherited = {each.fd for each in connections if each.fd >= 0}
+    for info in Path("/proc/self/fdinfo").glob("*"):
+        with suppress(OSError):
+            if "FLOCK" in info.read_text():
+                inherited.add(int(info.name))
+    for descriptor in inherited:
+        os.dup2(null, descriptor)
