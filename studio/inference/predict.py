@@ -49,7 +49,8 @@ class Predictor:
         if unusable := set(range(len(rows))) - set(usable) - set(known):
             yield dict.fromkeys(sorted(unusable), Scored(""))
         encoding = self.pair.encoding(self.roles, self.options.settings.system)
-        ids = [self.pair.task.prompt_ids(self.pair.task.prompt_of(rows[each], self.roles), encoding) for each in usable]
+        prompts = [self.pair.task.prompt_of(rows[each], self.roles) for each in usable]
+        ids: list[Sequence[int]] = [self.pair.task.prompt_ids(prompt, encoding) for prompt in prompts]
         if self._replies:
             ids = truncated(self.pair, ids, self.options.settings)
         for batch in by_length([len(each) for each in ids], *self._sizes):

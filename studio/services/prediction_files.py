@@ -1,8 +1,8 @@
 """Files of `studio predict`: whether rows, model and options are those of an earlier, incomplete command."""
 
 import hashlib
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from studio.data.formats import files_in
 from studio.schema.dataset import DatasetRecord
@@ -31,7 +31,7 @@ def digest_of(request: FileRequest, datasets: Datasets) -> tuple[str, DatasetRec
     return digest.hexdigest(), None
 
 
-def _opened(path: Path, name: str) -> BinaryIO:
+def _opened(path: Path, name: str) -> BufferedReader:
     """Open a file. Raise `StudioError` if there is none."""
     if not path.is_file():
         hint = "Check the name, or choose the file again."

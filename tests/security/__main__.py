@@ -1,6 +1,6 @@
 """`make test-security`: every attack, a table of how they ended, and status 1 when one succeeded.
 
-.venv/bin/python -m tests.security [CLASS …] [--quick] [--words TEXT] [--list]
+.venv/bin/python -m tests.security [CLASS …] [--quick] [--words TEXT] [--list] [--write]
 """
 
 import argparse
@@ -9,6 +9,7 @@ import signal
 import sys
 
 from tests.security.attack import attempt, chosen, progress, table
+from tests.security.page import write
 from tests.security.stage import Stage
 
 
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only those that `make test` tries")
     parser.add_argument("--words", default="", help="only those with this text in their name")
     parser.add_argument("--list", action="store_true", help="list them, and try none")
+    parser.add_argument("--write", action="store_true", help="write the results to docs/reference/attacks.md")
     asked = parser.parse_args()
     attacks = chosen(asked.groups, asked.quick, asked.words)
     if asked.list:
@@ -38,6 +40,8 @@ def main() -> int:
         stage.close()
     lost = [each for each in results if each.seen.succeeded]
     print("\n" + table(results))
+    if asked.write:
+        write(results, whole=not (asked.quick or asked.words))
     for each in lost:
         print(f"\nSUCCEEDED  {each.attack.group}: {each.attack.name}\n           {each.seen.what[:1000]}")
     return 1 if lost else 0

@@ -2,10 +2,14 @@
 
 from tests.security.attacks import (  # noqa: F401  (importing registers them)
     archives,
+    cards,
     gguf_files,
     injection,
     isolation,
+    names,
+    onnx_files,
     paths,
+    planted,
     s1_models,
     s2_descriptors,
     s3_starving,
