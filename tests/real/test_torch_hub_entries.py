@@ -108,7 +108,10 @@ def test_the_code_sees_no_secrets_and_leaves_nothing_but_the_model(
         "    model.save_pretrained = save\n"
         "    return model, _tokenizer()",
     )
-    folder = Path(download(studio, f"torchhub:{repository(tmp_path / 'code', spying)}:tiny"))
+    code = repository(tmp_path / "code", spying)
+    os.mkfifo(code / "pipe")
+    (code / "link").symlink_to("/etc/passwd")
+    folder = Path(download(studio, f"torchhub:{code}:tiny"))
     assert "planted" not in (tmp_path / "seen").read_text()
     assert not {"planted.py", "pytorch_model.bin", "extra.json"} & set(os.listdir(folder))
 

@@ -205,6 +205,7 @@ def _download(info: ModelInfo, fetching: Fetching) -> None:
     """Download the needed files of the newest version, and put them into the model's folder."""
     handle, folder = _handle(info.name), folder_of("kaggle", info.name)
     parts = folder / PARTS
+    parts.mkdir(parents=True, exist_ok=True)
     described = _run("describe", {"handle": handle, "cache": str(parts)}, SECONDS)
     version, files = int(described["version"]), {str(key): int(value) for key, value in described["files"].items()}
     names = [each for each in needed_files(files) if each != RECORD]

@@ -189,7 +189,7 @@ def _fingerprint(code: Path, name: str) -> str:
 def _saved(parsed: _Entry, info: ModelInfo, work: Path, fetching: Fetching) -> Path:
     """Run a copy of the trusted code, and return a folder with the plain files of its model."""
     copy, made, kept = work / "code", work / "made", work / "kept"
-    shutil.copytree(parsed.code, copy, ignore=_links_and_git)
+    shutil.copytree(parsed.code, copy, ignore=_left_out)
     if _fingerprint(copy, info.name) != info.fingerprint:
         raise StudioError(
             "wrong-state",
@@ -215,8 +215,11 @@ def _saved(parsed: _Entry, info: ModelInfo, work: Path, fetching: Fetching) -> P
     return kept
 
 
-def _links_and_git(folder: str, names: list[str]) -> list[str]:
-    return [each for each in names if each in (".git", "__pycache__") or (Path(folder) / each).is_symlink()]
+def _left_out(folder: str, names: list[str]) -> list[str]:
+    """Names in a folder that are not copied: links, pipes and the like, and what git and Python keep."""
+    paths = {name: Path(folder) / name for name in names}
+    plain = {name for name, path in paths.items() if not path.is_symlink() and (path.is_file() or path.is_dir())}
+    return [name for name in names if name not in plain or name in (".git", "__pycache__")]
 
 
 def _run(parsed: _Entry, copy: Path, made: Path, fetching: Fetching) -> None:
