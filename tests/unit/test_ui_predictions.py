@@ -170,3 +170,12 @@ def test_predictions_of_another_visitor_or_an_invented_id_are_refused(visit: Vis
 def test_saved_predictions_escape_the_names_of_files(visit: Visiting, run: RunRecord) -> None:
     saved = predicted(visit, run)
     assert EVIL not in saved_list(run.id, f"run {EVIL}", [saved], set(), busy=False)
+
+
+def test_predictions_of_the_base_model_say_so_and_are_continued_with_it(visit: Visiting, run: RunRecord) -> None:
+    saved = predicted(visit, run, which="all", base=True, total=30)
+    shown = saved_list(run.id, run.name, [saved], set(), False)
+    assert "by the base model" in shown and 'data-base="1"' in shown
+    assert "by the base model" not in saved_list(
+        run.id, run.name, [saved.model_copy(update={"base": False})], set(), False
+    )
