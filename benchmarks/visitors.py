@@ -129,14 +129,18 @@ class Person(threading.Thread):
             self.load,
             self.probe,
         ]
-        while not self.stopped.is_set():
-            self.random.choice(acts)()
+        try:
+            while not self.stopped.is_set():
+                self.random.choice(acts)()
+        except Exception as error:
+            self.results.failed[f"{type(error).__name__}: {error}"] += 1
+            raise
 
     def pause(self) -> None:
         """The time between two actions of a person."""
         self.stopped.wait(self.random.uniform(*PAUSE))
 
-    def act(self, name: str, region: str, act: str, **values: str) -> None:
+    def act(self, name: str, region: str, act: str, /, **values: str) -> None:
         """One action of the page."""
         began, good = time.monotonic(), False
         with suppress(OSError):
