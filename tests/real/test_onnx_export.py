@@ -52,6 +52,7 @@ class Exported:
     result: ExportResult
     texts: list[str]
     shares: list[list[float]]
+    phases: list[tuple[int, str]]
 
     @property
     def folder(self) -> Path:
@@ -67,7 +68,10 @@ class Exported:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("browser")
     run, model_cache = label_run(starter("starter-classify"), folder / "run"), ModelCache()
-    result = export_named("browser").export(ExportJob(run, FACTS, model_cache), folder / "page", silent)
+    phases: list[tuple[int, str]] = []
+    result = export_named("browser").export(
+        ExportJob(run, FACTS, model_cache), folder / "page", lambda done, _, title: phases.append((done, title))
+    )
     pair = model_cache.pair(run)
     texts = [text for _, text in TEXTS] + [
         "Is it open?",
@@ -80,7 +84,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         "?",
     ]
     ids = [pair.task.prompt_ids(text, pair.encoding()) for text in texts]
-    return Exported(run, result, texts, probabilities(pair, ids).tolist())
+    return Exported(run, result, texts, probabilities(pair, ids).tolist(), phases)
 
 
 def test_both_files_get_the_chats_labels_and_are_compared_in_size_and_speed(exported: Exported) -> None:
@@ -92,6 +96,15 @@ def test_both_files_get_the_chats_labels_and_are_compared_in_size_and_speed(expo
     assert 3.5 < sizes[0] / sizes[1] < 4.1
     card = (exported.folder / "README.md").read_text()
     assert " | ".join(small) in card and "library_name: transformers.js" in card
+
+
+def test_each_phase_is_reported_when_it_begins(exported: Exported) -> None:
+    numbers = [number for number, _ in exported.phases]
+    assert numbers == sorted(numbers)
+    titles = [title for _, title in exported.phases]
+    converting = ["Converting the model to ONNX", "Writing the ONNX file", "Writing the 8-bit file"]
+    begin = titles.index(converting[0])
+    assert titles[begin : begin + 3] == converting and titles[-1] == "Done"
 
 
 def test_onnx_runtime_alone_gives_the_chats_probabilities_for_20_other_texts(exported: Exported) -> None:
