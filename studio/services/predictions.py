@@ -324,7 +324,8 @@ class _Pieces:
         """Predict the rows that are not `known` (1 for each row number that is)."""
         began = time.monotonic()
         size = LABEL_WINDOW if task_named(ref.spec.config.task).has_labels else REPLY_WINDOW
-        self.watch.progress(self.saved.done, self.saved.total, "Loading the model")
+        if not self.saved.complete:
+            self.watch.progress(self.saved.done, self.saved.total, "Loading the model")
         for _, numbers in groupby(rows, key=lambda row: (row - 1) // size):
             window = tuple(numbers)
             while not all(known[row] for row in window):
