@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.machine import facts
 from studio.machine.environment import ONE_RUN
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
@@ -21,6 +22,7 @@ from studio.services.runners.base import RunHandle
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runners.zero_gpu import ZeroGpuRunner, seconds_of_call
 from studio.store import Home, Workspace
+from studio.ui.zero_gpu_space import GPU
 from studio.worker.run import Worker
 
 
@@ -171,6 +173,16 @@ def test_a_forked_process_keeps_no_connection_and_no_file_lock_of_the_server(tmp
             ends.set()
             process.join(10)
             client.close()
+
+
+def test_plans_are_for_the_gpu_of_the_runs_where_the_server_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts._gpus.cache_clear()
+    monkeypatch.setenv(facts.GPU_OF_RUNS, GPU)
+    try:
+        (gpu,) = facts.machine_facts().gpus
+        assert gpu.memory_total == 48 << 30 and gpu.memory_available < gpu.memory_total
+    finally:
+        facts._gpus.cache_clear()
 
 
 def test_the_variable_chooses_the_runner_that_takes_the_place_of_local(monkeypatch: pytest.MonkeyPatch) -> None:
