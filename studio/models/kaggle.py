@@ -132,7 +132,7 @@ def _errors(name: str) -> Iterator[None]:
                 hint="Accept the terms on its page. Then save an API token in ~/.kaggle/access_token.",
                 field="model",
             ) from error
-        raise refused(TITLE, name, status) from error
+        raise refused(TITLE, name, status, "owner/model/framework/variation") from error
     except requests.RequestException as error:
         raise unreachable(TITLE, name) from error
     except DataCorruptionError as error:

@@ -39,10 +39,11 @@ def source_errors(source: str, model: str) -> Iterator[None]:
         ) from error
 
 
-def refused(source: str, model: str, status: int) -> StudioError:
-    """Return the error for a status of HTTP."""
+def refused(source: str, model: str, status: int, form: str = "owner/name") -> StudioError:
+    """Return the error for a status of HTTP. `form`: of the names of its models."""
     if status == 404:
-        return StudioError("no-such-model", f"{source} has no model with this name.", given=model, field="model")
+        what = f"{source} has no model with this name."
+        return StudioError("no-such-model", what, given=model, valid=form, field="model")
     if status in (401, 403):
         return StudioError(
             "not-allowed",

@@ -210,7 +210,11 @@ def _saved(parsed: _Entry, info: ModelInfo, work: Path, fetching: Fetching) -> P
         raise unusable(info.name) from error
     if needs_trust:
         raise StudioError(
-            "wrong-model", "The entry point gives no model of transformers.", given=info.name, field="model"
+            "wrong-model",
+            "The entry point gives no model of transformers.",
+            given=info.name,
+            valid="a model such as LlamaForCausalLM, alone or with its tokenizer",
+            field="model",
         )
     return kept
 
