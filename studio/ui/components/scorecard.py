@@ -70,8 +70,8 @@ def scorecard(report: Report, name: str, key: str = "score") -> Html:
     heads = html(
         '<th>Metric</th>{more}<th class="num">{other}</th><th class="num">Fine-tuned model</th><th class="hide-s">'
         '<span class="sr">Chart</span></th><th class="num">Gain</th>',
-        more=[html('<th class="num hide-s">{title}</th>', title=_head(each.title)) for each in more],
-        other=_head(other),
+        more=[html('<th class="num hide-s">{title}</th>', title=each.title) for each in more],
+        other=other,
     )
     rows = [_metric(key, _against(metric, guess, key), more) for key, metric in report.metrics.items()]
     body = html(
@@ -80,12 +80,6 @@ def scorecard(report: Report, name: str, key: str = "score") -> Html:
         baselines=_baselines(report.baselines),
     )
     return panel("Scorecard", key, body, legend)
-
-
-def _head(title: str) -> Html:
-    """A title as a column head: the plain word, and the standard term below it."""
-    plain, _, term = title.partition(" · ")
-    return html("{plain}{term}", plain=plain, term=term and html('<small class="d">{term}</small>', term=term))
 
 
 def _against(metric: Metric, guess: Baseline | None, key: str) -> Metric:
