@@ -25,23 +25,25 @@ def import_config(
     """
     from studio.services.config_import.service import as_yaml, convert_file, write_settings
 
-    found = convert_file(file)
+    imported = convert_file(file)
     if out is not None:
-        write_settings(found, out)
-    document = {**found.model_dump(), "out": str(out) if out else None}
-    context.answer(document, lambda: _show(context, found, as_yaml(found), out))
+        write_settings(imported, out)
+    document = {**imported.model_dump(), "out": str(out) if out else None}
+    context.answer(document, lambda: _show(context, imported, as_yaml(imported), out))
 
 
-def _show(context: Context, found: ImportedConfig, text: str, out: Path | None) -> None:
-    context.say(f"Settings of {found.tool}:")
+def _show(context: Context, imported: ImportedConfig, text: str, out: Path | None) -> None:
+    context.say(f"Settings of {imported.tool}:")
     context.say(text.rstrip())
-    if found.not_converted:
-        context.say(plural(len(found.not_converted), "{n} entry was not converted:", "{n} entries were not converted:"))
-    for each in found.not_converted:
+    if imported.not_converted:
+        context.say(
+            plural(len(imported.not_converted), "{n} entry was not converted:", "{n} entries were not converted:")
+        )
+    for each in imported.not_converted:
         context.say(f"  {each.name}: {plain(each.value)}. {each.reason}")
-    if found.not_needed:
-        context.say(f"Not needed here: {', '.join(found.not_needed)}")
-    for data in found.data:
+    if imported.not_needed:
+        context.say(f"Not needed here: {', '.join(imported.not_needed)}")
+    for data in imported.data:
         mapped = "".join(f" --map {column}={role}" for column, role in data.roles.items())
         context.say(f"  studio train {plain(data.path)}{plain(mapped)} --config {out or 'settings.yaml'}")
 

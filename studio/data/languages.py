@@ -117,9 +117,9 @@ def language_of(prose: str) -> str:
 
 def usual_language(texts: Iterable[str]) -> str:
     """Return the language code of nearly all texts with a detection. Empty if there are several, or too few."""
-    found = Counter(filter(None, (language_of(plain) for text in texts if (plain := prose(text)))))
-    code, most = found.most_common(1)[0] if found else ("", 0)
-    return code if found.total() >= LEAST and most >= MOSTLY * found.total() else ""
+    languages = Counter(filter(None, (language_of(plain) for text in texts if (plain := prose(text)))))
+    code, most = languages.most_common(1)[0] if languages else ("", 0)
+    return code if languages.total() >= LEAST and most >= MOSTLY * languages.total() else ""
 
 
 def name_of(code: str) -> str:

@@ -224,7 +224,7 @@ def _base_tokens(pair: ModelPair, prompts: list[list[int]], replies: list[Reply]
     """
     import torch
 
-    found: list[tuple[int, int] | None] = []
+    first_differences: list[tuple[int, int] | None] = []
     equal = True
     ends = end_tokens(pair.tuned, pair.tokenizer)
     for prompt, reply in zip(prompts, replies, strict=True):
@@ -236,7 +236,7 @@ def _base_tokens(pair: ModelPair, prompts: list[list[int]], replies: list[Reply]
         if not reply.ended:
             expected, likeliest = expected[: len(reply.ids)], likeliest[: len(reply.ids)]
         places = [place for place, pair_ in enumerate(zip(expected, likeliest, strict=True)) if pair_[0] != pair_[1]]
-        found.append((places[0], likeliest[places[0]]) if places else None)
+        first_differences.append((places[0], likeliest[places[0]]) if places else None)
     if equal:
         raise StudioError(
             "format-unavailable",
@@ -244,7 +244,7 @@ def _base_tokens(pair: ModelPair, prompts: list[list[int]], replies: list[Reply]
             given=f"equal outputs for {len(prompts)} of {len(prompts)} prompts",
             hint="Train for more steps or with a higher learning rate, then export.",
         )
-    return found
+    return first_differences
 
 
 def _logits(model: Any, prompt: list[int], reply: list[int]) -> Any:

@@ -183,6 +183,6 @@ def _is_earlier_export(folder: Path, library: str) -> bool:
     """Return whether the folder is an earlier export for the same library."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    found = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)  # a name in it may contain dashes, too
-    front = found[1] if found else ""
+    front_matter = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)  # a name in it may contain dashes, too
+    front = front_matter[1] if front_matter else ""
     return f"- {TAG}\n" in front and f"library_name: {library}\n" in front

@@ -34,8 +34,8 @@ def answer(task: dict[str, Any]) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         request = urllib.request.Request(f"{server.listening_address}{path}", json.dumps(body).encode(), headers)
         with opener.open(request) as response:
-            found: dict[str, Any] = json.loads(response.read())
-        return found
+            answer: dict[str, Any] = json.loads(response.read())
+        return answer
 
     answers: dict[str, Any] = {"prompts": [], "tokens": [], "ended": [], "texts": []}
     seconds = 0.0

@@ -47,9 +47,9 @@ def python(run: RunRef, place: str, file: str) -> str:
     """Return code that answers one prompt with llama.cpp."""
     messages = example_messages(without_own_input(run))
     if variant_of(run.info, run.spec.data).templated:
-        ask, asked, text = "chat_completions", f'"messages": {messages!r}', '"message"]["content"'
+        ask, input_field, text = "chat_completions", f'"messages": {messages!r}', '"message"]["content"'
     else:
-        ask, asked, text = "completions", f'"prompt": {json.dumps(PROMPT)}', '"text"'
+        ask, input_field, text = "completions", f'"prompt": {json.dumps(PROMPT)}', '"text"'
     return f"""# pip install xllamacpp
 import xllamacpp
 
@@ -57,7 +57,7 @@ settings = xllamacpp.CommonParams()
 settings.model.path = {f"{place}/{file}"!r}
 settings.n_ctx = 2048
 server = xllamacpp.Server(settings)
-request = {{{asked}, "max_tokens": {NEW_TOKENS}, "temperature": 0}}
+request = {{{input_field}, "max_tokens": {NEW_TOKENS}, "temperature": 0}}
 reply = server.handle_{ask}(request)
 print(reply["choices"][0][{text}])
 """

@@ -67,9 +67,9 @@ def read_front(card: Path) -> dict[str, Any]:
     import yaml
 
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    found = re.match(r"---\n(.*?)\n---(?:\n|$)", text, re.DOTALL)
+    front_matter = re.match(r"---\n(.*?)\n---(?:\n|$)", text, re.DOTALL)
     try:
-        front = yaml.safe_load(found[1]) if found else {}
+        front = yaml.safe_load(front_matter[1]) if front_matter else {}
     except yaml.YAMLError:
         return {}
     return front if isinstance(front, dict) else {}

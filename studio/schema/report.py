@@ -204,24 +204,24 @@ class Report(FrozenModel):
         """That some of the rows are also training rows, in sentences. Empty: none is."""
         if not self.also_in_training:
             return ""
-        found = plural(
+        sentence = plural(
             self.also_in_training,
             "{n} of these rows is also a training row, exactly or with a few different words (data leakage).",
             "{n} of these rows are also training rows, exactly or with a few different words (data leakage).",
         )
-        return " ".join((found, "The model may remember them, so the scores are too good."))
+        return " ".join((sentence, "The model may remember them, so the scores are too good."))
 
     @property
     def suggestions(self) -> str:
         """That some of the labels were suggested by a model, in sentences. Empty: none was."""
         if not self.accepted_labels:
             return ""
-        found = plural(
+        sentence = plural(
             self.accepted_labels,
             "{n} of these labels was suggested by a model, and a person accepted it.",
             "{n} of these labels were suggested by a model, and a person accepted them.",
         )
-        return " ".join((found, "A wrong suggestion is easily accepted, so the scores may be too good."))
+        return " ".join((sentence, "A wrong suggestion is easily accepted, so the scores may be too good."))
 
 
 class LabelScore(FrozenModel):

@@ -14,12 +14,12 @@ from studio.tasks import task_named
 
 def training_facts(finished: FinishedRuns, record: RunRecord, folder: RunFolder) -> TrainingFacts:
     """Return the rows and losses of a run. After a resume, the last loss of a repeated step counts."""
-    workspace, found = finished.context.workspace, {}
+    workspace, rows_by_split = finished.context.workspace, {}
     for split in ("train", "validation", "test"):
         if rows := finished.rows(record, folder, split):
-            found[split] = rows
+            rows_by_split[split] = rows
     if other := _other_validation(finished, record, folder):
-        found["validation"] = other
+        rows_by_split["validation"] = other
     training: dict[int, float] = {}
     validation: dict[int, float] = {}
     padded = None
@@ -32,7 +32,7 @@ def training_facts(finished: FinishedRuns, record: RunRecord, folder: RunFolder)
         elif isinstance(event, ReadEvent):
             padded = event.padded
     return TrainingFacts(
-        splits=found, training_losses=training, validation_losses=validation, padded=padded, steps=record.steps
+        splits=rows_by_split, training_losses=training, validation_losses=validation, padded=padded, steps=record.steps
     )
 
 

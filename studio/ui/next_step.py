@@ -43,11 +43,11 @@ def proposal(advice: list[AdviceEvent]) -> tuple[tuple[int, Action] | None, str]
     """The number and the action with which the coach's summary proposes to train again, and the reason."""
     summary = next((each for each in advice if each.rule == SUMMARY), None)
     actions = enumerate(summary.actions, start=1) if summary else ()
-    found = next(((number, action) for number, action in actions if action.kind == "repeat"), None)
-    if summary is None or found is None:
+    proposed = next(((number, action) for number, action in actions if action.kind == "repeat"), None)
+    if summary is None or proposed is None:
         return None, ""
-    behind = next((each for each in advice if each.rule != SUMMARY and found[1] in each.actions), None)
-    return found, behind.message if behind else summary.why
+    behind = next((each for each in advice if each.rule != SUMMARY and proposed[1] in each.actions), None)
+    return proposed, behind.message if behind else summary.why
 
 
 def step_of(visit: Visit, run: RunRecord, report: Report | None) -> tuple[NextStep, RunFacts]:
@@ -83,10 +83,10 @@ def folds_label(seconds: float | None) -> str:
 def repeat(visit: Visit) -> None:
     """Train again as the coach proposes, and open the new run."""
     run = target_run(visit)
-    found, _ = proposal(visit.studio.coach.advice(run))
-    if found is None:
+    proposed, _ = proposal(visit.studio.coach.advice(run))
+    if proposed is None:
         raise StudioError(
             "wrong-state", "The coach proposes nothing for this run any more.", hint="Choose Run again to change it."
         )
-    select_run(visit, visit.studio.coach.apply(run, SUMMARY, found[0]).id)
+    select_run(visit, visit.studio.coach.apply(run, SUMMARY, proposed[0]).id)
     visit.goto("train")

@@ -63,17 +63,17 @@ class Shell:
     async def act(self, data: Any, headers: Mapping[str, str]) -> Answer:
         """The answer to an action. It never raises, because Gradio would not report the error to the page."""
         data = data if isinstance(data, dict) else {}
-        region, page, said, secret, project = map(data.get, ("region", "page", "said", "secret", "project"))
+        region, page, event, secret, project = map(data.get, ("region", "page", "said", "secret", "project"))
         sent = {HEADER: secret, PROJECT: project}
         tab, handler = self.handlers.get(region if isinstance(region, str) else "", (self.first, None))
         try:
             named = isinstance(page, str) and PAGE_ID.fullmatch(page)
-            if handler is None or not named or not isinstance(said, dict) or len(said) > MOST_FIELDS:
+            if handler is None or not named or not isinstance(event, dict) or len(event) > MOST_FIELDS:
                 raise _unknown_button()
             known = {name.lower(): value for name, value in headers.items()}
             known |= {name: value if isinstance(value, str) else "" for name, value in sent.items()}
             visitor = self.sessions.visitor_of(known)
-            return await self.sessions.actions.run(visitor, handler, known, page, said)
+            return await self.sessions.actions.run(visitor, handler, known, page, event)
         except Exception as error:
             return tab.refusal(None, error)
 
@@ -141,8 +141,8 @@ class PageShell:
         updates: dict[Any, Any] = {}
         for _ in range(_DRAWN_AGAIN):
             mark, at = visit.mark(), next(_DRAWN)
-            shown = dict(self._show(visit) or {}) if self._show else {}
-            updates = {part: _stamped(value, at, visit.whole("sent")) for part, value in shown.items()}
+            parts = dict(self._show(visit) or {}) if self._show else {}
+            updates = {part: _stamped(value, at, visit.whole("sent")) for part, value in parts.items()}
             if visit.mark() == mark:
                 break
         return updates

@@ -102,6 +102,7 @@ def test_a_run_on_plain_text_learns_and_its_result_goes_on_alike_without_the_stu
     assert said.text == pair.tokenizer.decode(tuned, skip_special_tokens=True)
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:8], "file", lambda *_: None)
+    assert report.also_in_training == report.rows, "all of them were learned"
     assert report.metrics["perplexity"].base is not None
     assert report.metrics["perplexity"].tuned < report.metrics["perplexity"].base
     assert report.best_rows[0].expected and report.best_rows[0].tuned != report.best_rows[0].base

@@ -75,11 +75,12 @@ def test_a_run_with_several_labels_a_row_learns_them_and_its_result_tells_them_a
     ours = probabilities(pair, [pair.task.prompt_ids(text, pair.encoding())])[0]
     np.testing.assert_allclose(ours, plain, atol=1e-4)
     base, tuned = classify(pair, text)
-    assert set(tuned.text.split(", ")) == {"broken", "late"} and "left out" in base.how
+    assert set(tuned.text.split(", ")) == {"broken", "late"} and "without this text" in base.how
     said = predict(pair, [{"text": text}], {"text": "text"}, False, BatchOptions(ChatSettings(), lambda *_: None))
     assert said[0][0] == tuned.text
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:20], "file", lambda *_: None)
+    assert report.also_in_training == report.rows, "all of them were learned"
     assert report.metrics["micro_f1"].tuned > 0.8 and report.metrics["micro_f1"].base is None
     assert [each.name for each in report.baselines] == ["majority", "neighbors", "chance"]
     assert report.per_label is not None and set(report.per_label) == {"broken", "kind", "late"}

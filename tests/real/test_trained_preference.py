@@ -162,6 +162,7 @@ def test_a_run_on_pairs_learns_to_tell_them_apart(tmp_path: Path) -> None:
     told_of_every_row(run, "reward_accuracy", "reward_margin")
     assert run.ref.learned_from is not None
     report = evaluate(run.pair(), read_rows(run.ref.learned_from)[:10], "file", lambda *_: None)
+    assert report.also_in_training == report.rows, "all of them were learned"
     assert report.metrics["reward_margin"].tuned > 0.1 and report.metrics["reward_margin"].base is None
     assert report.metrics["preferred"].base is not None
     assert report.verdict and report.best_rows and report.worst_rows

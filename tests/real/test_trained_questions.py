@@ -131,6 +131,7 @@ def test_a_run_on_questions_learns_to_point_and_its_result_points_alike_without_
     assert said[0][0] == ours.text and said[0][1] == pytest.approx(ours.share, abs=1e-4)
     assert run.ref.learned_from is not None
     report = evaluate(pair, read_rows(run.ref.learned_from)[:16], "file", lambda *_: None)
+    assert report.also_in_training == report.rows, "all of them were learned"
     assert report.metrics["f1"].base is None and report.baselines[0].name == "sentence"
     assert report.metrics["exact_match"].tuned <= report.metrics["f1"].tuned
 

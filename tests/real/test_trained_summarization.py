@@ -88,6 +88,7 @@ def test_a_model_that_reads_and_writes_learns_and_its_result_writes_alike_withou
     writes_alike(run)
     assert run.ref.learned_from is not None
     report = evaluate(run.pair(), read_rows(run.ref.learned_from)[:8], "file", lambda *_: None)
+    assert report.also_in_training == report.rows, "all of them were learned"
     assert report.metrics[metrics[-1]].tuned > (report.metrics[metrics[-1]].base or 0)
     assert report.best_rows[0].tuned != report.best_rows[0].base and report.verdict
 

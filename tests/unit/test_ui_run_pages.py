@@ -312,7 +312,8 @@ def test_a_share_is_shown_in_per_cent_and_a_correlation_as_it_is(metrics: dict[s
 
 def test_a_score_in_the_table_names_its_rows() -> None:
     line = a_line("one")
-    scored = replace(line, record=line.record.model_copy(update={"metrics": {"eval_macro_f1": 1.0}}), validation_rows=51)
+    record = line.record.model_copy(update={"metrics": {"eval_macro_f1": 1.0}})
+    scored = replace(line, record=record, validation_rows=51)
     assert "validation, 51 rows" in runs_tab.table([scored], "", "")
 
 

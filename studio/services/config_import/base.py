@@ -72,8 +72,8 @@ class Draft:
         value = self.entries.get(name)
         text = value if isinstance(value, str) else _SHORT.repr(value)
         text = " ".join(text.split())
-        shown = text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
-        self.not_converted.append(NotConverted(name=name, value=shown, reason=reason))
+        shortened = text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
+        self.not_converted.append(NotConverted(name=name, value=shortened, reason=reason))
 
     def apply(self, rules: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> None:
         """Convert entries by rules: name → setting and a function of the value. None and "" are left out."""

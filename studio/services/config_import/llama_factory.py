@@ -147,8 +147,8 @@ def _data(draft: Draft, folder: Path | None) -> None:
     if definitions is None:
         draft.refuse("dataset", f"There is no file {DEFINITIONS} with its dataset definitions. Give the data yourself.")
         return
-    wanted = [str(each).strip() for each in (names if isinstance(names, list) else str(names).split(","))]
-    for name in wanted:
+    dataset_names = [str(each).strip() for each in (names if isinstance(names, list) else str(names).split(","))]
+    for name in dataset_names:
         data = dataset_of(definitions, name, draft.settings.get("task", ""))
         if data is None:
             draft.refuse(

@@ -35,20 +35,20 @@ def convert_text(text: str, name: str = "the text", folder: Path | None = None) 
     return tool.convert(entries, folder)
 
 
-def as_yaml(found: ImportedConfig) -> str:
+def as_yaml(imported: ImportedConfig) -> str:
     """Return the settings as YAML, as `studio train --config` reads them."""
     import yaml
 
-    text: str = yaml.safe_dump(found.settings, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(imported.settings, sort_keys=False, allow_unicode=True)
     return text
 
 
-def write_settings(found: ImportedConfig, to: Path) -> None:
+def write_settings(imported: ImportedConfig, to: Path) -> None:
     """Write the settings to a new file. Raise `StudioError` if there is one already."""
     require_folder(to.parent, "out")
     try:
         with to.open("x", encoding="utf-8") as file:
-            file.write(as_yaml(found))
+            file.write(as_yaml(imported))
     except FileExistsError as error:
         raise StudioError(
             "not-allowed",

@@ -129,13 +129,13 @@ class Library:
     def find_same(self, files: Sequence[Path]) -> DatasetRecord | None:
         """The dataset that was imported from files with the same content: one with labels, else the newest."""
         sizes = sorted(path.stat().st_size for path in files)
-        found = []
+        matching = []
         for record in self.store.all():
             originals = self.store.originals(record.id, 1)
             if originals and sorted(path.stat().st_size for path in originals) == sizes and _same(files, originals):
-                found.append(record)
+                matching.append(record)
         labeled = self.context.workspace.labels.datasets()
-        return max(found, key=lambda record: record.id in labeled, default=None)
+        return max(matching, key=lambda record: record.id in labeled, default=None)
 
 
 def _same(files: Sequence[Path], others: Sequence[Path]) -> bool:

@@ -170,13 +170,13 @@ def _sharegpt(turns: Turns) -> dict[str, Any]:
     """Return messages in ShareGPT's format. The system prompt and the tools are columns of their own."""
     system = turns[0]["content"] if turns and turns[0]["role"] == "system" else ""
     tools = turns[0].get(TOOLS) if turns else None
-    spoken = []
+    conversation = []
     for turn in turns[1 if system else 0 :]:
         if turn["content"] or not turn.get(CALLS):
-            spoken.append({"from": SPEAKERS[turn["role"]], "value": turn["content"]})
+            conversation.append({"from": SPEAKERS[turn["role"]], "value": turn["content"]})
         for call in turn.get(CALLS) or ():
-            spoken.append({"from": "function_call", "value": json.dumps(call["function"], ensure_ascii=False)})
-    columns: dict[str, Any] = {"conversations": spoken}
+            conversation.append({"from": "function_call", "value": json.dumps(call["function"], ensure_ascii=False)})
+    columns: dict[str, Any] = {"conversations": conversation}
     if system:
         columns["system"] = system
     if tools:

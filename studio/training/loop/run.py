@@ -155,10 +155,10 @@ class _Run:
             self.trainer.add_callback(HeadWarmup(config.head_first))
         self.callback.trainer, self.callback.on_validation = self.trainer, self._on_validation
         self.callback.baseline = self.baseline = self._baseline(validation)
-        shown = validation[:MAX_ROWS] if self.head.single_pass else []
+        watched = validation[:MAX_ROWS] if self.head.single_pass else []
         self.texts_sent = self.progress.base_loss is not None
         """Whether an event has the texts of the validation rows."""
-        self.texts = [self.task.text_of(validation_rows[each.row - 1], self.encoding.roles) for each in shown]
+        self.texts = [self.task.text_of(validation_rows[each.row - 1], self.encoding.roles) for each in watched]
         facts = read_event(job, self.variant.trainer, self.head, learned, len(validation))
         self.emit(facts.model_copy(update={"padded": bool(self.trainer.pads)}))
 

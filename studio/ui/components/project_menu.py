@@ -208,20 +208,20 @@ def _row(view: ProjectView, is_open: bool, renaming: bool) -> Html:
         field = _name_field(
             "title", title, "project-name", aria_label="New name", data_project=view.id, data_autofocus=True
         )
-        shown = html(
+        content = html(
             '<span class="row name">{field}{save}{back}</span>',
             field=field,
             save=button("Save", "project-name", "s", project=view.id, take="title"),
             back=button("Cancel", "project-rename", "s quiet", project=""),
         )
     else:
-        shown = html(
+        content = html(
             '<span class="grow"><b class="cut">{title}</b><small>{inside}</small></span>{buttons}',
             title=Verbatim(title),
             inside=_inside(view),
             buttons=_buttons(view, is_open),
         )
-    return html('<li data-key="{id}" class="wrap">{shown}</li>', id=view.id, shown=shown)
+    return html('<li data-key="{id}" class="wrap">{content}</li>', id=view.id, content=content)
 
 
 def _inside(view: ProjectView) -> str:

@@ -49,7 +49,7 @@ class Line:
     """Title of the base model."""
     checks: tuple[tuple[int, float], ...]
     bytes: int
-    held: int = 0
+    validation_rows: int = 0
     """Validation rows behind its scores. 0: unknown."""
     waits: str = ""
     """What a queued run waits for, in a sentence."""
@@ -110,7 +110,7 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
         and html('<tr class="more" data-key="more-{k}"><td colspan="9">{m}</td></tr>', k=record.id, m=each.more),
         curve=spark(each.checks, best[0] if best else None, selected),
         loss=loss,
-        scores=_scores(record, each.held),
+        scores=_scores(record, each.validation_rows),
         method=each.method,
         settings=_settings(each, usual),
         time=duration(record.seconds) if record.seconds else "",
@@ -155,7 +155,7 @@ def _hidden(words: str) -> Html:
     return html('<span class="sr">{w}</span>', w=words)
 
 
-def _scores(record: RunRecord, held: int) -> Html:
+def _scores(record: RunRecord, validation_rows: int) -> Html:
     """The first metric that is a percentage or a correlation, and its rows. A task may have none."""
     shares = [
         (name, number)
@@ -166,7 +166,9 @@ def _scores(record: RunRecord, held: int) -> Html:
         return html('<span class="muted">{w}</span>', w="none" if record.status == "finished" else "not yet")
     name, number = shares[0]
     value = f"{number:.2f}" if name.endswith(CORRELATIONS) else f"{100 * number:.0f}%"
-    on = html('<small class="d">validation, {rows}</small>', rows=rows_words(held)) if held else ""
+    on = (
+        html('<small class="d">validation, {rows}</small>', rows=rows_words(validation_rows)) if validation_rows else ""
+    )
     return html('{v}<small class="d">{n}</small>{on}', v=value, n=name.removeprefix("eval_").replace("_", " "), on=on)
 
 

@@ -147,7 +147,7 @@ def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
     titles = cache(lambda model, task: method_titles(studio, model, task))
     for record in filters.records(visit, query):
         config, name = studio.runs.spec(record.id).config, datasets.get(record.dataset, "")
-        checks, held = _checks(visit, record.id)
+        checks, validation_rows = _checks(visit, record.id)
         waits = record.id in waiting
         lines.append(
             Line(
@@ -157,7 +157,7 @@ def read(visit: Visit, query: filters.RunQuery) -> list[Line]:
                 dataset=f"{name}, version {record.dataset_version}" if name else "",
                 model=models(config.model),
                 checks=checks,
-                held=held,
+                validation_rows=validation_rows,
                 bytes=studio.runs.size(record.id),
                 waits=studio.runs.progress(record.id).sentence if waits else "",
                 ends=(record.id == waiting[0], record.id == waiting[-1]) if waits else (True, True),
