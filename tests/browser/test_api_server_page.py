@@ -25,10 +25,11 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, s
     model = str(tiny_llama(folder / "tiny").path)
     with Studio(folder / "home") as studio:
         data = studio.datasets.open("sample:support-tone").id
-        settings = {"max_steps": 1, "max_length": 32, "batch_size": 2}
+        settings = {"max_steps": 2, "max_length": 64, "batch_size": 2}
         run = studio.runs.start(RunRequest(dataset=data, model=model, name="tone", settings=settings)).id
         for _ in studio.runs.watch(run):
             pass
+        assert studio.runs.get(run).has_result, studio.runs.events(run)[-3:]
     served = Served(folder / "home")
     yield served, run
     served.stop()
@@ -40,9 +41,13 @@ def page(browser: Browser, studio: tuple[Served, str]) -> Iterator[Page]:
     served, run = studio
     with opened_pages(browser, served) as open_page:
         page = open_page(f"/?run={run}", viewport={"width": 390, "height": 900})
-        page.wait_for_timeout(1500)  # the tab of the last visit is opened first
-        page.evaluate("document.querySelectorAll('#steps button[role=tab]')[6].click()")
-        page.get_by_role("heading", name="API server").wait_for()
+        heading = page.get_by_role("heading", name="API server")
+        for _ in range(30):  # the tab of the last visit is opened first, later on a busy machine
+            page.evaluate("document.querySelectorAll('#steps button[role=tab]')[6].click()")
+            page.wait_for_timeout(1500)
+            if heading.is_visible():
+                break
+        expect(heading).to_be_visible()
         yield page
 
 
@@ -58,7 +63,10 @@ def answer(port: int, key: str, model: str) -> tuple[int, str]:
 
 def test_the_api_server_starts_answers_its_key_and_stops(page: Page, studio: tuple[Served, str]) -> None:
     port, run = free_port(), studio[1]
-    field, start = page.get_by_label("Port"), page.get_by_role("button", name="Start the API server")
+    field, start = (
+        page.get_by_role("textbox", name="Port", exact=True),
+        page.get_by_role("button", name="Start the API server"),
+    )
     field.fill("none")
     start.click()
     expect(page.get_by_role("alert")).to_contain_text("This is not a port.")
