@@ -164,7 +164,7 @@ def test_a_classifier_is_beside_baselines_under_their_own_names_and_never_beside
 
 def test_an_older_report_of_a_classifier_does_not_call_its_guess_the_base_model() -> None:
     drawn = evaluate.report_body(a_run(), REPORT, "worst")
-    assert "Similar rows<" in drawn and ">nearest neighbors<" in drawn
+    assert ">Similar rows · nearest neighbors<" in drawn
     assert "Base model<" not in drawn and "Evaluate again" in drawn
 
 
