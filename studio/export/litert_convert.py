@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 TEXTS = ("An example with a few words.", "Another one.")
 
 
@@ -31,7 +33,6 @@ def convert(task: dict[str, Any], progress: Callable[[str], None]) -> dict[str, 
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     progress("trace")
-    import torch
     import transformers
 
     logging.disable(logging.WARNING)
@@ -55,23 +56,24 @@ def convert(task: dict[str, Any], progress: Callable[[str], None]) -> dict[str, 
     return {}
 
 
+class OnlyScores(torch.nn.Module):
+    """A model without the outputs that no one needs."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs: Any) -> dict[str, Any]:
+        """Return the scores by their names."""
+        outputs = self.model(**inputs)
+        return {name: outputs[name] for name in ("logits", "start_logits", "end_logits") if name in outputs}
+
+
 def traced(model: Any, tokenizer: Any, task: dict[str, Any]) -> Any:
     """Return the converted model, with a signature `tokens_N` for each length."""
-    import torch
     from litert_torch import signature
 
-    class OnlyScores(torch.nn.Module):
-        """The model without the outputs that no one needs."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, **inputs: Any) -> dict[str, Any]:
-            outputs = self.model(**inputs)
-            return {name: outputs[name] for name in ("logits", "start_logits", "end_logits") if name in outputs}
-
-    module, converter = OnlyScores().eval(), None
+    module, converter = OnlyScores(model).eval(), None
     texts = TEXTS if task["pair"] else TEXTS[:1]
     for length in task["lengths"]:
         read = tokenizer(*texts, return_tensors="pt", padding="max_length", max_length=length, truncation=True)
@@ -97,7 +99,6 @@ def layer_of(error: BaseException, model: Any) -> dict[str, str]:
 
     The frames hold the node of the traced graph that could not be converted, or the layer that could not be traced.
     """
-    import torch
 
     names = {id(layer): name for name, layer in model.named_modules()}
     layer, kind = "", type(model).__name__

@@ -265,6 +265,12 @@ CONTRACTS = (
         ("load_state_dict", "copies stay in float32", "state_dict", f"{OPTIMIZER}.load_state_dict"),
     ),
     *contracts(
+        "export/litert_convert.py",
+        "override",
+        "torch.nn.modules.module.Module",
+        ("forward", "outputs that are exported"),
+    ),
+    *contracts(
         "training/optimizers/master_weights.py", "attribute", "torch", ("_foreach_copy_", "copies go into the weights")
     ),
     *contracts(
