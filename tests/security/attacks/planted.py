@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.security.attack import Seen, attack, seen
-from tests.security.stage import FORM, Stage, Visitor, log_of
+from tests.security.attacks.trust import Member
+from tests.security.stage import FORM, Stage, log_of
 
 SECRETS = {
     "HF_TOKEN": "hf_PlantedPlantedPlantedPlantedPl01",
@@ -102,22 +103,12 @@ def page_of(stage: Stage) -> tuple[bytes, bytes]:
     """All tabs of a studio with these keys in its environment and the saved token in its folder, and its log."""
     served = stage.serve("--host", "0.0.0.0", environment=SECRETS)
     (served.home / "hub-token").write_text(SAVED)
-    who = Visitor(served)
-    password = quote(SECRETS["STUDIO_PASSWORD"])
-    session = who.ask("POST", "/login", f"password={password}", **FORM).headers["set-cookie"].split(";")[0]
-    shown = [who.get("/", cookie=session).text]
-    for region in (
-        "model-body",
-        "data-body",
-        "method-body",
-        "train-body",
-        "evaluate-body",
-        "chat-body",
-        "export-body",
-        "runs-body",
-    ):
-        body = {"page": who.page, "region": region, "said": {"act": "draw"}}
-        shown.append(who.call(body, cookie=session).text)
+    who = Member(served)
+    answer = who.ask("POST", "/login", f"password={quote(SECRETS['STUDIO_PASSWORD'])}", **FORM)
+    who.cookie = answer.headers["set-cookie"].split(";")[0]
+    tabs = ("model", "data", "method", "train", "evaluate", "chat", "export", "runs")
+    shown = [who.get("/").text, *(who.acted(f"{tab}-body", "draw") for tab in tabs)]
+    assert all(shown), "a tab shows nothing"
     return "".join(shown).encode(), log_of(served).encode()
 
 
