@@ -99,7 +99,6 @@ def layer_of(error: BaseException, model: Any) -> dict[str, str]:
 
     The frames hold the node of the traced graph that could not be converted, or the layer that could not be traced.
     """
-
     names = {id(layer): name for name, layer in model.named_modules()}
     layer, kind = "", type(model).__name__
     seen: BaseException | None = error
