@@ -20,7 +20,7 @@ def what_rows_allow(rows: int, labels: Mapping[str, int] | None = None) -> str:
     if labels:
         label = min(labels, key=lambda label: labels[label])
         allowed = _of_labels(rows_words(rows), len(labels), sorted(labels.values())[len(labels) // 2])
-        return f"{allowed} The rarest label is {label}, with {rows_words(labels[label])}."
+        return " ".join([allowed, f"The rarest label is {label}, with {rows_words(labels[label])}."])
     return _of_replies(rows_words(rows), rows)
 
 
