@@ -170,9 +170,7 @@ def predict(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Also write all rows with predictions: csv, tsv, json, jsonl, xlsx or parquet."
-        ),
+        typer.Option(metavar="FILE", help="A table for all rows with their predictions, as in labels.csv."),
     ] = None,
 ) -> None:
     """Predict labels for the rows without one, with the model of a run. They are suggestions until you accept them."""

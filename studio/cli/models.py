@@ -12,9 +12,7 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import count, memory, memory_of, size
 from studio.schema.views import ModelView
 
-Name = Annotated[
-    str, typer.Argument(help="A Hub name, owner/name, modelscope:owner/name, a starter model, or a GGUF file.")
-]
+Name = Annotated[str, typer.Argument(help="owner/name on the Hub, modelscope:…, kaggle:…, a starter, or a GGUF file.")]
 
 
 def models(

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -132,6 +132,8 @@ class Stage:
         self._open: list[Served] = []
         self._own: list[Served] = []
         self._names = count(1)
+        self.at_end = ExitStack()
+        """What a class of attacks has open until the end."""
 
     # --- servers ---
 
@@ -233,6 +235,7 @@ class Stage:
 
     def close(self) -> None:
         """End everything, and leave nothing on the disk."""
+        self.at_end.close()
         for served in list(self._open):
             with suppress(Exception):
                 self.end(served)

@@ -50,6 +50,8 @@ EDGES = {
     "studio.worker.run",
 }
 """Where a process, a thread or a request ends: there an error that nobody foresaw becomes a sentence."""
+OF_ANOTHER_PYTHON = {"studio.export.litert_convert"}
+"""Files that only the Python of a tool's environment runs, in a process of its own."""
 TRAINING = (
     "batching.collators",
     "batching.packed_attention",
@@ -119,7 +121,7 @@ def test_everything_a_person_can_do_can_be_imported_without_torch_or_gradio() ->
 
 def test_importing_a_module_loads_nothing_heavy_but_for_the_page_and_the_trainers() -> None:
     names = [name_of(path) for path in MODULES if GRADIO_LAYER not in path.parents and path.name != "__main__.py"]
-    names = [name for name in names if not name.startswith(TRAINERS)]
+    names = [name for name in names if not name.startswith(TRAINERS) and name not in OF_ANOTHER_PYTHON]
     code = "import importlib\n" + "\n".join(f"importlib.import_module({name!r})" for name in names)
     assert not loaded_after(code) & {"torch", "transformers", "peft", "trl", "gradio", "datasets"}
 

@@ -63,7 +63,7 @@ def test_searches_of_all_workspaces_are_looked_at_again_and_again_until_the_end(
         soon(lambda: at_work(home) == [("a" * 48, broken)])
         begun(home, "c" * 48)
         soon(lambda: at_work(home) == [("a" * 48, broken)])
-    assert [record.getMessage() for record in caplog.records] == [f"The search {broken} can't go on."], "said once"
+    assert [record.getMessage() for record in caplog.records] == [f"The search {broken} can't continue."], "said once"
     later = begun(home, "b" * 48)
     time.sleep(0.2)
     assert ("b" * 48, later) in at_work(home), "nobody looks any more"

@@ -70,11 +70,16 @@ class Probe:
         self.process.stdin.flush()
         return dict(json.loads(self.process.stdout.readline()))
 
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
 
 def probe(stage: Stage) -> Probe:
-    """One for the stage. It ends when the stage does, since its input ends."""
+    """One for the stage. It ends when the stage does."""
     if "probe" not in stage.__dict__:
-        stage.__dict__["probe"] = Probe()
+        stage.__dict__["probe"] = started = Probe()
+        stage.at_end.callback(started.close)
     return stage.__dict__["probe"]  # type: ignore[no-any-return]
 
 
