@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,13 @@ class Gateway:
     # --- endpoints ---
 
     async def health(self, request: Request) -> Response:
-        """Whether the server lives, with its engines and why they were chosen. Needs no key."""
+        """Whether the server lives. With a key also its engines, which name the models, and why they were chosen."""
         states = self.states()
-        status = "ok" if all(each.state == "ready" for each in states) else "degraded"
-        engines = [each.model_dump(mode="json") for each in states]
-        return JSONResponse({"status": status, "engines": engines}, headers=NO_STORE)
+        document: dict[str, Any] = {"status": "ok" if all(each.state == "ready" for each in states) else "degraded"}
+        with suppress(ApiError):
+            self.gate.check(request)
+            document["engines"] = [each.model_dump(mode="json") for each in states]
+        return JSONResponse(document, headers=NO_STORE)
 
     async def ready(self, request: Request) -> Response:
         """Whether every engine can be used. Needs no key."""

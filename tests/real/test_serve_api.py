@@ -228,7 +228,10 @@ def test_refusals_are_openais_errors_and_tell_no_path(server: Server) -> None:
     status, headers, _ = server.request("OPTIONS", chat, Origin="https://evil.example")
     assert status == 405 and not any(name.startswith("access-control") for name in headers)
     health = server.request("GET", "/health", Authorization="")
+    assert (health[0], json.loads(health[2])) == (200, {"status": "ok"}), "without a key, no model is named"
+    health = server.request("GET", "/health")
     assert health[0] == 200 and str(server.home) not in health[2]
+    assert {each["engine"] for each in json.loads(health[2])["engines"]} == {"transformers", "studio"}
     metrics = server.request("GET", "/metrics")[2]
     assert 'studio_api_engine_up{engine="transformers",model="starter-chat"} 1.0' in metrics
     assert server.key not in metrics
