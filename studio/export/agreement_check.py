@@ -82,13 +82,20 @@ class ReferenceAnswers:
 
 
 def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
-    """The answers of the chat's own fine-tuned model.
+    """The answers of the chat's own fine-tuned model. They are kept with it, for its next export.
 
     Raises:
         StudioError: `format-unavailable` if it gives exactly the outputs of the base model.
     """
     pair = model_cache.pair(run)
-    prompts = [*run.spec.config.test_prompts[:OWN_PROMPTS], *PROMPTS]
+    if pair.reference is None:
+        pair.reference = _reference_answers(pair)
+    reference: ReferenceAnswers = pair.reference
+    return reference
+
+
+def _reference_answers(pair: ModelPair) -> ReferenceAnswers:
+    prompts = [*pair.config.test_prompts[:OWN_PROMPTS], *PROMPTS]
     encoding = pair.encoding()
     inputs = [pair.task.model_input(prompt, encoding) for prompt in prompts]
     ids = [pair.task.prompt_ids(prompt, encoding) for prompt in prompts]

@@ -53,6 +53,8 @@ class ModelPair:
     """A note on how the fine-tuned model answers, if it needs one."""
     neighbors: Any = None
     """The base's nearest-neighbor classifier, created on first use (classify.py)."""
+    reference: Any = None
+    """The answers that exports are compared with, computed at the first export (export/agreement_check.py)."""
     task: Task = field(init=False)
     head: Head = field(init=False)
     variant: TaskVariant = field(init=False)

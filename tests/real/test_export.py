@@ -1,6 +1,7 @@
 """Exports in a fresh process, with transformers and peft alone: the same replies, and nothing of this machine."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,7 @@ from made_runs import LABELS, chat_run, label_run, random_run, starter, tiny_lla
 from task_runs import tiny_model
 
 from studio.export import ExportJob, export_named
-from studio.export.agreement_check import ReferenceAnswers, compare
+from studio.export.agreement_check import ReferenceAnswers, compare, reference_answers
 from studio.export.base import Phase
 from studio.inference.generate import reply
 from studio.inference.model_cache import ModelCache
@@ -252,6 +253,15 @@ def test_a_run_that_changed_nothing_is_not_exported(tmp_path: Path) -> None:
         export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", silent)
     assert refused.value.code == "format-unavailable" and "more steps" in refused.value.hint
     assert not (tmp_path / "out").exists()
+
+
+def test_all_exports_of_a_result_are_compared_with_answers_that_were_given_once(tmp_path: Path) -> None:
+    run, model_cache = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run"), ModelCache()
+    once = reference_answers(model_cache, run)
+    assert reference_answers(model_cache, run) is once
+    weights = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
+    os.utime(weights, ns=(1, 1))  # trained further
+    assert reference_answers(model_cache, run) is not once
 
 
 def test_an_export_that_replies_like_the_base_is_not_offered() -> None:
