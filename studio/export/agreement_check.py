@@ -8,8 +8,18 @@ from typing import Any
 
 from studio.export.child_process import call_in_process, cause_of
 from studio.inference.base_and_tuned import ModelPair, precision_of
+from studio.inference.batches import by_length
 from studio.inference.classify import probabilities
-from studio.inference.generate import Reply, decoder_start, end_tokens, plain_model
+from studio.inference.generate import (
+    BegunReplies,
+    Reply,
+    decode_reply,
+    decoder_start,
+    end_tokens,
+    generate_ids,
+    plain_model,
+    suppressed_tokens,
+)
 from studio.inference.heads import CLASSES, head_of
 from studio.inference.interruption import pause
 from studio.inference.load import weights_folder
@@ -46,6 +56,8 @@ PROMPTS = (
 OWN_PROMPTS = 4
 """The run's own test prompts that are used."""
 TOKENS = 24
+GENERATED = 4
+"""Replies that the export generates token by token. The others it only confirms, which takes one pass each."""
 END = -1
 """Stands for any token that ends a reply."""
 ROUNDING = "The others differ later because of rounding."
@@ -104,17 +116,16 @@ def _reference_answers(pair: ModelPair) -> ReferenceAnswers:
     if pair.head.single_pass:
         shares = probabilities(pair, ids)
         return ReferenceAnswers(inputs, [list(map(float, row)) for row in shares], pair.labels, [], _pad(pair))
-    ends = sorted(end_tokens(pair.tuned, pair.tokenizer))
-    replies = [_reply(pair, each) for each in ids]
+    replies = _greedy_replies(pair, ids)
     return ReferenceAnswers(
         inputs,
         [list(map(float, reply.ids)) for reply in replies],
         (),
-        ends,
+        sorted(end_tokens(pair.tuned, pair.tokenizer)),
         _pad(pair),
         prompt_ids=ids,
-        texts=[reply.text for reply in replies],
-        base_tokens=_base_tokens(pair, ids, replies),
+        texts=[decode_reply(pair.tokenizer, reply.ids) for reply in replies],
+        base_tokens=[reply.base_token for reply in replies],
     )
 
 
@@ -135,6 +146,8 @@ def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> An
         "trusted": run.trusted,
         "labels": head.labels,
         "prompts": reference.prompts,
+        "replies": [] if reference.labels else reference.answers,
+        "generated": GENERATED,
         "tokens": TOKENS,
         "ends": reference.ends,
         "pad": reference.pad,
@@ -216,34 +229,44 @@ def require_fine_tuned(reference: ReferenceAnswers, answers: Answers) -> None:
         )
 
 
-def _reply(pair: ModelPair, prompt: list[int]) -> Reply:
-    reply = Reply(pair.tuned, pair.tokenizer, prompt, ChatSettings(max_new_tokens=TOKENS))
-    while reply.step():
-        pass
-    return reply
+@dataclass
+class _GreedyReply:
+    ids: list[int]
+    ended: bool
+    base_token: tuple[int, int] | None = None
+
+    def first_difference(self, likeliest: list[int]) -> tuple[int, int] | None:
+        """The first position at which another token is likelier, and that token."""
+        expected = [*self.ids, END] if self.ended else self.ids
+        pairs = enumerate(zip(expected, likeliest, strict=False))
+        return next(((place, theirs) for place, (ours, theirs) in pairs if ours != theirs), None)
 
 
-def _base_tokens(pair: ModelPair, prompts: list[list[int]], replies: list[Reply]) -> list[tuple[int, int] | None]:
-    """Where the base model's likeliest token differs first from each reply, and that token.
+def _greedy_replies(pair: ModelPair, prompts: list[list[int]]) -> list[_GreedyReply]:
+    """The replies of the chat at temperature 0, and where the base model's differ.
+
+    They are generated in batches, and each is confirmed by one pass over it alone: padding can move a choice between
+    two tokens that are about equally likely. A reply that is not confirmed is generated again, token by token.
 
     Raises:
         StudioError: `format-unavailable` if both models give exactly the same logits for all prompts.
     """
     import torch
 
-    first_differences: list[tuple[int, int] | None] = []
-    equal = True
-    ends = end_tokens(pair.tuned, pair.tokenizer)
-    for prompt, reply in zip(prompts, replies, strict=True):
+    settings, ends = ChatSettings(max_new_tokens=TOKENS), end_tokens(pair.tuned, pair.tokenizer)
+    replies, equal = [], True
+    for prompt, draft in zip(prompts, _drafts(pair, prompts, settings), strict=True):
         pause()
-        base, tuned = (_logits(model, prompt, reply.ids) for model in (pair.base, pair.tuned))
+        length = next((place for place, token in enumerate(draft) if token in ends), len(draft))
+        reply = _GreedyReply(draft[:length], length < len(draft))
+        tuned = _logits(pair.tuned, prompt, reply.ids)
+        if reply.first_difference(_likeliest(pair, tuned)):
+            reply = _reply(pair, prompt, settings)
+            tuned = _logits(pair.tuned, prompt, reply.ids)
+        base = _logits(pair.base, prompt, reply.ids)
         equal = equal and torch.equal(base, tuned)
-        expected = reply.ids if len(reply.ids) == len(base) else [*reply.ids, END]
-        likeliest = [END if token in ends else token for token in base[: len(expected)].argmax(-1).tolist()]
-        if not reply.ended:
-            expected, likeliest = expected[: len(reply.ids)], likeliest[: len(reply.ids)]
-        places = [place for place, pair_ in enumerate(zip(expected, likeliest, strict=True)) if pair_[0] != pair_[1]]
-        first_differences.append((places[0], likeliest[places[0]]) if places else None)
+        reply.base_token = reply.first_difference(_likeliest(pair, base))
+        replies.append(reply)
     if equal:
         raise StudioError(
             "format-unavailable",
@@ -251,7 +274,31 @@ def _base_tokens(pair: ModelPair, prompts: list[list[int]], replies: list[Reply]
             given=f"equal outputs for {len(prompts)} of {len(prompts)} prompts",
             hint="Train for more steps or with a higher learning rate, then export.",
         )
-    return first_differences
+    return replies
+
+
+def _drafts(pair: ModelPair, prompts: list[list[int]], settings: ChatSettings) -> list[list[int]]:
+    drafts: dict[int, list[int]] = {}
+    for batch in by_length([len(prompt) for prompt in prompts]):
+        begun = BegunReplies([prompts[each] for each in batch], [[] for _ in batch])
+        ids = generate_ids(pair.tuned, pair.tokenizer, begun, settings, lambda tokens, finished: False)
+        drafts.update(zip(batch, ids, strict=True))
+    return [drafts[number] for number in range(len(prompts))]
+
+
+def _reply(pair: ModelPair, prompt: list[int], settings: ChatSettings) -> _GreedyReply:
+    reply = Reply(pair.tuned, pair.tokenizer, prompt, settings)
+    while reply.step():
+        pause()
+    return _GreedyReply(reply.ids, reply.ended)
+
+
+def _likeliest(pair: ModelPair, logits: Any) -> list[int]:
+    """The likeliest token at each position, `END` for all that end a reply."""
+    allowed = logits.clone()
+    allowed[:, suppressed_tokens(pair.tuned)] = -float("inf")
+    ends = end_tokens(pair.tuned, pair.tokenizer)
+    return [END if token in ends else token for token in allowed.argmax(-1).tolist()]
 
 
 def _logits(model: Any, prompt: list[int], reply: list[int]) -> Any:

@@ -6,17 +6,28 @@
 from typing import Any
 
 
-def answer(task: dict[str, Any]) -> list[list[float]]:
-    """Load the export, and give the answer to each prompt: token ids of a reply, or probabilities."""
+def answer(task: dict[str, Any]) -> list[list[Any]]:
+    """Load the export, and give the answer to each prompt: token ids of a reply, or probabilities.
+
+    `replies` are those of the studio, if the model generates text. After the first `generated` prompts, a reply is
+    only generated if one pass over the studio's does not confirm it: at each position, its token is the likeliest.
+    """
     import torch
     from transformers import AutoTokenizer
 
     torch.set_num_threads(task["threads"])
     tokenizer = AutoTokenizer.from_pretrained(task["folder"])
     model = load(task)
-    ask: Any = {"labels": chances, "spans": places}.get(task["head"], replies)
+    ask: Any = {"labels": chances, "spans": places}.get(task["head"])
     with torch.no_grad():
-        return [ask(model, tokenizer, each, task) for each in task["prompts"]]
+        if ask:
+            return [ask(model, tokenizer, each, task) for each in task["prompts"]]
+        answers = []
+        for number, (prompt, expected) in enumerate(zip(task["prompts"], task["replies"], strict=True)):
+            inputs = encoded(tokenizer, prompt, task)
+            confirmed = number >= task["generated"] and is_likeliest(model, inputs, list(map(int, expected)), task)
+            answers.append(expected if confirmed else reply(model, inputs, task))
+        return answers
 
 
 def load(task: dict[str, Any]) -> Any:
@@ -38,14 +49,38 @@ def load(task: dict[str, Any]) -> Any:
     return model.merge_and_unload().eval() if task["head"] == "spans" else model
 
 
-def replies(model: Any, tokenizer: Any, prompt: Any, task: dict[str, Any]) -> list[int]:
-    """Token ids of the likeliest reply, without the token that ends it."""
+def encoded(tokenizer: Any, prompt: Any, task: dict[str, Any]) -> Any:
+    """Inputs with one row, of a text or a conversation."""
     if isinstance(prompt, list):
-        inputs = tokenizer.apply_chat_template(
-            prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
+        return tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    return tokenizer(prompt, return_tensors="pt", truncation=True, max_length=task["longest"])
+
+
+def is_likeliest(model: Any, inputs: Any, expected: list[int], task: dict[str, Any]) -> bool:
+    """Whether greedy decoding gives exactly this reply: each token, and the end if the reply is short."""
+    import torch
+
+    ended = len(expected) < task["tokens"]
+    if model.config.is_encoder_decoder:
+        given, begin = dict(inputs), decoder_start(model)
+        given["decoder_input_ids"] = torch.tensor([[begin, *expected]])
     else:
-        inputs = tokenizer(prompt, return_tensors="pt", truncation=True, max_length=task["longest"])
+        ids = torch.cat([inputs["input_ids"], torch.tensor([expected], dtype=torch.long)], dim=1)
+        given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    logits = model(**given, use_cache=False).logits[0, -len(expected) - 1 :]
+    likeliest = logits.argmax(-1).tolist()
+    return likeliest[: len(expected)] == expected and (not ended or likeliest[-1] in task["ends"])
+
+
+def decoder_start(model: Any) -> int:
+    """The token from which a decoder continues, as `generate` chooses it."""
+    own = model.generation_config.decoder_start_token_id
+    own = getattr(model.config, "decoder_start_token_id", None) if own is None else own
+    return int(model.generation_config.bos_token_id if own is None else own)
+
+
+def reply(model: Any, inputs: Any, task: dict[str, Any]) -> list[int]:
+    """Token ids of the likeliest reply, without the token that ends it."""
     out = model.generate(
         **inputs,
         max_new_tokens=task["tokens"],
