@@ -188,7 +188,7 @@ def _base_section(exporter: ExportInfo, run: RunRef) -> str:
                 "The merged model contains the exact weights that the adapter was trained with."
             )
     if run.quantized:
-        bits = {"4-bit": "a 4-bit (NF4)", "8-bit": "an 8-bit"}[run.spec.config.quantisation]
+        bits = {"4-bit": "a 4-bit (NF4)", "8-bit": "an 8-bit"}[run.spec.config.quantization]
         lines.append(f"- It was trained on {bits} quantized copy of the base model. It is used without quantization.")
     return "\n".join(lines)
 

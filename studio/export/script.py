@@ -215,7 +215,7 @@ def _unsupported(run: RunRef) -> list[str]:
         names.append("packing")
     if spec.replay is not None:
         names.append("replay data")
-    if info.quantised or run.quantized:
+    if info.quantized or run.quantized:
         names.append("a quantized base model")
     if info.needs_trust:
         names.append("a model with code of its own")

@@ -227,7 +227,7 @@ def fits_in_memory(run: RunRef, copies: int) -> bool:
 def how(config: TrainingConfig, quantized: bool) -> str:
     """Return a note on how the fine-tuned model answers, if it needs one."""
     if quantized:
-        bits = {"4-bit": "a 4-bit", "8-bit": "an 8-bit"}[config.quantisation]
+        bits = {"4-bit": "a 4-bit", "8-bit": "an 8-bit"}[config.quantization]
         return f"Trained on {bits} quantized copy of the base model. It answers without quantization."
     return ""
 

@@ -1,7 +1,9 @@
 """Inspection of a model folder before loading: config, tokenizer, weight headers, model card. No torch."""
 
 import json
+import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ OTHER_LIBRARIES = {
 """Weights of libraries that transformers 5 can't read."""
 LONGEST_JSON = 50_000_000
 """Maximum bytes of a config file."""
+_State = tuple[tuple[object, ...], ...]
 
 
 def inspect_folder(path: str | Path, name: str = "", title: str = "", source: ModelSource = "folder") -> ModelInfo:
@@ -41,6 +44,29 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
     `needs_trust` is set for pickled weights and for models with their own code.
     """
     folder = Path(path).expanduser().absolute()
+    # Pages and plans ask for the same model again and again. Code in subfolders is no part of the state, only of the
+    # fingerprint, which is never cached.
+    info = _inspected(folder, _state(folder), name, title, source)
+    if info.needs_trust:
+        pickles = [] if read_weights(folder).shapes else pickled_files(folder)
+        info = info.model_copy(update={"fingerprint": fingerprint_of(folder, pickles)})
+    return info
+
+
+def _state(folder: Path) -> _State:
+    """Name, inode, size and time of change of each entry: a folder with other values has changed."""
+    if not folder.is_dir():
+        return ()
+    with os.scandir(folder) as entries:
+        stats = {entry.name: os.stat(entry.path, follow_symlinks=os.path.exists(entry.path)) for entry in entries}
+    return tuple((name, each.st_ino, each.st_size, each.st_mtime_ns) for name, each in sorted(stats.items()))
+
+
+@lru_cache(maxsize=256)
+def _inspected(
+    folder: Path, _: tuple[tuple[object, ...], ...], name: str, title: str, source: ModelSource
+) -> ModelInfo:
+    """Return the description, without a fingerprint."""
     _check_library(folder)
     config = _config(folder)
     tokenizer_config = read_json(folder / "tokenizer_config.json")
@@ -48,7 +74,6 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
     pickles = [] if weights.shapes else pickled_files(folder)
     _check_complete(folder, bool(weights.shapes or pickles))
     card = read_card(folder / "README.md")
-    needs_trust = trust_reason(config, tokenizer_config, bool(weights.shapes))
     return ModelInfo(
         name=name or str(folder.resolve()),
         title=title or folder.resolve().name,
@@ -64,11 +89,10 @@ def inspect_folder(path: str | Path, name: str = "", title: str = "", source: Mo
         context=context_of(config, tokenizer_config),
         has_chat_template=has_chat_template(folder, tokenizer_config),
         here=True,
-        needs_trust=needs_trust,
-        fingerprint=fingerprint_of(folder, pickles) if needs_trust else "",
-        quantised=quantised_by(config),
+        needs_trust=trust_reason(config, tokenizer_config, bool(weights.shapes)),
+        quantized=quantized_by(config),
         note="Its weights are already quantized. You can train an adapter (LoRA) on it, but not the weights themselves."
-        if quantised_by(config)
+        if quantized_by(config)
         else "",
         **size_of(config),
     )
@@ -84,7 +108,7 @@ def trust_reason(config: dict[str, Any], tokenizer_config: dict[str, Any], has_s
     return " ".join(reasons)
 
 
-def quantised_by(config: dict[str, Any]) -> str:
+def quantized_by(config: dict[str, Any]) -> str:
     """Return the quantization method (`bitsandbytes`, `gptq`). Empty for an unquantized model."""
     quantization = config.get("quantization_config")
     return str(quantization.get("quant_method") or "bitsandbytes") if isinstance(quantization, dict) else ""

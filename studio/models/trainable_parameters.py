@@ -48,7 +48,7 @@ def _linear_shapes(
         and min(shape) > 1
         and not _is_below(name, frozen)
     }
-    if not named and info.quantised:  # quantized weights are packed, so their shapes differ
+    if not named and info.quantized:  # quantized weights are packed, so their shapes differ
         return _typical_shapes(info, only_attention, frozen)
     if not classify:
         named = {name: shape for name, shape in named.items() if not any(part in name for part in TEXT_ONLY)}

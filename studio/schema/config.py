@@ -1,8 +1,9 @@
 """The settings of a run: one frozen model that defines forms, flags, docs and checks."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from studio.schema.base import FrozenModel
 from studio.schema.fields import About, setting
@@ -18,8 +19,15 @@ GROUPS: dict[str, str] = {
 """Group → title, in the order of the page."""
 DEFAULT_METHOD = "lora"
 """The method of a config that names none, as in files of settings: training/methods has an object of this name."""
+FORMER_NAMES = {"quantisation": "quantization"}
+"""Names of settings in files and data folders of earlier versions → today's names."""
 ZERO_WORDS = ("0 · nothing (data parallel)", "1 · optimizer states", "2 · and gradients", "3 · and weights")
 OFFLOAD_WORDS = ("off (GPU memory)", "to the machine’s memory", "to its disk (NVMe)")
+
+
+def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names, with those of earlier versions renamed."""
+    return {FORMER_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def _whole_number(value: Any) -> Any:
@@ -201,7 +209,7 @@ class TrainingConfig(FrozenModel):
     )
     """Share of activations that are dropped. They are chosen at random. BERT, T5 and GPT-2 have such layers, Llama has
     none. Empty: the model's own."""
-    quantisation: Literal["4-bit", "8-bit"] = setting(
+    quantization: Literal["4-bit", "8-bit"] = setting(
         "4-bit", About("adapter", "Quantization", "load_in_4bit, load_in_8bit", by_method=True)
     )
     """Bits for each weight of the base model. 4-bit needs the least memory. 8-bit is more exact, but slower on a
@@ -295,6 +303,11 @@ class TrainingConfig(FrozenModel):
         """Whether the validation rows decide which step is the result. Then they are no test of it."""
         return self.keep_best or self.early_stopping_patience > 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, values: Any) -> Any:
+        return with_current_names(values) if isinstance(values, Mapping) else values
+
     @model_validator(mode="after")
     def _across_fields(self) -> Self:
         shares = (self.validation_share or 0) + (self.test_share or 0)
@@ -318,3 +331,8 @@ class Plan(FrozenModel):
     """A sentence for each value that was chosen automatically."""
     changed: tuple[str, ...] = ()
     """Settings set by hand."""
+
+    @field_validator("changed")
+    @classmethod
+    def _current_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(FORMER_NAMES.get(name, name) for name in names)

@@ -1,6 +1,9 @@
 """Base models before they are loaded, and what runs need."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from studio.schema.base import FrozenModel
 
@@ -63,10 +66,16 @@ class ModelInfo(FrozenModel):
     """Why loading it would run code or read pickled weights. Empty when it would not."""
     fingerprint: str = ""
     """Fingerprint of this code and these weights: the revision on the Hub, or a hash of the files."""
-    quantised: str = ""
+    quantized: str = ""
     """The library that has quantized its weights, for example `bitsandbytes` or `gptq`. Empty: not quantized."""
     note: str = ""
     """A note for people, for example that the starter's weights differ from the original."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, values: Any) -> Any:
+        former = isinstance(values, Mapping) and "quantised" in values  # as earlier versions wrote it
+        return {"quantized" if name == "quantised" else name: values[name] for name in values} if former else values
 
     @property
     def is_described(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from studio.schema.base import FrozenModel
+from studio.schema.config import with_current_names
 
 
 class RunRequest(FrozenModel):
@@ -48,7 +49,9 @@ class RunRequest(FrozenModel):
     @property
     def all_settings(self) -> dict[str, Any]:
         """Settings and splits by field name, with underscores."""
-        return {key.replace("-", "_"): value for key, value in {**self.splits, **self.settings}.items()}
+        return with_current_names(
+            {key.replace("-", "_"): value for key, value in {**self.splits, **self.settings}.items()}
+        )
 
 
 class SearchRequest(FrozenModel):

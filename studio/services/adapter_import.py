@@ -112,7 +112,7 @@ def _misfit(adapter: AdapterFolder, info: ModelInfo) -> str:
         return "it is not on this machine"
     if info.kind != "causal":
         return "it is not a generative model"
-    return "" if info.quantised else adapter.misfit(Path(info.path))
+    return "" if info.quantized else adapter.misfit(Path(info.path))
 
 
 def _spec(adapter: AdapterFolder, info: ModelInfo, name: str) -> RunSpec:

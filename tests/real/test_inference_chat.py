@@ -240,7 +240,7 @@ def test_one_copy_or_two_is_chosen_by_the_memory_that_is_free(tiny: ModelPair) -
     assert load_pair(tiny.run.model_copy(update={"info": larger_than_any})).one_copy
 
 
-def test_qlora_says_that_the_base_is_unquantised(tmp_path: Path) -> None:
+def test_qlora_says_that_the_base_is_unquantized(tmp_path: Path) -> None:
     pair = load_pair(chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "qlora", "float32"))
     prompt = pair.task.prompt_ids(QUESTION, pair.encoding())
     said = ends(step_by_step(pair, prompt, ChatSettings(max_new_tokens=2)))

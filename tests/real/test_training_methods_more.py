@@ -36,14 +36,14 @@ ON_TEXT: dict[str, dict[str, Any]] = {
     "prompt-tuning": {"learning_rate": 0.1, "virtual_tokens": 8, "epochs": 8},
     "prefix-tuning": {"learning_rate": 0.1, "virtual_tokens": 8},
     "last-layers": {"last_layers": 1, "precision": "bfloat16"},
-    "qlora": {"quantisation": "8-bit", "precision": "bfloat16"},
+    "qlora": {"quantization": "8-bit", "precision": "bfloat16"},
 }
 """Method → settings under which a random model learns within a few steps."""
 ALL: dict[str, dict[str, Any]] = {
     **{name: {} for name in METHODS},
     **ON_TEXT,
     "full": {"learning_rate": 3e-3},
-    "qlora in 4 bits": {"method": "qlora", "quantisation": "4-bit", "precision": "bfloat16"},
+    "qlora in 4 bits": {"method": "qlora", "quantization": "4-bit", "precision": "bfloat16"},
 }
 PLAIN = """
 base, folder, ids, dtype = told

@@ -105,10 +105,10 @@ def test_it_lists_every_setting_that_makes_a_difference() -> None:
         assert (f"| {told.label} |" in card) == counts, name
 
 
-def test_it_says_that_qlora_is_used_on_the_base_unquantised() -> None:
+def test_it_says_that_qlora_is_used_on_the_base_unquantized() -> None:
     four = model_card(export_named("merged"), run_of(method="qlora"), FACTS)
     assert "trained on a 4-bit (NF4) quantized copy of the base model" in four and "without quantization" in four
-    eight = model_card(export_named("merged"), run_of(method="qlora", quantisation="8-bit"), FACTS)
+    eight = model_card(export_named("merged"), run_of(method="qlora", quantization="8-bit"), FACTS)
     assert (
         "trained on a 8-bit" not in eight
         and "an 8-bit quantized copy of the base model" in eight

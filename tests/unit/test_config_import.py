@@ -121,7 +121,7 @@ def test_a_file_of_llama_factory_is_converted_with_its_dataset_definitions(tmp_p
 def test_a_file_of_axolotl_is_converted_with_its_datasets() -> None:
     found = convert_text(AXOLOTL)
     assert found.tool == "Axolotl"
-    assert found.settings["method"] == "qlora" and found.settings["quantisation"] == "4-bit"
+    assert found.settings["method"] == "qlora" and found.settings["quantization"] == "4-bit"
     assert found.settings["optimizer"] == "adamw-8bit" and found.settings["learning_rate"] == 2e-4
     assert found.settings["task"] == "chat" and "packing" not in found.settings
     assert [(each.path, each.roles) for each in found.data] == [
@@ -170,7 +170,7 @@ def test_a_data_folder_outside_is_not_read(tmp_path: Path) -> None:
         ("stage: pt\npacking: true", {"task": "completion", "packing": True}),
         ("finetuning_type: full\npure_bf16: true", {"method": "full", "precision": "bfloat16"}),
         ("finetuning_type: freeze\nfreeze_trainable_layers: 2", {"method": "last-layers", "last_layers": 2}),
-        ("finetuning_type: lora\nquantization_bit: 8", {"method": "qlora", "quantisation": "8-bit"}),
+        ("finetuning_type: lora\nquantization_bit: 8", {"method": "qlora", "quantization": "8-bit"}),
         ("use_dora: true", {"method": "dora"}),
         ("lora_target: q_proj,v_proj", {"lora_targets": "attention"}),
         ("optim: adamw_torch", {"optimizer": "adamw"}),

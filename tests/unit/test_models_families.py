@@ -218,7 +218,7 @@ def test_of_weights_in_few_bits_an_adapter_learns_and_they_themselves_are_refuse
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(Path(str(whole.path)) / file, folder / file)
     info = inspect_folder(folder)
-    assert info.quantised == "bitsandbytes" and info.parameters == whole.parameters
+    assert info.quantized == "bitsandbytes" and info.parameters == whole.parameters
     config = settings()
     model = METHODS["lora"].wrap(load_base(info, "float32", TEXT), config)
     learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

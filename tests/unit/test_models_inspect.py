@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from studio.models import inspect
 from studio.models.architectures import context_of, kind_of
 from studio.models.inspect import inspect_folder, read_card
 from studio.models.loading_rules import check_trust, loading_arguments
+from studio.models.weights import Weights, read_weights
 from studio.schema.errors import StudioError
 from tests.hubserver import tiny_folder, tiny_weights
 
@@ -142,6 +144,31 @@ def test_code_of_its_own_and_pickles_need_trust(folder: Path) -> None:
         check_trust(info, trusted=False)
     assert refused.value.code == "unsafe-model"
     check_trust(info, trusted=True)
+
+
+def test_a_folder_that_has_changed_is_read_again_and_its_code_each_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(place: Path) -> Weights:
+        read.append(place)
+        return read_weights(place)
+
+    monkeypatch.setattr(inspect, "read_weights", counted)
+    before = inspect_folder(folder)
+    assert inspect_folder(folder) == before and len(read) == 1
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "code.Model"}}))
+    (folder / "parts").mkdir()
+    (folder / "parts" / "code.py").write_text("one = 1")
+    trusted = inspect_folder(folder)
+    assert trusted.needs_trust and trusted.fingerprint and not before.needs_trust
+    (folder / "parts" / "code.py").write_text("one = 2, 3")
+    assert inspect_folder(folder).fingerprint != trusted.fingerprint
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(StudioError):
+        inspect_folder(folder)
 
 
 def test_loading_never_leaves_trust_to_a_default() -> None:

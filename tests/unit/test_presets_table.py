@@ -25,7 +25,7 @@ CASES: list[Case] = [
     (SMALL, "dora", "balanced", 400, LAPTOP, {"epochs": 3, "learning_rate": 5e-4, "lora_rank": 8}),
     (SMALL, "rslora", "balanced", 400, LAPTOP, {"epochs": 3, "lora_rank": 32, "lora_alpha": 11}),
     (SMALL, "rslora", "thorough", 400, LAPTOP, {"epochs": 6, "lora_rank": 64, "lora_alpha": 16}),
-    (SMALL, "qlora", "balanced", 400, LAPTOP, {"learning_rate": 5e-4, "quantisation": "4-bit"}),
+    (SMALL, "qlora", "balanced", 400, LAPTOP, {"learning_rate": 5e-4, "quantization": "4-bit"}),
     (SMALL, "lora-embeddings", "balanced", 400, LAPTOP, {"epochs": 3, "lora_rank": 8}),
     (SMALL, "ia3", "balanced", 400, LAPTOP, {"epochs": 4, "learning_rate": 1e-2}),
     (SMALL, "prompt-tuning", "balanced", 400, LAPTOP, {"epochs": 6, "learning_rate": 3e-2, "virtual_tokens": 16}),

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from studio.schema.config import GROUPS, TrainingConfig, settings_of
+from studio.schema.config import GROUPS, Plan, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.fields import about
+from studio.schema.models import ModelInfo
+from studio.schema.requests import RunRequest
 from studio.schema.settings_check import config_from, range_of
 
 BASE = {"task": "chat", "model": "starter-chat"}
@@ -128,3 +130,16 @@ def test_ranges_are_said_in_words(name: str, words: str) -> None:
 
 def test_the_schema_is_plain_json() -> None:
     json.dumps(TrainingConfig.model_json_schema())
+
+
+def test_settings_and_models_under_their_former_names_are_read() -> None:
+    former = {"method": "qlora", "quantisation": "8-bit"}
+    assert TrainingConfig(**BASE, **former).quantization == "8-bit"
+    assert config_from({**BASE, **former}).quantization == "8-bit"
+    assert RunRequest(dataset="d", model="m", settings=former).all_settings["quantization"] == "8-bit"
+    config = TrainingConfig(**BASE, **former)
+    plan = json.dumps({"config": {**BASE, **former}, "because": [], "changed": ["quantisation"]})
+    assert Plan.model_validate_json(plan) == Plan(config=config, because=(), changed=("quantization",))
+    model = {"name": "a", "title": "A", "source": "hub", "kind": "causal"}
+    assert ModelInfo.model_validate({**model, "quantised": "gptq"}).quantized == "gptq"
+    assert "quantised" not in config.model_dump()

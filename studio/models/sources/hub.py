@@ -9,7 +9,7 @@ from typing import Any
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
 from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
-from studio.models.inspect import card_facts, inspect_folder, quantised_by, trust_reason
+from studio.models.inspect import card_facts, inspect_folder, quantized_by, trust_reason
 from studio.models.sources.base import Fetching
 from studio.models.weights import DTYPE_BYTES
 from studio.schema.errors import StudioError
@@ -141,7 +141,7 @@ def describe(hub_info: Any, config: dict[str, Any]) -> ModelInfo:
         downloads=hub_info.downloads,
         needs_trust=needs_trust,
         fingerprint=(hub_info.sha or "") if needs_trust else "",
-        quantised=quantised_by(config),
+        quantized=quantized_by(config),
         **size_of(config),
     )
 

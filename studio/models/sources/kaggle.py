@@ -22,7 +22,7 @@ from studio.models.downloaded import (
 from studio.models.file_download import check_space, disk_full
 from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import needed_files
-from studio.models.inspect import quantised_by, read_json, trust_reason
+from studio.models.inspect import quantized_by, read_json, trust_reason
 from studio.models.kaggle import TITLE, folder_below
 from studio.models.source_errors import require_online, unreachable
 from studio.models.sources.base import Fetching
@@ -190,13 +190,13 @@ def _ask(name: str, handle: str) -> ModelInfo:
         architecture=architecture_of(config),
         origin=f"{owner}/{model}/{framework}/{variation}, version {version}, on Kaggle",
         revision=str(version),
-        parameters=0 if quantised_by(config) else size // width,
+        parameters=0 if quantized_by(config) else size // width,
         bytes=size,
         licence=str(described["license"] or ""),
         context=context_of(config, tokenizer),
         has_chat_template=bool(tokenizer.get("chat_template"))
         or any(each.startswith("chat_template.") for each in files),
-        quantised=quantised_by(config),
+        quantized=quantized_by(config),
         **size_of(config),
     )
 

@@ -20,7 +20,7 @@ from studio.models.file_download import DownloadStopped, FileDownload, check_spa
 from studio.models.fingerprint import CONFIGS, fingerprint_of_sums
 from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import needed_files, pickled_names
-from studio.models.inspect import quantised_by, trust_reason
+from studio.models.inspect import quantized_by, trust_reason
 from studio.models.loading_rules import check_trust
 from studio.models.modelscope import TITLE, ModelScopeFile
 from studio.models.source_errors import refused, require_online, unreachable
@@ -138,14 +138,14 @@ def _ask(identifier: str) -> ModelInfo:
         described,
         kind=kind_of(config),
         architecture=architecture_of(config),
-        parameters=0 if quantised_by(config) else size // width,
+        parameters=0 if quantized_by(config) else size // width,
         bytes=size,
         context=context_of(config, tokenizer),
         has_chat_template=bool(tokenizer.get("chat_template"))
         or any(name.startswith("chat_template.") for name in files),
         needs_trust=needs_trust,
         fingerprint=_fingerprint(files) if needs_trust else "",
-        quantised=quantised_by(config),
+        quantized=quantized_by(config),
         **size_of(config),
     )
 

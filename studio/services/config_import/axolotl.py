@@ -111,7 +111,7 @@ def _method(draft: Draft) -> None:
             draft.note(name, "method")
     if adapter and (four or eight):
         method = "qlora"
-        draft.put("load_in_4bit" if four else "load_in_8bit", "quantisation", "4-bit" if four else "8-bit")
+        draft.put("load_in_4bit" if four else "load_in_8bit", "quantization", "4-bit" if four else "8-bit")
     elif adapter == "qlora":
         method = "qlora"
     draft.settings["method"] = method

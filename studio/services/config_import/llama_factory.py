@@ -125,7 +125,7 @@ def _method(draft: Draft) -> None:
     if bits is not None:
         if str(bits) in ("4", "8"):
             method = "qlora"
-            draft.put("quantization_bit", "quantisation", f"{bits}-bit")
+            draft.put("quantization_bit", "quantization", f"{bits}-bit")
         else:
             draft.refuse("quantization_bit", "The studio quantizes to 4 or 8 bits.")
     draft.settings["method"] = method

@@ -17,7 +17,7 @@ RUNS, RATIOS = 3, 20
 STEPS = 30
 """Number of last steps of a run that give its speed."""
 SMALLEST_CPU_SHARE = 0.1
-SAME = ("processes", "precision", "gradient_checkpointing", "quantisation")
+SAME = ("processes", "precision", "gradient_checkpointing", "quantization")
 """Settings on which the speed depends, besides model, method and task."""
 
 

@@ -34,7 +34,7 @@ ROW_SETTINGS = frozenset(
 )
 """Settings that choose and arrange rows. The encoded rows themselves are in the key."""
 METHOD_SETTINGS = frozenset(
-    "method quantisation lora_rank lora_alpha lora_dropout lora_targets dropout last_layers frozen_layers".split()
+    "method quantization lora_rank lora_alpha lora_dropout lora_targets dropout last_layers frozen_layers".split()
 )
 """Settings of methods that change nothing before the first step."""
 
@@ -90,7 +90,7 @@ class BaselineCache:
 
 def weights_key(job: TrainingJob, method: Method) -> list[Any]:
     """The weights that a run starts from."""
-    return [input_files(job), job.config.precision, job.config.quantisation if method.quantised else ""]
+    return [input_files(job), job.config.precision, job.config.quantization if method.quantized else ""]
 
 
 def validation_key(

@@ -65,7 +65,7 @@ def load_model(job: TrainingJob, method: Method, head: Head | None = None) -> An
     head = head or head_of(job.info, job.data)
     if job.start_weights is not None and method.trains_base_weights:
         return load_full(job.info, job.start_weights, job.config.precision, head, job.trusted)
-    if not method.quantised:
+    if not method.quantized:
         return load_base(job.info, job.config.precision, head, job.trusted)
     import torch
     from transformers import BitsAndBytesConfig
@@ -76,8 +76,8 @@ def load_model(job: TrainingJob, method: Method, head: Head | None = None) -> An
         weights_folder(job.info),
         dtype=dtype,
         quantization_config=BitsAndBytesConfig(
-            load_in_4bit=job.config.quantisation == "4-bit",
-            load_in_8bit=job.config.quantisation == "8-bit",
+            load_in_4bit=job.config.quantization == "4-bit",
+            load_in_8bit=job.config.quantization == "8-bit",
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,

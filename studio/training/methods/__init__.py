@@ -56,4 +56,4 @@ def learns_virtual_tokens(name: str) -> bool:
 
 def quantizes_base(name: str) -> bool:
     """Whether a method trains on a quantized copy of the base model. False for an unknown name."""
-    return name in METHODS and METHODS[name].quantised
+    return name in METHODS and METHODS[name].quantized

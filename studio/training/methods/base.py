@@ -52,7 +52,7 @@ class Method(Protocol):
     """Combined adapters are averaged and not summed."""
     learns_besides: str
     """What it trains besides matrices that can be summed, if it can't be combined."""
-    quantised: bool
+    quantized: bool
     """Whether the base model is loaded quantized."""
     has_rank: bool
     """Whether it trains low-rank matrices."""
@@ -116,7 +116,7 @@ class MethodDefaults:
     combines_as = ""
     averages = False
     learns_besides = "the model's own weights"
-    quantised = False
+    quantized = False
     has_rank = False
     learns_virtual_tokens = False
     trains_base_weights = False

@@ -50,7 +50,7 @@ class Full(MethodDefaults):
 
     def is_usual_for(self, model: ModelInfo) -> bool:
         """Small encoders are trained fully."""
-        return model.kind == "encoder" and model.parameters <= USUAL_UP_TO and not model.quantised
+        return model.kind == "encoder" and model.parameters <= USUAL_UP_TO and not model.quantized
 
     def learning_rate(self, model: ModelInfo, has_labels: bool, rows: int) -> tuple[float, str]:
         """Higher for small encoders with labels, and lower again if there are many rows."""
@@ -63,7 +63,7 @@ class Full(MethodDefaults):
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Unavailable for quantized models, and when the memory does not suffice with any sharding and any
         optimizer."""
-        if model.quantised:
+        if model.quantized:
             return ALREADY_QUANTIZED
         shortage = minimum_shortage(model.parameters, machine)
         return f"Full fine-tuning of this model needs at least {shortage}. LoRA needs far less." if shortage else ""

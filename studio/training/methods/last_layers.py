@@ -55,7 +55,7 @@ class LastLayers(MethodDefaults):
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Available for models with one stack of layers, if the last layer fits into memory."""
-        if model.quantised:
+        if model.quantized:
             return ALREADY_QUANTIZED
         if shares_layers(model):
             return "All layers of this model share their weights, so the last ones can't be trained alone. Use LoRA."

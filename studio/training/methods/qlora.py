@@ -24,10 +24,10 @@ class QLoRA(LoRA):
         "for models that would not fit otherwise. Chat and export use the model without quantization."
     )
     term = "low-rank adaptation on a base model quantized to 4-bit NF4 or 8-bit integers"
-    settings: Sequence[str] = (*LoRA.settings, "quantisation")
+    settings: Sequence[str] = (*LoRA.settings, "quantization")
     continues = "lora"
     combines_as = "qlora"
-    quantised = True
+    quantized = True
     lighter = ""
     cost = 1.15
 
@@ -35,7 +35,7 @@ class QLoRA(LoRA):
         """Needs bitsandbytes and a model that it can quantize."""
         if find_spec("bitsandbytes") is None:
             return "The library bitsandbytes, which quantizes models, is not installed."
-        if model.quantised:
+        if model.quantized:
             return "This model is already quantized. LoRA on it does the same as QLoRA on other models."
         if model.kind == "encoder":
             return "QLoRA is for models that write text. For this model, LoRA and full fine-tuning need little memory."

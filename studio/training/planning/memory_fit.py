@@ -174,7 +174,7 @@ def _lighter_optimizer(config: TrainingConfig, request: PlanRequest) -> Change |
 
 def _use_adapter(config: TrainingConfig, request: PlanRequest) -> Change | None:
     lighter = _lighter_method(config)
-    if lighter is None or lighter.quantised:
+    if lighter is None or lighter.quantized:
         return None
     title = METHODS[config.method].title
     return Change(
@@ -186,7 +186,7 @@ def _use_adapter(config: TrainingConfig, request: PlanRequest) -> Change | None:
 
 def _quantize_base(config: TrainingConfig, request: PlanRequest) -> Change | None:
     lighter = _lighter_method(config)
-    if lighter is None or not lighter.quantised:
+    if lighter is None or not lighter.quantized:
         return None
     if lighter.unavailable_reason(request.info, request.task, request.machine):
         return None

@@ -146,12 +146,12 @@ def _logits(info: ModelInfo, config: TrainingConfig, width: int, learned: float,
 
 def _weights(info: ModelInfo, config: TrainingConfig, width: int) -> float:
     """Bytes of the base model as loaded. Embeddings are not quantized."""
-    if info.quantised and info.bytes:
+    if info.quantized and info.bytes:
         return float(info.bytes)
-    if not method_named(config.method).quantised:
+    if not method_named(config.method).quantized:
         return info.parameters * width
     embedding = info.vocabulary * info.hidden
-    bytes_per_weight = NF4 if config.quantisation == "4-bit" else INT8
+    bytes_per_weight = NF4 if config.quantization == "4-bit" else INT8
     return embedding * width + max(info.parameters - embedding, 0) * bytes_per_weight
 
 

@@ -194,7 +194,7 @@ def _fsdp_problems(config: TrainingConfig, machine: MachineFacts) -> list[Studio
         what = "ZeRO and FSDP both shard the weights, so only one of them can be on."
         problems.append(bad_setting("fsdp", what, f"both, with ZeRO-{config.zero}", "fsdp on with zero 0, or off"))
     method = METHODS.get(config.method)
-    if method is not None and method.quantised:
+    if method is not None and method.quantized:
         what = "FSDP can't shard a quantized base model: each process would hold all of it."
         problems.append(bad_setting("fsdp", what, f"on with {method.title}", "zero 3, or the method lora"))
     if config.precision == "float16":
