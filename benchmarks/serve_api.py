@@ -47,10 +47,11 @@ def main() -> None:
         home = Path(folder)
         run = trained(home)
         rows = [["bare transformers, one after another", *figures(*bare(home, run, prompts))]]
-        with Server(home, run) as server:
-            for clients in CLIENTS:
-                seconds, wall = asyncio.run(server.measure(prompts, clients))
-                rows.append([f"API, {clients} clients", *figures(seconds, wall)])
+        for name, options in {"API": (), "API with --greedy": ("--greedy",)}.items():
+            with Server(home, run, options) as server:
+                for clients in CLIENTS:
+                    seconds, wall = asyncio.run(server.measure(prompts, clients))
+                    rows.append([f"{name}, {clients} clients", *figures(seconds, wall)])
     print(f"{'':40}{'requests/s':>12}{'median s':>12}{'95% s':>12}")
     for name, *values in rows:
         print(f"{name:40}" + "".join(f"{value:>12.2f}" for value in values))
@@ -86,10 +87,12 @@ def bare(home: Path, run: str, prompts: list[str]) -> tuple[list[float], float]:
 class Server:
     """`studio serve-api` for one run."""
 
-    def __init__(self, home: Path, run: str) -> None:
+    def __init__(self, home: Path, run: str, options: tuple[str, ...]) -> None:
         self.run = run
         command = [sys.executable, "-m", "studio", "--home", str(home), "serve-api", run, "--port", "0", "--no-key"]
-        self.process = subprocess.Popen([*command, "--no-base", "--json", "--rate", "100000"], stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            [*command, "--no-base", "--json", "--rate", "100000", *options], stdout=subprocess.PIPE
+        )
         lines: list[bytes] = []
         assert self.process.stdout is not None
         while not lines or lines[-1] != b"}\n":

@@ -1,7 +1,8 @@
 """50 visitors of a public demo while one of them trains: page load times, the training's speed, and leaked data.
 
-A page load is what Chromium requests, recorded once at the start: the page, all scripts and styles without a cache, and
-the calls that fill it, over six connections. Visitors load the page, paste rows of their own, open tabs, change
+A page load is what Chromium requests, recorded once at the start: the page, scripts and styles, and the calls that fill
+it, over six connections. The first load of a visitor is without a cache, the next ones are those of a browser that has
+loaded the page before. Visitors load the page, paste rows of their own, open tabs, change
 settings and pause, each from an address of their own. They share the cores with the server and the training.
 
 The same training runs alone and with the visitors, in turns. All rows of a visitor contain a marker. A response with
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -37,12 +39,17 @@ from studio.store import Workspace
 from tests.real.asking import Answer
 from tests.security.stage import Stage, Visitor
 
+if TYPE_CHECKING:
+    from playwright.sync_api import CDPSession
+
 PAGE_GOAL, SLOWED_GOAL = 3.0, 0.10
 """Seconds of a page load at the 95th percentile, and the share by which the training may be slower."""
 PAUSE = (2.0, 8.0)
 """Seconds between two actions of a person."""
 CONNECTIONS = 6
 """Connections that a browser opens to one server."""
+ENCODINGS = "gzip, deflate, br, zstd"
+"""As Chromium sends it."""
 WARM_STEPS = 5
 """Steps that are not timed."""
 RUN_SECONDS = 900.0
@@ -107,9 +114,13 @@ class MarkedVisitor(Visitor):
 class Person(threading.Thread):
     """A visitor who acts as people do, until `stopped` is set."""
 
-    def __init__(self, who: MarkedVisitor, files: list[str], target: Target, stopped: threading.Event) -> None:
+    def __init__(
+        self, who: MarkedVisitor, files: tuple[list[str], list[str]], target: Target, stopped: threading.Event
+    ) -> None:
         super().__init__(daemon=True)
-        self.who, self.files, self.target, self.stopped, self.results = who, files, target, stopped, who.results
+        self.first, self.next = files
+        self.loaded = False
+        self.who, self.target, self.stopped, self.results = who, target, stopped, who.results
         self.random = random.Random(who.address)
 
     def run(self) -> None:
@@ -151,12 +162,13 @@ class Person(threading.Thread):
         self.pause()
 
     def load(self) -> None:
-        """Load the page with all its files."""
+        """Load the page with its files."""
+        files, self.loaded = (self.next if self.loaded else self.first), True
         began, good = time.monotonic(), False
         with suppress(OSError):
             good = self.who.get("/").status == 200
             with ThreadPoolExecutor(CONNECTIONS) as pool:
-                parts = [self.files[number::CONNECTIONS] for number in range(CONNECTIONS)]
+                parts = [files[number::CONNECTIONS] for number in range(CONNECTIONS)]
                 good = all(pool.map(self.fetch, parts)) and good
             good = self.who.get("/studio/bar?run=").status == 200 and good
             good = self.who.press("page", "load", run="", fresh="yes").status == 200 and good
@@ -170,7 +182,7 @@ class Person(threading.Thread):
         good = True
         try:
             for path in paths:
-                connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
+                connection.request("GET", path, headers={"Accept-Encoding": ENCODINGS})
                 answer = connection.getresponse()
                 answer.read()
                 good = good and answer.status == 200
@@ -190,21 +202,53 @@ class Person(threading.Thread):
         self.pause()
 
 
-def files_of_page(url: str) -> list[str]:
-    """The scripts and styles that Chromium requests when it opens the page."""
+def files_of_page(url: str) -> tuple[list[str], list[str]]:
+    """The scripts and styles that Chromium requests when it opens the page for the first and for the second time."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.served import FLAGS, chromium
 
-    requested: list[str] = []
+    loads = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page()
-        page.on("request", lambda each: requested.append(each.url) if each.resource_type in KINDS else None)
-        page.goto(url)
-        page.locator("#model-body h1").first.wait_for(timeout=60_000)
+        context = browser.new_context()
+        for _ in range(2):
+            page = context.new_page()
+            requests = Requests(context.new_cdp_session(page))
+            page.goto(url)
+            page.locator("#model-body h1").first.wait_for(timeout=60_000)
+            page.wait_for_timeout(1000)
+            loads.append([each.removeprefix(url) for each in requests.sent() if each.startswith(url)])
+            page.close()
         browser.close()
-    return [each.removeprefix(url) for each in dict.fromkeys(requested) if each.startswith(url)]
+    return loads[0], loads[1]
+
+
+class Requests:
+    """The requests of a page for scripts and styles."""
+
+    def __init__(self, devtools: "CDPSession") -> None:
+        self.asked: dict[str, str] = {}
+        """Id of a request → its address."""
+        self.cached: set[str] = set()
+        devtools.send("Network.enable")
+        devtools.on("Network.requestWillBeSent", self.ask)
+        devtools.on("Network.requestServedFromCache", lambda each: self.cached.add(each["requestId"]))
+        devtools.on("Network.responseReceived", self.receive)
+
+    def ask(self, event: dict[str, Any]) -> None:
+        """Note a request."""
+        if event.get("type", "").lower() in KINDS:
+            self.asked[event["requestId"]] = event["request"]["url"]
+
+    def receive(self, event: dict[str, Any]) -> None:
+        """Note that a response is from the browser's cache."""
+        if event["response"].get("fromDiskCache"):
+            self.cached.add(event["requestId"])
+
+    def sent(self) -> list[str]:
+        """The addresses that reached the server."""
+        return list(dict.fromkeys(address for request, address in self.asked.items() if request not in self.cached))
 
 
 def train(who: MarkedVisitor, steps: int) -> str:
@@ -251,7 +295,8 @@ def main() -> int:
     target = Target()
     try:
         files = files_of_page(stage.demo.url)
-        print(f"A page load is {len(files) + 3} requests. {psutil.cpu_count()} cores.", flush=True)
+        first, again = (len(each) + 3 for each in files)
+        print(f"A page load is {first} requests, later {again}. {psutil.cpu_count()} cores.", flush=True)
         trainer = MarkedVisitor(stage, results)
         trainer.acted("model-body", "task", value="chat")
         trainer.acted("data-body", "paste", pasted=trainer.rows(200))

@@ -4,6 +4,7 @@ Starlette's StaticFiles serves files of a folder. Style and script are joined in
 have a route of their own here; the hash in their address takes the place of its ETag.
 """
 
+import gzip
 import hashlib
 import json
 from functools import cache
@@ -22,6 +23,8 @@ HERE = Path(__file__).parent
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 SMALLEST_COMPRESSED = 1000
 """Bytes of an answer from which on it is compressed."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""For files whose address changes with their content: the browser does not ask for them again."""
 STREAMED = "application/x-ndjson"
 """The type of chat replies, which are sent as they are written."""
 
@@ -42,6 +45,12 @@ def _tabs() -> bytes:
     tabs = [[tab.name, tab.short_title, tab.help_page] for tab in TABS.values()]
     viewer = {tab: sorted(actions) for tab, actions in VIEWER_ACTIONS.items()}
     return f"window.studioTabs = {json.dumps(tabs)}; window.studioViewer = {json.dumps(viewer)};".encode()
+
+
+@cache
+def compressed(kind: str) -> bytes:
+    """The content as gzip, compressed once instead of for each visitor."""
+    return gzip.compress(content(kind), compresslevel=9, mtime=0)
 
 
 @cache
@@ -68,7 +77,8 @@ def preload() -> str:
 class Preload:
     """Adds a Link header to the page, so that the browser loads style and script at once; the page is not cached.
 
-    It also compresses answers, except streams and what Gradio has compressed already.
+    Gradio's own scripts and styles have a hash of their content in their names. The browser keeps them for a year, and
+    does not ask again. Answers are compressed, except streams and what Gradio has compressed already.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -76,15 +86,21 @@ class Preload:
         self.app = GZipMiddleware(app, SMALLEST_COMPRESSED, compresslevel=6, exclude_content_types=excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on; the answer to `GET /` gets both headers."""
+        """Pass on, and add headers to the page and to Gradio's files."""
 
-        async def sending(message: Message) -> None:
+        async def page(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Link"], headers["Cache-Control"] = preload(), "no-store"
             await send(message)
 
-        await self.app(scope, receive, sending if scope["type"] == "http" and scope["path"] == "/" else send)
+        async def asset(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                MutableHeaders(scope=message)["Cache-Control"] = IMMUTABLE
+            await send(message)
+
+        path = scope["path"] if scope["type"] == "http" else ""
+        await self.app(scope, receive, page if path == "/" else asset if path.startswith("/assets/") else send)
 
 
 def routes() -> APIRouter:
@@ -95,7 +111,10 @@ def routes() -> APIRouter:
     def file(kind: str, request: Request) -> Response:
         if kind not in TYPES:
             return PlainTextResponse("There is nothing at this address.", 404)
-        kept = "public, max-age=31536000, immutable" if request.url.query == mark(kind) else "no-cache"
-        return Response(content(kind), media_type=TYPES[kind], headers={"Cache-Control": kept})
+        kept = IMMUTABLE if request.url.query == mark(kind) else "no-cache"
+        headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return Response(content(kind), media_type=TYPES[kind], headers=headers)
+        return Response(compressed(kind), media_type=TYPES[kind], headers={**headers, "Content-Encoding": "gzip"})
 
     return router

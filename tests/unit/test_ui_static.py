@@ -27,6 +27,10 @@ def client() -> TestClient:
     def small() -> JSONResponse:
         return JSONResponse(["a row of text"])
 
+    @app.get("/assets/index-abc.js")
+    def asset() -> JSONResponse:
+        return JSONResponse("a script of Gradio")
+
     @app.get("/stream")
     def stream() -> StreamingResponse:
         async def lines() -> AsyncIterator[str]:
@@ -53,8 +57,15 @@ def test_style_and_script_may_be_kept_under_the_hash_of_their_content(client: Te
     assert answer.content == static.content(kind)
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["content-encoding"] == "gzip" and "accept-encoding" in answer.headers["vary"].lower()
+    plain = client.get("/" + static.address(kind), headers={"accept-encoding": "identity"})
+    assert plain.content == static.content(kind) and "content-encoding" not in plain.headers
     assert client.get(f"/studio/static/studio.{kind}?other").headers["cache-control"] == "no-cache"
     assert client.get("/studio/static/studio.py").status_code == 404
+
+
+def test_files_of_gradio_are_kept_by_the_browser_and_missing_ones_are_not(client: TestClient) -> None:
+    assert client.get("/assets/index-abc.js").headers["cache-control"] == static.IMMUTABLE
+    assert "cache-control" not in client.get("/assets/missing.js").headers
 
 
 def test_libraries_are_listed_with_version_and_license() -> None:
