@@ -47,7 +47,7 @@ def made(sessions: Sessions, **settings: Any) -> tuple[Visit, RunRecord]:
 
 def test_a_run_that_learned_on_fewer_bits_says_on_which_base_it_answers(sessions: Sessions) -> None:
     assert "a 4-bit quantized copy of the base model" in told(sessions, method="qlora")
-    eight = told(sessions, method="qlora", quantisation="8-bit")
+    eight = told(sessions, method="qlora", quantization="8-bit")
     assert "an 8-bit quantized copy of the base model" in eight and "without quantization" in eight
     assert told(sessions, method="lora") == ""
 

@@ -301,7 +301,7 @@ def a_line(name: str, **config: object) -> runs_tab.Line:
         ({"eval_loss": 0.2, "eval_macro_f1": 0.874}, '87%<small class="d">macro f1'),
         ({"pearson": 0.968, "mse": 0.2}, '0.97<small class="d">pearson'),
         ({"eval_pearson": -0.25}, '-0.25<small class="d">pearson'),
-        ({"eval_loss": 0.2}, "none"),
+        ({"eval_loss": 0.2}, "loss only"),
     ],
 )
 def test_a_share_is_shown_in_per_cent_and_a_correlation_as_it_is(metrics: dict[str, float], shown: str) -> None:

@@ -79,8 +79,8 @@ def _reasons(probed: bool, share: float, known: Experience) -> list[str]:
         reasons.append(
             plural(
                 len(known.ratios),
-                "Nine of ten runs should take a time in this range, judged by the last run here.",
-                "Nine of ten runs should take a time in this range, judged by the last {n} runs here.",
+                "Nine of ten runs should take a time in this range, judged by the last run of any kind here.",
+                "Nine of ten runs should take a time in this range, judged by the last {n} runs of any kind here.",
             )
         )
     else:

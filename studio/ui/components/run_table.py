@@ -163,7 +163,7 @@ def _scores(record: RunRecord, validation_rows: int) -> Html:
         if "loss" not in name and (0 <= number <= 1 or name.endswith(CORRELATIONS))
     ]
     if not shares:
-        return html('<span class="muted">{w}</span>', w="none" if record.status == "finished" else "not yet")
+        return html('<span class="muted">{w}</span>', w="loss only" if record.status == "finished" else "not yet")
     name, number = shares[0]
     value = f"{number:.2f}" if name.endswith(CORRELATIONS) else f"{100 * number:.0f}%"
     on = (

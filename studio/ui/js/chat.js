@@ -54,7 +54,7 @@
       warm();
     }
     /** Replies of the run itself to its test prompts. Each is a conversation of its own. */
-    const answered = (told) => (told.prompts || []).map(([prompt, base, tuned]) => ({ prompt, alone: true, base: { text: base, done: true }, tuned: { text: tuned, done: true } }));
+    const answered = (told) => (told.prompts || []).map(({ prompt, base, tuned }) => ({ prompt, alone: true, base: { ...base, done: true }, tuned: { ...tuned, done: true } }));
 
     async function warm() {
       if (talk.warm === talk.run || element.offsetParent === null) return;
@@ -170,7 +170,7 @@
       put(part("problem"), talk.problem ? h("section.note.error", { role: "alert" }, window.studio.icon("cross"), h("p.grow", {}, talk.problem)) : "");
     }
     function reply(said, who, turn) {
-      const small = !said.done ? (said.text ? "writing" : "reading") : turn.alone ? "reply from training" : said.cut ? "stopped" : [said.tokens ? count(said.tokens, "{n} token", "{n} tokens") : "", said.seconds ? `${said.seconds.toFixed(1)} s` : ""].filter(Boolean).join(" · ");
+      const small = !said.done ? (said.text ? "writing" : "reading") : said.cut ? "stopped" : [turn.alone ? "reply from training" : "", said.tokens ? count(said.tokens, "{n} token", "{n} tokens") : "", said.seconds && !turn.alone ? `${said.seconds.toFixed(1)} s` : "", told.how?.includes(said.how) ? "" : said.how].filter(Boolean).join(" · ");
       if (said.labels?.length) return h("div.msg.a.label-answer", {}, h("div.probabilities", said.labels.length > 10 ? { role: "group", tabindex: 0, "aria-label": "All labels" } : {}, said.labels.map(bar)), h("span.small", {}, said.how || small));
       if (said.title && said.how) return h("div.msg.a", {}, h("span.text", {}, said.text), h("span.small", {}, said.how));
       return h("div.msg.a", {}, said.text ? h("span.text", { translate: "no" }, said.text) : h("span.text", {}, said.done ? "(empty reply)" : ""), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));

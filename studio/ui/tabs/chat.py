@@ -80,11 +80,11 @@ def view_data(visit: Visit, run: RunRecord, ready: list[RunRecord]) -> dict[str,
     }
 
 
-def prompts(visit: Visit, run: RunRecord) -> list[list[str]]:
-    """Test prompts that both models have answered: prompt, base reply, fine-tuned reply."""
-    texts: dict[str, dict[str, str]] = {"base": {}, "tuned": {}}
+def prompts(visit: Visit, run: RunRecord) -> list[dict[str, Any]]:
+    """Test prompts that both models have answered: `prompt`, and `base` and `tuned` with text and tokens."""
+    replies: dict[str, dict[str, dict[str, Any]]] = {"base": {}, "tuned": {}}
     for stored in visit.studio.runs.events(run.id, kinds=("reply",)):
-        if isinstance(stored.event, ReplyEvent):
-            texts[stored.event.who][stored.event.prompt] = stored.event.text
-    base, tuned = texts["base"], texts["tuned"]
-    return [[prompt, base[prompt], tuned[prompt]] for prompt in base if prompt in tuned]
+        if isinstance(reply := stored.event, ReplyEvent):
+            replies[reply.who][reply.prompt] = {"text": reply.text, "tokens": reply.tokens}
+    base, tuned = replies["base"], replies["tuned"]
+    return [{"prompt": prompt, "base": base[prompt], "tuned": tuned[prompt]} for prompt in base if prompt in tuned]
