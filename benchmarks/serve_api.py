@@ -47,11 +47,11 @@ def main() -> None:
         home = Path(folder)
         run = trained(home)
         rows = [["bare transformers, one after another", *figures(*bare(home, run, prompts))]]
-        for name, options in {"API": (), "API with --greedy": ("--greedy",)}.items():
+        for label, options in {"API": (), "API with --greedy": ("--greedy",)}.items():
             with Server(home, run, options) as server:
                 for clients in CLIENTS:
                     seconds, wall = asyncio.run(server.measure(prompts, clients))
-                    rows.append([f"{name}, {clients} clients", *figures(seconds, wall)])
+                    rows.append([f"{label}, {clients} clients", *figures(seconds, wall)])
     print(f"{'':40}{'requests/s':>12}{'median s':>12}{'95% s':>12}")
     for name, *values in rows:
         print(f"{name:40}" + "".join(f"{value:>12.2f}" for value in values))

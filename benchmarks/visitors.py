@@ -70,6 +70,10 @@ class Results:
     leaks: list[str] = field(default_factory=list)
     own_markers: set[str] = field(default_factory=set)
     """Markers that their own visitors received, which shows that a marker would be found."""
+    server_seconds: float = 0.0
+    """Processor time of the server while visitors were there."""
+    crowd_seconds: float = 0.0
+    """Duration of the trainings with visitors."""
     probes: int = 0
     """Requests for what belongs to another visitor."""
 
@@ -270,11 +274,16 @@ def one_round(trainer: MarkedVisitor, people: list[Person], target: Target, step
     """Train, with people around or alone. Returns the seconds of a step, without the first ones."""
     run, space = train(trainer, steps), trainer.space
     target.run, target.data = run, trainer.datasets()[0].id
+    server = psutil.Process(trainer.served.process.pid)
+    before, began = sum(server.cpu_times()[:2]), time.monotonic()
     for person in people:
         person.start()
     deadline = time.monotonic() + RUN_SECONDS
     while space.runs.get(run).status in ACTIVE and time.monotonic() < deadline:
         time.sleep(1)  # seldom, because each query takes time from the training
+    if people:
+        trainer.results.server_seconds += sum(server.cpu_times()[:2]) - before
+        trainer.results.crowd_seconds += time.monotonic() - began
     record = space.runs.get(run)
     times = step_times(space, run)[WARM_STEPS:]
     if record.status != "finished" or len(times) < 2:
@@ -325,6 +334,9 @@ def report(results: Results, alone: list[float], crowded: list[float], visitors:
     for name, times in (("page loads", results.loads), ("other actions", results.actions)):
         middle, high = percentile(times, 50), percentile(times, 95)
         print(f"{name:<14} n {len(times):>5}  p50 {middle:.2f} s  p95 {high:.2f} s  max {max(times, default=0):.2f} s")
+    rate = (len(results.loads) + len(results.actions)) / results.crowd_seconds
+    processor = results.server_seconds / results.crowd_seconds
+    print(f"{rate:.1f} actions a second; processor of the server: {processor:.0%} of a core")
     slowed = statistics.median(crowded) / statistics.median(alone) - 1
     failed = {name: count for name, count in results.failed.items() if count}
     goals = {
