@@ -62,7 +62,7 @@ class Evaluation:
         if own == learned.roles:
             return own
         if inputs:
-            return self.datasets.inputs_of(data, learned.task, own)
+            return self.datasets.inputs_of(data.id, learned.task, own, data.version)
         roles = None if data.spec is not None and data.spec.task == learned.task else own or None
         return dict(self.datasets.resolve_spec(data.id, learned.task, roles)[0].roles)
 
