@@ -359,10 +359,11 @@ def main() -> int:
         return 2
     folder = Path(options.folder or tempfile.mkdtemp(prefix="studio-image-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):  # before the block that deletes the folder
+        print(f"{folder} is not empty. Expected: a new or an empty folder.", file=sys.stderr)
+        return 1
     container = None
     try:
-        if any(folder.iterdir()):
-            raise ImageError(f"{folder} is not empty. Expected: a new or an empty folder.")
         stages = read_stages((ROOT / "Dockerfile").read_text())
         order = stages_to_build(stages, options.target)
         builder = Builder(folder, ROOT, dict(pair.split("=", 1) for pair in options.build_arg), options.bind)

@@ -15,10 +15,14 @@ POLL = 0.2
 
 
 def try_lock(file: IO[str] | int) -> bool:
-    """Lock an open file or a descriptor without waiting. Return whether no other process or thread had locked it."""
+    """Lock an open file or a descriptor without waiting. Return whether no other process or thread had locked it.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 
@@ -27,7 +31,7 @@ def try_lock(file: IO[str] | int) -> bool:
 def alone(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a lock file for a path. Other processes and threads wait.
 
-    `waiting` is called again and again while another holds the lock. It can raise an exception to give up.
+    `waiting` is called every `POLL` seconds while another holds the lock. It can raise an exception to give up.
     """
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         if waiting is None:

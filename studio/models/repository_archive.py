@@ -1,10 +1,10 @@
 """The files of a GitHub repository, as an archive. They are read and written, and never run here."""
 
 import os
-import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -19,6 +19,17 @@ MAX_ARCHIVE_BYTES = 50_000_000
 MAX_BYTES = 200_000_000
 """Of all files of a repository."""
 MAX_FILES = 5000
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    FileExistsError,
+    NotADirectoryError,
+)
+"""What zipfile and the writing of a damaged or hostile archive raise."""
 
 
 def github() -> str:
@@ -33,7 +44,11 @@ def download_repository(repository: str, revision: str, folder: Path) -> None:
         with tempfile.TemporaryFile(dir=work) as archive:
             _receive(repository, revision, archive)
             unpack_repository(archive, repository, Path(work) / "files")
-        (Path(work) / "files").rename(folder)
+        try:
+            (Path(work) / "files").rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another request was first
+                raise
 
 
 def _receive(repository: str, revision: str, archive: BinaryIO) -> None:
@@ -45,7 +60,7 @@ def _receive(repository: str, revision: str, archive: BinaryIO) -> None:
             for chunk in response.iter_bytes():
                 received += len(chunk)
                 if received > MAX_ARCHIVE_BYTES:
-                    raise _too_large(repository)
+                    raise too_large(repository)
                 archive.write(chunk)
 
 
@@ -57,7 +72,7 @@ def unpack_repository(archive: BinaryIO, repository: str, folder: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             members = [each for each in opened.infolist() if not each.is_dir()]
             if len(members) > MAX_FILES:
-                raise _too_large(repository)
+                raise too_large(repository)
             for member in members:
                 parts = PurePosixPath(member.filename).parts[1:]
                 if not parts or ".." in parts or stat.S_ISLNK(member.external_attr >> 16):
@@ -68,10 +83,9 @@ def unpack_repository(archive: BinaryIO, repository: str, folder: Path) -> None:
                     while chunk := source.read(1 << 20):
                         left -= len(chunk)
                         if left < 0:
-                            raise _too_large(repository)
+                            raise too_large(repository)
                         out.write(chunk)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, FileExistsError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
+    except UNREADABLE as error:
         raise StudioError(
             "no-network",
             f"{TITLE} sent an answer that the studio can't read.",
@@ -80,11 +94,13 @@ def unpack_repository(archive: BinaryIO, repository: str, folder: Path) -> None:
         ) from error
 
 
-def _too_large(repository: str) -> StudioError:
+def too_large(repository: str) -> StudioError:
+    """Return the error for a repository over a limit."""
     return StudioError(
         "too-large",
         "This repository is too large.",
         given=repository,
         valid=f"at most {MAX_BYTES // 1_000_000} MB and {MAX_FILES} files",
+        hint="Choose another model.",
         field="model",
     )

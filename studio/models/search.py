@@ -15,7 +15,6 @@ from studio.schema.models import ModelInfo, ModelSource
 
 VARIABLE = "STUDIO_MODEL_SOURCES"
 """Environment variable with the sources that are searched, for example `hub,modelscope`. Default: all."""
-ORDER: tuple[ModelSource, ...] = ("hub", "modelscope", "kaggle")
 SECONDS = 7.0
 """How long a source may take."""
 PAUSE_SECONDS = 60.0
@@ -50,8 +49,8 @@ _PAUSES = _Pauses()
 def searched_sources() -> list[Source]:
     """Return the sources that a search asks, the Hub first."""
     chosen = {name.strip() for name in os.environ.get(VARIABLE, "").split(",")} - {""}
-    searched = [each for each in SOURCES.values() if each.is_searched and (not chosen or each.name in chosen)]
-    return sorted(searched, key=lambda source: ORDER.index(source.name))
+    by_preference = reversed(SOURCES.values())
+    return [each for each in by_preference if each.is_searched and (not chosen or each.name in chosen)]
 
 
 def search_sources(

@@ -96,8 +96,6 @@ class PreparedModel(FrozenModel):
     """Folder of the run."""
     who: Speaker
     """The fine-tuned model or the base model of the run."""
-    context: int
-    """Maximum tokens of prompt and reply together."""
     tokens_per_message: int
     """Tokens that the chat template adds to a message, at most."""
     merges_system: bool = False

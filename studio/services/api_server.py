@@ -67,10 +67,10 @@ class ApiProcess:
             )
             self.workspace, self._process = workspace, process
             self.view = ApiServerView("starting", request.runs, key=key)
-            told = {"home": str(self._home.root), "workspace": workspace, "request": request.model_dump(mode="json")}
+            message = {"home": str(self._home.root), "workspace": workspace, "request": request.model_dump(mode="json")}
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # it ended at once; `_watch` finds out
-                process.stdin.write(json.dumps(told).encode() + b"\n")
+                process.stdin.write(json.dumps(message).encode() + b"\n")
                 process.stdin.flush()
             Thread(target=self._watch, args=(process,), daemon=True).start()
 

@@ -1,6 +1,6 @@
 """Evaluation of runs on their own rows or on a file. The model host does the work."""
 
-from studio.schema.dataset import DatasetSpec
+from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import RowsRef
 from studio.schema.report import FEW_TEST_ROWS, Report
@@ -34,7 +34,7 @@ class Evaluation:
             roles = None
         else:
             other = self.datasets.open(data)
-            split, roles = "file", self.roles_for(ref.spec.data, other.id)
+            split, roles = "file", self.roles_for(ref.spec.data, other)
             rows = RowsRef(path=str(self.datasets.store.rows_path(other.id, other.version)), numbers=None)
         result = self.host.result("evaluate", progress, run=ref, rows=rows, split=split, roles=roles)
         report = Report.model_validate(result["report"])
@@ -53,20 +53,18 @@ class Evaluation:
         folder = self.finished.store.folder(self.finished.store.get(run).id)
         return Report.model_validate_json(folder.report.read_text()) if folder.report.exists() else None
 
-    def roles_for(self, learned: DatasetSpec, data: str, inputs: bool = False) -> dict[str, str]:
+    def roles_for(self, learned: DatasetSpec, data: DatasetRecord, inputs: bool = False) -> dict[str, str]:
         """Column → role of other rows: the columns of the run where they exist, else as inferred.
 
-        With `inputs` the column to predict may be missing.
+        With `inputs` the column to predict may be missing. Otherwise `data` must be the newest version.
         """
-        columns = self.datasets.table(data).columns
-        own = {column: role for column, role in learned.roles.items() if column in columns}
+        own = {column: role for column, role in learned.roles.items() if column in data.columns}
         if own == learned.roles:
             return own
         if inputs:
-            return self.datasets.inputs_of(data, learned.task, own)
-        kept = self.datasets.store.get(data).spec
-        roles = None if kept is not None and kept.task == learned.task else own or None
-        return dict(self.datasets.resolve_spec(data, learned.task, roles)[0].roles)
+            return self.datasets.inputs_of(data.id, learned.task, own, data.version)
+        roles = None if data.spec is not None and data.spec.task == learned.task else own or None
+        return dict(self.datasets.resolve_spec(data.id, learned.task, roles)[0].roles)
 
     def _accepted_labels(self, record: RunRecord, rows: RowsRef) -> int:
         """How many of a run's own rows have a label that a model suggested and a person accepted."""

@@ -67,6 +67,12 @@ class _Watch(NamedTuple):
         """Whether the work should end."""
         return self.cancel is not None and self.cancel.is_set()
 
+    def wait(self) -> None:
+        """Say that other predictions of the same run are being made. Raise `StudioError` when the work should end."""
+        self.progress(0, 0, "Waiting for other predictions of this model")
+        if self.canceled:
+            raise StudioError("wrong-state", "This was canceled.", hint="You can start it again.")
+
 
 class Predictions:
     """Predictions of a workspace's runs."""
@@ -218,10 +224,10 @@ class Predictions:
     def _predict(self, run: str, source: DatasetRecord, what: _What, watch: _Watch) -> PredictionSet:
         record, _ = self.finished.get(run)
         ref = self.finished.ref(record.id)
-        roles = self.roles_for(ref.spec.data, source.id, inputs=True)
+        roles = self.roles_for(ref.spec.data, source, inputs=True)
         self._require_texts(source, ref, roles)
         store = self._store(record.id)
-        with store.writing():
+        with store.writing(watch.wait):
             id = f"{source.id}-v{source.version}-{what.which}{'-base' if what.base else ''}"
             earlier = store.find(id)
             if earlier is None or earlier.step != _step(record) or (earlier.roles and earlier.roles != roles):
@@ -251,7 +257,7 @@ class Predictions:
 
     def _require_texts(self, source: DatasetRecord, ref: RunRef, roles: Mapping[str, str]) -> None:
         """Refuse rows that have nothing for the model to read."""
-        task, table = task_named(ref.spec.config.task), self.datasets.table(source.id)
+        task, table = task_named(ref.spec.config.task), self.datasets.table(source.id, source.version)
         if not len(table) or any(task.text_of(row, roles).strip() for row in table.sample(SAMPLED)):
             return
         read = [f"{name} ({role})" for name, role in ref.spec.data.roles.items() if role not in ("label", "labels")]

@@ -39,8 +39,8 @@ class ServedModels:
             if base and not head_of_run(model.run).single_pass
         }
         for name, model in bases.items():
-            told = {"name": name, "alias": "", "who": "base", "gguf": "", "system_prompt": ""}
-            models.setdefault(name, model.model_copy(update=told))
+            of_base = {"name": name, "alias": "", "who": "base", "gguf": "", "system_prompt": ""}
+            models.setdefault(name, model.model_copy(update=of_base))
         return list(models.values())
 
     def _tuned(self, run: str) -> ServedModel:

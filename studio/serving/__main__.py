@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -16,6 +17,7 @@ from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.serving import ServeRequest, ServeStatus
 from studio.serving.server import serve
+from studio.store.failures import keep_failure
 
 
 def main() -> int:
@@ -30,17 +32,22 @@ def main() -> int:
     def ready(status: ServeStatus) -> None:
         write({"status": status.model_dump(mode="json")})
 
-    told = json.loads(sys.stdin.buffer.readline())
+    message = json.loads(sys.stdin.buffer.readline())
     Thread(target=_end_with_studio, daemon=True).start()
-    request = ServeRequest.model_validate(told["request"])
     try:
-        with Studio(told["home"], told["workspace"]) as studio:
+        request = ServeRequest.model_validate(message["request"])
+        with Studio(message["home"], message["workspace"]) as studio:
             models = studio.served_models.of(request.runs, request.base)
             serve(studio.home, models, request, print, ready)
     except StudioError as error:
         write({"error": error.to_dict()})
-        return 1
-    return 0
+    except Exception as error:
+        number, _ = keep_failure(error, Path(message["home"]))
+        hint = f"Try again. The server's log has the cause under {number}."
+        write({"error": StudioError("unexpected", "Something went wrong.", hint=hint).to_dict()})
+    else:
+        return 0
+    return 1
 
 
 def _end_with_studio() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from studio.serving.bodies import Sampling
 from studio.serving.errors import ApiError, unavailable
 from studio.serving.models import Served
 from studio.serving.replies import Piece, Reply, ask_labels
+from studio.serving.supervisor import EngineProcess
 
 
 @dataclass
@@ -21,14 +22,16 @@ class Answer:
     """The answer to one request: a reply to each prompt and choice."""
 
     served: Served
-    asked: Sequence[Generation]
+    generations: Sequence[Generation]
     """One for each choice."""
     sampling: Sampling
     limits: ServeLimits
-    noted: Callable[[str, float], None]
-    """Called with the name of a number and the number, for the metrics."""
     began: float = field(default_factory=time.monotonic)
     replies: list[Reply] = field(default_factory=list)
+    first_text_seconds: float | None = None
+    """Seconds until the first text of the first reply. None: there is none yet."""
+    status: int = 200
+    """The status of HTTP. In a stream, an error can come after the status was sent."""
 
     def __post_init__(self) -> None:
         self.id = ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12)
@@ -37,7 +40,7 @@ class Answer:
     @property
     def chat(self) -> bool:
         """Whether it answers a conversation."""
-        return self.asked[0].chat
+        return self.generations[0].chat
 
     async def pieces(self, place: int) -> AsyncGenerator[Piece, None]:
         """One reply as it is written, in its turn and within the time of the request.
@@ -45,44 +48,28 @@ class Answer:
         Raises:
             ApiError: no turn, no engine, or no time.
         """
-        asked, engine = self.asked[place], self.served.engine
-        if self.sampling.n > 1 and asked.seed is not None:
-            asked = asked.model_copy(update={"seed": (asked.seed + place) % 2**31})
-        reply = Reply(engine, self.served.model, asked, self.sampling.stop)
+        generation, engine = self.generations[place], self.served.engine
+        if self.sampling.n > 1 and generation.seed is not None:
+            generation = generation.model_copy(update={"seed": (generation.seed + place) % 2**31})
+        reply = Reply(engine, self.served.model, generation, self.sampling.stop)
         self.replies.append(reply)
         async with AsyncExitStack() as stack:
-            await self._within(stack.enter_async_context(self.served.turns.turn()))
+            await _within(stack.enter_async_context(self.served.turns.turn()), self.began, self.limits)
             require_ready(self.served)
             pieces = await stack.enter_async_context(aclosing(reply.pieces()))
             while True:
                 try:
-                    piece = await self._within(anext(pieces), self.limits.silent_seconds)
+                    piece = await _within(anext(pieces), self.began, self.limits, engine)
                 except StopAsyncIteration:
                     return
-                except _Silent:
-                    engine.kill()
-                    raise unavailable("The engine did not answer in time, and is being restarted.", 10) from None
-                if len(self.replies) == 1 and (piece.text or piece.reasoning):
-                    self.noted("first", time.monotonic() - self.began)
+                if self.first_text_seconds is None and (piece.text or piece.reasoning):
+                    self.first_text_seconds = time.monotonic() - self.began
                 yield piece
-
-    async def _within(self, awaited: Any, seconds: float = float("inf")) -> Any:
-        """Await something within the time of the request, and within a time of its own."""
-        left = self.began + self.limits.request_seconds - time.monotonic()
-        try:
-            return await asyncio.wait_for(awaited, max(0.001, min(left, seconds)))
-        except TimeoutError:
-            if seconds < left:
-                raise _Silent from None
-            limit = self.limits.request_seconds
-            raise ApiError(
-                503, f"This request took longer than {limit:g} seconds.", "timeout", retry_after=30
-            ) from None
 
     async def whole(self) -> dict[str, Any]:
         """The answer as one document."""
         choices = []
-        for place in range(len(self.asked)):
+        for place in range(len(self.generations)):
             text = reasoning = ""
             finish: str | None = None
             async with aclosing(self.pieces(place)) as pieces:
@@ -102,35 +89,34 @@ class Answer:
     async def events(self) -> AsyncGenerator[str, None]:
         """The answer as events. An error after the first one is an event, too."""
         try:
-            for place in range(len(self.asked)):
+            for place in range(len(self.generations)):
                 if self.chat:
                     yield self._event([self._choice(place, {"role": "assistant", "content": ""})])
                 async with aclosing(self.pieces(place)) as pieces:
                     async for piece in pieces:
                         if piece.text or piece.reasoning:
-                            told = {"content": piece.text} if piece.text else {"reasoning_content": piece.reasoning}
-                            yield self._event([self._choice(place, told)])
+                            name = "content" if piece.text else "reasoning_content"
+                            yield self._event([self._choice(place, {name: piece.text or piece.reasoning})])
                         if piece.finish:
                             yield self._event([self._choice(place, {}, piece.finish)])
             if self.sampling.include_usage:
                 yield self._event([], self.usage())
             yield "data: [DONE]\n\n"
         except ApiError as error:
-            self.noted("failed", error.status)
+            self.status = error.status
             yield f"data: {json.dumps(error.document())}\n\n"
 
     def usage(self) -> dict[str, int]:
-        """The tokens of all choices. The prompt of several choices counts once."""
-        prompts = self.replies if len({each.asked.prompt for each in self.replies}) > 1 else self.replies[:1]
-        prompt = sum(each.prompt_tokens for each in prompts)
+        """The tokens of all choices. The prompt of `n` choices counts once."""
+        prompt = sum(each.prompt_tokens for each in self.replies[:: self.sampling.n])
         completion = sum(each.completion_tokens for each in self.replies)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.served.model.name}
 
-    def _choice(self, place: int, told: dict[str, str], finish: str | None = None) -> dict[str, Any]:
-        content = {"delta": told} if self.chat else {"text": told.get("content", "")}
+    def _choice(self, place: int, delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+        content = {"delta": delta} if self.chat else {"text": delta.get("content", "")}
         return {"index": place, **content, "logprobs": None, "finish_reason": finish}
 
     def _event(self, choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -> str:
@@ -138,10 +124,6 @@ class Answer:
         if self.sampling.include_usage:
             document["usage"] = usage
         return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"
-
-
-class _Silent(Exception):
-    """An engine sent nothing for too long."""
 
 
 def require_ready(served: Served) -> None:
@@ -153,20 +135,34 @@ def require_ready(served: Served) -> None:
         raise unavailable("The engine of this model has stopped, and could not be restarted.", 60)
 
 
+async def _within(awaited: Any, began: float, limits: ServeLimits, engine: EngineProcess | None = None) -> Any:
+    """Await something within the time of a request. An `engine` that must answer also has a time of its own.
+
+    Raises:
+        ApiError: 503 after the time. An engine that did not answer within its own time is restarted.
+    """
+    left = began + limits.request_seconds - time.monotonic()
+    silent = float("inf") if engine is None else limits.silent_seconds
+    try:
+        return await asyncio.wait_for(awaited, max(0.001, min(left, silent)))
+    except TimeoutError:
+        if engine is None or left <= silent:
+            message = f"This request took longer than {limits.request_seconds:g} seconds. Try again later."
+            raise ApiError(503, message, "timeout", retry_after=30) from None
+        engine.kill()
+        raise unavailable("The engine did not answer in time, and is being restarted.", 10) from None
+
+
 async def labels(served: Served, texts: Sequence[str], limits: ServeLimits) -> dict[str, Any]:
     """The labels of texts with their probabilities, the likeliest first. As vLLM has them, and by name."""
+    began = time.monotonic()
     async with AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(limits.request_seconds):
-                await stack.enter_async_context(served.turns.turn())
-                require_ready(served)
-                told = await ask_labels(served.engine, texts)
-        except TimeoutError:
-            served.engine.kill()
-            raise unavailable("The engine did not answer in time, and is being restarted.", 10) from None
-    names, problem = told["labels"], told["problem"]
+        await _within(stack.enter_async_context(served.turns.turn()), began, limits)
+        require_ready(served)
+        classified = await _within(ask_labels(served.engine, texts), began, limits, served.engine)
+    names, problem = classified["labels"], classified["problem"]
     rows = []
-    for place, (output, predicted) in enumerate(zip(told["outputs"], told["predicted"], strict=True)):
+    for place, (output, predicted) in enumerate(zip(classified["outputs"], classified["predicted"], strict=True)):
         if problem == "regression":
             rows.append({"index": place, "label": predicted, "score": output[0], "probs": [], "num_classes": 1})
             continue

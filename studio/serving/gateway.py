@@ -4,9 +4,9 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,16 @@ from studio.serving.bodies import Sampling
 from studio.serving.errors import ApiError
 from studio.serving.metrics import Metrics
 from studio.serving.models import Directory, Served
-from studio.serving.turns import Rate
 from studio.store.api_keys import matching
 from studio.store.failures import keep_failure
+from studio.ui.rate_limits import Buckets
 from studio.ui.security import LOOPBACK, host_name
 
 LOCAL = "local"
 """The name under which requests without a key are counted."""
 NO_STORE = {"Cache-Control": "no-store"}
 _log = logging.getLogger("studio.serving")
-Handler = Callable[["Asked"], Awaitable[Response]]
+Handler = Callable[["Call"], Awaitable[Response]]
 
 
 @dataclass
@@ -46,7 +46,8 @@ class Gate:
     """The keys that hold now."""
     without_key: bool
     origins: tuple[str, ...]
-    rate: Rate
+    rates: Buckets
+    """Requests of each key."""
 
     def check(self, request: Request) -> None:
         """Let a request through, and count it.
@@ -56,7 +57,7 @@ class Gate:
         """
         if self.without_key:
             self._check_local(request)
-            self.rate.take(LOCAL)
+            self._count(LOCAL)
             return
         kind, _, sent = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not sent.strip():
@@ -65,7 +66,13 @@ class Gate:
         key = matching(sent.strip(), self.keys())
         if key is None:
             raise ApiError(401, "Incorrect API key provided.", "invalid_api_key")
-        self.rate.take(key.hash)
+        self._count(key.hash)
+
+    def _count(self, key: str) -> None:
+        if wait := self.rates.take(key):
+            rate = f"{self.rates.rate * 60:g} requests per minute"
+            message = f"Rate limit reached: {rate}. Try again in {wait:.1f} seconds."
+            raise ApiError(429, message, "rate_limit_exceeded", retry_after=wait)
 
     def _check_local(self, request: Request) -> None:
         """Without a key, a web page must not be able to use the API, also not by a name that it lets resolve to us."""
@@ -78,7 +85,7 @@ class Gate:
 
 
 @dataclass
-class Asked:
+class Call:
     """A request, and what is known about it for the metrics."""
 
     request: Request
@@ -140,54 +147,48 @@ class Gateway:
         status = 200 if states == {"ready"} else 503
         return JSONResponse({"status": "ready" if status == 200 else "not ready"}, status, NO_STORE)
 
-    async def show_metrics(self, asked: Asked) -> Response:
+    async def show_metrics(self, call: Call) -> Response:
         """Metrics for Prometheus."""
         for each in self.directory.all:
             self.metrics.running.labels(each.model.name).set(each.turns.running)
             self.metrics.waiting.labels(each.model.name).set(each.turns.waiting)
         return Response(self.metrics.text(self.states), media_type=CONTENT_TYPE_LATEST)
 
-    async def models(self, asked: Asked) -> Response:
+    async def models(self, call: Call) -> Response:
         """All models."""
         return JSONResponse(self.directory.document())
 
-    async def model(self, asked: Asked) -> Response:
+    async def model(self, call: Call) -> Response:
         """One model."""
-        name = asked.request.path_params["name"]
-        for classifies in (False, True):
-            try:
-                return JSONResponse(self.directory.row(self.directory.find(name, classifies)))
-            except ApiError as error:
-                if error.status == 404:
-                    raise
-        raise AssertionError("unreachable")
+        return JSONResponse(self.directory.row(self.directory.named(call.request.path_params["name"])))
 
-    async def chat(self, asked: Asked) -> Response:
+    async def chat(self, call: Call) -> Response:
         """Replies to a conversation."""
-        body = await self._body(asked.request, bodies.CHAT)
+        body = await self._body(call.request, bodies.CHAT)
         sampling = bodies.sampling_of(body, self.limits)
-        served = self._find(asked, sampling.model, classifies=False)
+        served = self._find(call, sampling.model, classifies=False)
         messages = bodies.messages_of(body, self.limits)
         generation = served.generation(sampling, self.limits, messages=messages)
-        return await self._reply(asked, served, [generation] * sampling.n, sampling)
+        return await self._reply(call, served, [generation] * sampling.n, sampling)
 
-    async def complete(self, asked: Asked) -> Response:
+    async def complete(self, call: Call) -> Response:
         """Continuations of texts."""
-        body = await self._body(asked.request, bodies.TEXT)
+        body = await self._body(call.request, bodies.TEXT)
         sampling = bodies.sampling_of(body, self.limits)
-        served = self._find(asked, sampling.model, classifies=False)
+        served = self._find(call, sampling.model, classifies=False)
         prompts = bodies.prompts_of(body, self.limits)
         if len(prompts) * sampling.n > self.limits.choices:
             raise bodies.bad_value("n", f"one request may have up to {self.limits.choices} replies.")
         generations = [served.generation(sampling, self.limits, prompt=each) for each in prompts]
-        return await self._reply(asked, served, [each for each in generations for _ in range(sampling.n)], sampling)
+        return await self._reply(call, served, [each for each in generations for _ in range(sampling.n)], sampling)
 
-    async def classify(self, asked: Asked) -> Response:
+    async def classify(self, call: Call) -> Response:
         """Labels of texts."""
-        body = await self._body(asked.request, bodies.LABELS)
-        served = self._find(asked, bodies.model_of(body), classifies=True)
+        body = await self._body(call.request, bodies.LABELS)
+        served = self._find(call, bodies.model_of(body), classifies=True)
         texts = bodies.inputs_of(body, self.limits)
-        return JSONResponse(await answers.labels(served, texts, self.limits), headers=NO_STORE)
+        document = await _unless_gone(call.request, answers.labels(served, texts, self.limits))
+        return JSONResponse(document, headers=NO_STORE)
 
     # --- what they share ---
 
@@ -195,38 +196,36 @@ class Gateway:
         """A handler behind the gate. Whatever goes wrong becomes an error in OpenAI's format."""
 
         async def handle(request: Request) -> Response:
-            asked = Asked(request, path)
+            call = Call(request, path)
             try:
                 self.gate.check(request)
-                response = await handler(asked)
+                response = await handler(call)
             except ApiError as error:
                 response = error.response()
             except ClientDisconnect:
                 response = Response(status_code=499)
             except Exception as error:
-                mark, _ = keep_failure(error, self.home)
-                message = f"An unexpected error occurred. The server's log has the cause under {mark}."
-                response = ApiError(500, message, "unexpected").response()
+                response = self._unexpected(error).response()
             if not isinstance(response, StreamingResponse):
-                self._count(asked, response.status_code)
+                self._count(call, response.status_code)
             return response
 
         return handle
 
-    def _count(self, asked: Asked, status: int) -> None:
-        self.metrics.requests.labels(asked.model, asked.endpoint, str(status)).inc()
-        self.metrics.seconds.labels(asked.model, asked.endpoint).observe(time.monotonic() - asked.began)
+    def _count(self, call: Call, status: int) -> None:
+        self.metrics.requests.labels(call.model, call.endpoint, str(status)).inc()
+        self.metrics.seconds.labels(call.model, call.endpoint).observe(time.monotonic() - call.began)
 
-    def _noted(self, asked: Asked) -> Callable[[str, float], None]:
-        def note(name: str, value: float) -> None:
-            if name == "first":
-                self.metrics.first.labels(asked.model).observe(value)
+    def _unexpected(self, error: Exception) -> ApiError:
+        """The answer to an unexpected error. It has a number, under which the cause is saved."""
+        number, _ = keep_failure(error, self.home)
+        _log.error("Unexpected error %s.", number)
+        message = f"An unexpected error occurred. The server's log has the cause under {number}."
+        return ApiError(500, message, "unexpected")
 
-        return note
-
-    def _find(self, asked: Asked, name: str, classifies: bool) -> Served:
+    def _find(self, call: Call, name: str, classifies: bool) -> Served:
         served = self.directory.find(name, classifies)
-        asked.model = served.model.name
+        call.model = served.model.name
         answers.require_ready(served)
         served.turns.require_room()
         return served
@@ -249,58 +248,52 @@ class Gateway:
         return body
 
     async def _reply(
-        self, asked: Asked, served: Served, generations: Sequence[Generation], sampling: Sampling
+        self, call: Call, served: Served, generations: Sequence[Generation], sampling: Sampling
     ) -> Response:
-        answer = Answer(served, generations, sampling, self.limits, self._noted(asked))
+        answer = Answer(served, generations, sampling, self.limits)
         if answer.sampling.stream:
-            events = self._counted(asked, answer)
+            events = self._counted(call, answer)
             return StreamingResponse(events, media_type="text/event-stream", headers=NO_STORE)
-        document = await self._unless_gone(asked.request, answer)
-        self._count_tokens(asked, answer)
+        try:
+            document = await _unless_gone(call.request, answer.whole())
+        finally:
+            self._count_reply(call, answer)
         return JSONResponse(document, headers=NO_STORE)
 
-    async def _unless_gone(self, request: Request, answer: Answer) -> dict[str, Any]:
-        """The whole answer. When the client leaves, the engine stops writing."""
-        writing = asyncio.ensure_future(answer.whole())
-        leaving = asyncio.ensure_future(_disconnected(request))
-        try:
-            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not writing.done():
-                raise ClientDisconnect
-            return writing.result()
-        finally:
-            for task in (writing, leaving):
-                task.cancel()
-            await asyncio.gather(writing, leaving, return_exceptions=True)
-
-    async def _counted(self, asked: Asked, answer: Answer) -> AsyncGenerator[str, None]:
-        statuses = [200]
-        noted = answer.noted
-
-        def note(name: str, value: float) -> None:
-            if name == "failed":
-                statuses.append(int(value))
-            noted(name, value)
-
-        answer = replace(answer, noted=note)
+    async def _counted(self, call: Call, answer: Answer) -> AsyncGenerator[str, None]:
         try:
             async with aclosing(answer.events()) as events:
                 async for event in events:
                     yield event
         except Exception as error:
-            mark, _ = keep_failure(error, self.home)
-            _log.error("Unexpected error %s in a stream.", mark)
-            statuses.append(500)
-            message = f"An unexpected error occurred. The server's log has the cause under {mark}."
-            yield f"data: {json.dumps(ApiError(500, message, 'unexpected').document())}\n\n"
+            answer.status = 500
+            yield f"data: {json.dumps(self._unexpected(error).document())}\n\n"
         finally:
-            self._count(asked, statuses[-1])
-            self._count_tokens(asked, answer)
+            self._count(call, answer.status)
+            self._count_reply(call, answer)
 
-    def _count_tokens(self, asked: Asked, answer: Answer) -> None:
+    def _count_reply(self, call: Call, answer: Answer) -> None:
+        """Its tokens, and the time to its first text."""
         usage = answer.usage()
         for kind in ("prompt", "completion"):
-            self.metrics.tokens.labels(asked.model, kind).inc(usage[f"{kind}_tokens"])
+            self.metrics.tokens.labels(call.model, kind).inc(usage[f"{kind}_tokens"])
+        if answer.first_text_seconds is not None:
+            self.metrics.first.labels(call.model).observe(answer.first_text_seconds)
+
+
+async def _unless_gone(request: Request, answering: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """A whole answer. When the client leaves, the engine stops writing it, or it gives up its place in the queue."""
+    writing = asyncio.ensure_future(answering)
+    leaving = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not writing.done():
+            raise ClientDisconnect
+        return writing.result()
+    finally:
+        for task in (writing, leaving):
+            task.cancel()
+        await asyncio.gather(writing, leaving, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:

@@ -11,6 +11,9 @@ from studio.serving.errors import ApiError
 from studio.serving.supervisor import EngineProcess
 from studio.serving.turns import Turns
 
+MESSAGE_TOKENS, DEFAULT_SYSTEM_TOKENS = 8, 40
+"""Tokens that ChatML and the templates of Llama and Gemma add to a message, and the default system prompt of Qwen."""
+
 
 @dataclass
 class Served:
@@ -22,7 +25,7 @@ class Served:
     facts: PreparedModel | None = None
     """For engines that need a folder with weights."""
     tokenizer: Any = None
-    """A `tokenizers.Tokenizer` that counts tokens. None where the engine counts them itself."""
+    """A `tokenizers.Tokenizer` that counts tokens. None where the engine counts them, or there is no tokenizer.json."""
 
     def generation(
         self, sampling: Sampling, limits: ServeLimits, messages: Sequence[dict[str, str]] = (), prompt: str = ""
@@ -33,9 +36,9 @@ class Served:
             ApiError: 400 for a prompt that is too long.
         """
         turns = [dict(each) for each in messages]
-        own_engine = self.engine.engine.name == "studio"  # adds the system prompt itself
-        if turns and self.model.system_prompt and turns[0]["role"] != "system" and not own_engine:
-            turns.insert(0, {"role": "system", "content": self.model.system_prompt})
+        system = "" if self.engine.engine.prepares_prompts else self.model.system_prompt
+        if turns and system and turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": system})
         if self.facts is not None and self.facts.merges_system and len(turns) > 1 and turns[0]["role"] == "system":
             first = f"{turns[0]['content']}\n\n{turns[1]['content']}"
             turns[:2] = [{"role": turns[1]["role"], "content": first}]
@@ -51,10 +54,12 @@ class Served:
 
     def _room(self, turns: Sequence[dict[str, Any]], prompt: str) -> int:
         """Tokens that a reply may have."""
-        context = self.model.run.info.context or 2**20
+        context = self.engine.engine.context(self.model)
         if self.tokenizer is None:
             return context
-        of_template = self.facts.tokens_per_message * len(turns) if self.facts else 0
+        of_template = 0
+        if turns:
+            of_template = self.facts.tokens_per_message * len(turns) if self.facts else template_tokens(len(turns))
         texts = [str(each["content"]) for each in turns] or [prompt]
         tokens = sum(len(self.tokenizer.encode(each, add_special_tokens=False).ids) for each in texts) + of_template
         if tokens >= context:
@@ -65,6 +70,11 @@ class Served:
                 param="messages" if turns else "prompt",
             )
         return context - tokens
+
+
+def template_tokens(messages: int) -> int:
+    """An upper bound of the tokens that a common chat template adds to so many messages."""
+    return DEFAULT_SYSTEM_TOKENS + MESSAGE_TOKENS * messages
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -91,11 +101,11 @@ class Directory:
         """The engines, each once."""
         return list({id(each.engine): each.engine for each in self.all}.values())
 
-    def find(self, name: str, classifies: bool) -> Served:
+    def named(self, name: str) -> Served:
         """The model of that name.
 
         Raises:
-            ApiError: 404 for an unknown one, 400 for one that does not do what is asked for.
+            ApiError: 404 for an unknown one.
         """
         served = self._by_name.get(name)
         if served is None:
@@ -105,6 +115,15 @@ class Directory:
                 "model_not_found",
                 param="model",
             )
+        return served
+
+    def find(self, name: str, classifies: bool) -> Served:
+        """The model of that name, for one kind of answer.
+
+        Raises:
+            ApiError: 404 for an unknown one, 400 for one that gives the other kind.
+        """
+        served = self.named(name)
         if served.model.classifies != classifies:
             other = "/v1/classify" if served.model.classifies else "/v1/chat/completions"
             raise ApiError(400, f"The model '{name}' can't be used here. Use {other}.", "wrong_endpoint", param="model")

@@ -12,8 +12,6 @@ from studio.schema.serving import Generation, ServedModel
 from studio.serving.errors import ApiError, unavailable
 from studio.serving.supervisor import EngineProcess
 
-LONGEST_EVENT = 10_000_000
-
 
 @dataclass
 class Piece:
@@ -31,11 +29,11 @@ class Reply:
 
     engine: EngineProcess
     model: ServedModel
-    asked: Generation
+    generation: Generation
     stop: Sequence[str] = ()
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    _held: str = field(default="", repr=False)
+    _pending: str = field(default="", repr=False)
     """Text that may be the beginning of a stop sequence."""
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
@@ -48,9 +46,9 @@ class Reply:
         async with aclosing(self._events()) as events:
             async for event in events:
                 for choice in event.get("choices") or ():
-                    told = choice.get("delta") or {}
-                    text = told.get("content") or choice.get("text") or ""
-                    reasoning = told.get("reasoning_content") or ""
+                    delta = choice.get("delta") or {}
+                    text = delta.get("content") or choice.get("text") or ""
+                    reasoning = delta.get("reasoning_content") or ""
                     self.completion_tokens += bool(text or reasoning)
                     finish = choice.get("finish_reason") or finish
                     passed, ended = self._until_stop(text)
@@ -62,32 +60,32 @@ class Reply:
                 if usage := event.get("usage"):
                     self.prompt_tokens = int(usage.get("prompt_tokens") or self.prompt_tokens)
                     self.completion_tokens = int(usage.get("completion_tokens") or self.completion_tokens)
-        yield Piece(self._held, finish="length" if finish == "length" else "stop")
+        yield Piece(self._pending, finish="length" if finish == "length" else "stop")
 
     def _until_stop(self, text: str) -> tuple[str, bool]:
         """The text that can be passed on, and whether a stop sequence came."""
         if not self.stop:
             return text, False
-        held = self._held + text
-        places = [place for each in self.stop if (place := held.find(each)) >= 0]
+        text = self._pending + text
+        places = [place for each in self.stop if (place := text.find(each)) >= 0]
         if places:
-            self._held = ""
-            return held[: min(places)], True
-        keep = max((_overlap(held, each) for each in self.stop), default=0)
-        self._held = held[len(held) - keep :]
-        return held[: len(held) - keep], False
+            self._pending = ""
+            return text[: min(places)], True
+        keep = max(_overlap(text, each) for each in self.stop)
+        self._pending = text[len(text) - keep :]
+        return text[: len(text) - keep], False
 
     async def _events(self) -> AsyncGenerator[dict[str, Any], None]:
-        path = "/v1/chat/completions" if self.asked.chat else "/v1/completions"
-        body = self.engine.engine.body(self.model, self.asked)
+        path = "/v1/chat/completions" if self.generation.chat else "/v1/completions"
+        body = self.engine.engine.body(self.model, self.generation)
         client, url = self.engine.client, self.engine.url + path
         try:
             async with client.stream("POST", url, json=body, headers=self.engine.headers) as answer:
                 if answer.status_code != 200:
-                    raise _refused(answer.status_code, await answer.aread())
+                    raise self._refused(answer.status_code, await answer.aread())
                 async for line in answer.aiter_lines():
                     data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
-                    if not data or len(data) > LONGEST_EVENT:
+                    if not data:
                         continue
                     if data == "[DONE]":
                         return
@@ -99,6 +97,19 @@ class Reply:
             raise gone() from error
         except ValueError as error:
             raise ApiError(500, "The engine could not write this reply.", "engine_error") from error
+
+    def _refused(self, status: int, content: bytes) -> ApiError:
+        """What the engine refuses. Its words are not passed on, because they may have paths of this machine."""
+        if status == 400 and b"context length" in content:
+            context = self.engine.engine.context(self.model)
+            return ApiError(
+                400,
+                f"This model's maximum context length is {context:,} tokens, for the prompt and max_tokens together. "
+                "Shorten the prompt, or lower max_tokens.",
+                "context_length_exceeded",
+                param="messages" if self.generation.chat else "prompt",
+            )
+        return _failed(status)
 
 
 async def ask_labels(engine: EngineProcess, texts: Sequence[str]) -> dict[str, Any]:
@@ -114,7 +125,7 @@ async def ask_labels(engine: EngineProcess, texts: Sequence[str]) -> dict[str, A
     except httpx2.TransportError as error:
         raise gone() from error
     if answer.status_code != 200:
-        raise _refused(answer.status_code, answer.content)
+        raise _failed(answer.status_code)
     labels: dict[str, Any] = answer.json()
     return labels
 
@@ -124,14 +135,9 @@ def gone() -> ApiError:
     return unavailable("The engine of this model has stopped. It is being restarted. Try again in a moment.", 10)
 
 
-def _refused(status: int, content: bytes) -> ApiError:
-    """What an engine refuses. Only the studio's own words are passed on: others may have paths of this machine."""
-    if status == 400 and b'"bad-setting"' in content:
-        message = str(json.loads(content)["error"]["message"])
-        return ApiError(400, message, "context_length_exceeded", param="messages")
-    if status == 503:
-        return gone()
-    return ApiError(500, "The engine could not answer this request.", "engine_error")
+def _failed(status: int) -> ApiError:
+    """The error for a status of an engine."""
+    return gone() if status == 503 else ApiError(500, "The engine could not answer this request.", "engine_error")
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from studio.inference.load import weights_folder
 from studio.schema.errors import StudioError
 from studio.schema.serving import ApiKey, ServedModel, ServeRequest, ServeStatus
 from studio.serving.engines import Engine, choose_engine
@@ -13,10 +14,11 @@ from studio.serving.gateway import Gate, Gateway
 from studio.serving.http_server import http_server
 from studio.serving.models import Directory, Served, load_tokenizer
 from studio.serving.supervisor import EngineProcess
-from studio.serving.turns import Rate, Turns
+from studio.serving.turns import Turns
 from studio.serving.weights import prepare
 from studio.store import Home
 from studio.store.api_keys import ApiKeys
+from studio.ui.rate_limits import Buckets
 from studio.ui.security import is_loopback
 from studio.ui.server import listen
 
@@ -29,7 +31,16 @@ def check_access(home: Home, request: ServeRequest) -> None:
 
     Raises:
         StudioError: `password-needed` without a key, or with --no-key on an address that others can reach.
+            `bad-setting` for web pages of all sites.
     """
+    if "*" in request.allow_origins:
+        raise StudioError(
+            "bad-setting",
+            "Web pages of all sites could call the API.",
+            given="*",
+            valid="the origin of a page, as in https://example.com",
+            field="allow-origin",
+        )
     if request.without_key:
         if not is_loopback(request.host):
             raise StudioError(
@@ -45,14 +56,6 @@ def check_access(home: Home, request: ServeRequest) -> None:
             "password-needed",
             "The API needs a key, and there is none yet.",
             hint="Make one with: studio serve-api --new-key NAME. On this machine alone, --no-key works without.",
-        )
-    if "*" in request.allow_origins:
-        raise StudioError(
-            "bad-setting",
-            "Web pages of all sites could call the API.",
-            given="*",
-            valid="the origin of a page, as in https://example.com",
-            field="allow-origin",
         )
 
 
@@ -74,6 +77,7 @@ def serve(home: Home, models: Sequence[ServedModel], request: ServeRequest, say:
     chosen = [(model, choose_engine(model, request.engine)) for model in models]
     listening = listen(request.host, request.port)
     try:
+        request = request.model_copy(update={"port": listening.getsockname()[1]})
         served = _served(home, chosen, request, say)
         asyncio.run(_run(home, served, request, listening, ready))
     finally:
@@ -101,8 +105,8 @@ def _served(home: Home, chosen: Sequence[tuple[ServedModel, Engine]], request: S
         turns = Turns(engine.slots(group[0]), request.limits.waiting)
         for model in group:
             say(f"{model.name}: {engine.title}. {process.reason}")
-            folder = folders.get(model.name)
-            tokenizer = load_tokenizer(folder) if folder else None
+            folder = folders.get(model.name) or Path(weights_folder(model.run.info))
+            tokenizer = None if engine.prepares_prompts else load_tokenizer(folder)
             served.append(Served(model, process, turns, facts.get(model.name), tokenizer))
     return served
 
@@ -118,15 +122,15 @@ async def _run(
 ) -> None:
     directory, limits, keys = Directory(served), request.limits, ApiKeys(home)
     own = [ApiKey(name=f"started-{n}", hash=each, created="") for n, each in enumerate(request.key_hashes)]
-    rate = Rate(limits.requests_per_minute / 60, limits.burst)
-    gate = Gate(lambda: [*own, *keys.all()], request.without_key, request.allow_origins, rate)
+    rates = Buckets(limits.requests_per_minute / 60, limits.burst)
+    gate = Gate(lambda: [*own, *keys.all()], request.without_key, request.allow_origins, rates)
     gateway = Gateway(directory, gate, limits, home.root)
     server, ended = http_server(gateway.app()), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     for engine in directory.engines:
         engine.start()
-    address = f"http://{_shown_host(request.host)}:{listening.getsockname()[1]}/v1"
+    address = f"http://{_shown_host(request.host)}:{request.port}/v1"
     answering = asyncio.create_task(server.serve(sockets=[listening]))
     loading = asyncio.create_task(_load(directory, gateway, address, request, ready))
     try:

@@ -17,6 +17,7 @@ import httpx2
 
 from studio.machine.environment import child_environment
 from studio.machine.processes import end_group
+from studio.schema.errors import StudioError
 from studio.schema.serving import EngineState, Generation, ServedModel
 from studio.serving.engines import Engine
 
@@ -24,7 +25,7 @@ State = Literal["starting", "ready", "restarting", "failed", "stopped"]
 START_SECONDS = 900.0
 """Time for loading a model."""
 RESTART_AFTER = 600.0
-"""An engine that dies again within this time is not restarted."""
+"""Seconds within which an engine that died is not restarted a second time. One that hung always is."""
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 POLL = 0.2
@@ -78,7 +79,8 @@ class EngineProcess:
         return self.state == "ready"
 
     def kill(self) -> None:
-        """End it at once, because it hangs. It is restarted as after a crash."""
+        """End it at once, because it hangs. It is restarted, however often that was."""
+        self._restarted_at = -RESTART_AFTER
         if (pid := self.pid) is not None:
             end_group(pid, signal.SIGKILL)
 
@@ -94,14 +96,9 @@ class EngineProcess:
 
     async def _keep_running(self) -> None:
         while True:
-            await self._launch()
-            assert self._process is not None
-            if await self._becomes_ready():
-                self.state = "ready"
-                await self._process.wait()
-            await self._end()
+            ending = await self._run()
             models = ", ".join(each.name for each in self.models)
-            _log.error("The engine %s of %s has ended (%s).", self.engine.name, models, self._process.returncode)
+            _log.error("The engine %s of %s has ended (%s).", self.engine.name, models, ending)
             if time.monotonic() - self._restarted_at < RESTART_AFTER:
                 self.state = "failed"
                 return
@@ -109,15 +106,28 @@ class EngineProcess:
             self.restarts += 1
             self.state = "restarting"
 
-    async def _launch(self) -> None:
+    async def _run(self) -> str:
+        """Run it until it ends. Returns its exit status, or why it could not be started."""
+        try:
+            process = self._process = await self._launch()
+        except (OSError, ValueError, StudioError) as error:  # for example, its run was deleted
+            return f"{type(error).__name__}: {error}"
+        if await self._becomes_ready(process):
+            self.state = "ready"
+            await process.wait()
+        await self._end()
+        return str(process.returncode)
+
+    async def _launch(self) -> asyncio.subprocess.Process:
         self.port = _free_port()
         launch = self.engine.launch(self.models, self.folders, self.port, self.secret)
         command = [sys.executable, "-P", "-W", "ignore", "-m", "studio.serving.engine_process", str(os.getpid())]
         environment = child_environment(visitors=True) | {"PYTHONPATH": _python_path(), **launch.environment}
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # After a restart, the log still has the reason for it.
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if self.restarts else os.O_TRUNC), 0o600)
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *command,
                 launch.entry,
                 *launch.arguments,
@@ -131,12 +141,12 @@ class EngineProcess:
         finally:
             os.close(descriptor)
         self._health = launch.health
+        return process
 
-    async def _becomes_ready(self) -> bool:
+    async def _becomes_ready(self, process: asyncio.subprocess.Process) -> bool:
         """Whether it answers its health check and a first request, before it dies or the time is up."""
-        assert self._process is not None
         until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until and self._process.returncode is None:
+        while time.monotonic() < until and process.returncode is None:
             with suppress(httpx2.HTTPError):
                 answer = await self.client.get(self.url + self._health, headers=self.headers, timeout=10.0)
                 if answer.status_code == 200:
@@ -150,8 +160,8 @@ class EngineProcess:
             if model.classifies:
                 path, body = "/v1/classify", {"input": ["."]}
             else:
-                asked = Generation(messages=({"role": "user", "content": "."},), max_tokens=1, temperature=0.0)
-                path, body = "/v1/chat/completions", self.engine.body(model, asked)
+                generation = Generation(messages=({"role": "user", "content": "."},), max_tokens=1, temperature=0.0)
+                path, body = "/v1/chat/completions", self.engine.body(model, generation)
             try:
                 answer = await self.client.post(self.url + path, json=body, headers=self.headers, timeout=START_SECONDS)
             except httpx2.HTTPError:
@@ -173,12 +183,13 @@ class EngineProcess:
                     await asyncio.wait_for(process.wait(), GRACE)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        self._process = None  # later, another process could have its number
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 

@@ -12,6 +12,7 @@ from studio.export.folder import copy_tokenizer, read_json, require_room, staged
 from studio.inference.base_and_tuned import DTYPE_BYTES, load_tuned, precision_of, result_folder
 from studio.inference.generate import NEUTRAL_GENERATION, end_tokens
 from studio.inference.load import load_base, load_tokenizer, weights_folder
+from studio.machine.locks import alone
 from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.models.weights import weight_files
 from studio.schema.errors import StudioError
@@ -21,7 +22,7 @@ from studio.tasks.rendering import template_of
 
 FACTS = "studio.json"
 MODEL = "model"
-FORMAT = 1
+FORMAT = 2
 """Raise it when folders of earlier versions must not be used any more."""
 
 
@@ -43,22 +44,23 @@ def prepare(root: Path, model: ServedModel) -> tuple[Path, PreparedModel]:
     """
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = prepared_folder(root, model)
-    if not (folder / FACTS).exists():
-        forget_unused(root, model)
-        if not _is_linked(model.run, model.who):
-            require_room(folder, model.run.info.parameters * DTYPE_BYTES[precision_of(model.run)])
-        arguments = {"run": model.run.model_dump(mode="json"), "who": model.who, "to": str(folder)}
-        run_in_process(write, arguments, ProcessLimits(threads=None))
+    with alone(root):  # another server may be writing the same folder
+        if not (folder / FACTS).exists():
+            forget_unused(root, model)
+            if not _is_linked(model.run, model.who):
+                require_room(folder, model.run.info.parameters * DTYPE_BYTES[precision_of(model.run)])
+            arguments = {"run": model.run.model_dump(mode="json"), "who": model.who, "to": str(folder)}
+            run_in_process(write, arguments, ProcessLimits(threads=None))
     facts = PreparedModel.model_validate_json((folder / FACTS).read_text(encoding="utf-8"))
     return folder / MODEL, facts
 
 
 def forget_unused(root: Path, model: ServedModel) -> None:
-    """Delete older folders of the same model, and folders of runs that were deleted."""
+    """Delete older folders of the same model, folders of runs that were deleted, and what a killed server left."""
     for folder in root.iterdir():
         facts = read_json(folder / FACTS)
         older = facts.get("run_folder") == model.run.folder and facts.get("who") == model.who
-        if facts and (older or not Path(str(facts["run_folder"])).exists()):
+        if not facts or older or not Path(str(facts["run_folder"])).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -93,7 +95,6 @@ def write(run: dict[str, Any], who: str, to: str) -> None:
         facts = PreparedModel(
             run_folder=ref.folder,
             who="base" if who == "base" else "tuned",
-            context=ref.info.context or 2**20,
             **_template_facts(tokenizer),
         )
         (stage / FACTS).write_text(facts.model_dump_json(), encoding="utf-8")

@@ -59,10 +59,13 @@ class PredictionStore:
             )
         return found
 
-    def writing(self) -> AbstractContextManager[None]:
-        """Hold a lock, so that only one process or thread adds predictions to this run."""
+    def writing(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
+        """Hold a lock, so that only one process or thread adds predictions to this run.
+
+        `waiting` is called from time to time while another one does. It can raise an exception to give up.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        return alone(self.folder / "writing")
+        return alone(self.folder / "writing", waiting)
 
     def keep(self, description: PredictionSet) -> PredictionSet:
         """Save a description."""
@@ -101,24 +104,14 @@ class PredictionStore:
 
             yield read
 
-    def rows(self, id: str) -> Mapping[int, PredictedRow]:
-        """Row → its prediction. The same object until rows are added."""
-        key = self._key(id)
-        return _read_rows(*key) if key else {}
-
     def suggestions(self, id: str) -> Mapping[int, Suggestion]:
         """Row → the likeliest labels, for predictions of one label. The same object until rows are added."""
-        key = self._key(id)
-        return _read_suggestions(*key) if key else {}
-
-    def _key(self, id: str) -> tuple[Path, int, int] | None:
-        """The file with the rows, its size and the time of its last change. None when there is none."""
         path = self._rows(id)
         try:
             status = path.stat()
         except FileNotFoundError:
-            return None
-        return path, status.st_size, status.st_mtime_ns
+            return {}
+        return _read_suggestions(path, status.st_size, status.st_mtime_ns)
 
     def delete(self, id: str) -> None:
         """Remove predictions."""
@@ -152,19 +145,12 @@ def _complete_bytes(file: BinaryIO) -> int:
 
 
 @lru_cache(maxsize=8)
-def _read_rows(path: Path, size: int, changed: int) -> dict[int, PredictedRow]:
-    """The rows of a file that has this size and this time of its last change."""
-    rows = {}
+def _read_suggestions(path: Path, size: int, changed: int) -> dict[int, Suggestion]:
+    """The suggestions of a file that has this size and this time of its last change."""
+    suggestions = {}
     with path.open(encoding="utf-8") as file:
         for line in file:
-            if line.endswith("\n"):
-                each = PredictedRow.model_construct(**json.loads(line))
-                rows[each.row] = each
-    return rows
-
-
-@lru_cache(maxsize=8)
-def _read_suggestions(path: Path, size: int, changed: int) -> dict[int, Suggestion]:
-    rows = _read_rows(path, size, changed)
-    pairs = ((row, tuple((name, share) for name, share in each.labels)) for row, each in rows.items())
-    return {row: Suggestion(labels=labels) for row, labels in pairs if labels}
+            if line.endswith("\n") and (each := json.loads(line)).get("labels"):
+                labels = tuple((name, share) for name, share in each["labels"])
+                suggestions[each["row"]] = Suggestion(labels=labels)
+    return suggestions

@@ -158,6 +158,11 @@ class Stage:
         return self.serve("--demo", own=False)
 
     @cached_property
+    def online_demo(self) -> Served:
+        """A public demo that may use the Hub."""
+        return self.serve("--demo", environment={"HF_HUB_OFFLINE": "0"}, own=False)
+
+    @cached_property
     def alone(self) -> Served:
         """The studio of one person, without a password."""
         return self.serve(own=False)

@@ -22,7 +22,7 @@ def test_the_columns_that_a_run_learned_are_taken_though_others_have_likelier_na
 ) -> None:
     path = tmp_path / "later.csv"
     path.write_text(ROWS, encoding="utf-8")
-    data = studio.datasets.open(str(path)).id
+    data = studio.datasets.open(str(path))
     learned = DatasetSpec(task="classification", roles={"title": "text", "kinds": "labels"}, label_names=("red",))
     for inputs in (False, True):
         assert studio.evaluation.roles_for(learned, data, inputs) == learned.roles
@@ -34,8 +34,21 @@ def test_rows_that_are_yet_to_be_labelled_are_read_by_the_runs_own_column(studio
     path = tmp_path / "new.csv"
     path.write_text("text,title\n" + "".join(f"A longer text {n}.,short {n}\n" for n in range(8)), encoding="utf-8")
     learned = DatasetSpec(task="classification", roles={"title": "text", "kinds": "labels"}, label_names=("red",))
-    found = studio.evaluation.roles_for(learned, studio.datasets.open(str(path)).id, inputs=True)
+    found = studio.evaluation.roles_for(learned, studio.datasets.open(str(path)), inputs=True)
     assert found["title"] == "text" and "text" not in found
+
+
+def test_rows_of_an_earlier_version_are_read_by_the_columns_of_that_version(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS, encoding="utf-8")
+    first = studio.datasets.open(str(path))
+    second = studio.datasets.reread(first.id, header=False)
+    assert second.version == 2 and "text" not in second.columns
+    learned = DatasetSpec(task="classification", roles={"text": "text", "kinds": "label"}, label_names=("red",))
+    assert studio.evaluation.roles_for(learned, first, inputs=True) == learned.roles
+    other = learned.model_copy(update={"roles": {"text": "text", "sort": "label"}})
+    found = studio.evaluation.roles_for(other, first, inputs=True)
+    assert found["text"] == "text" and set(found) <= set(first.columns)
 
 
 def test_a_score_is_written_with_its_digits() -> None:

@@ -1,5 +1,7 @@
 """scripts/dockerfile.py: what scripts/image.py reads in the Dockerfile and in .dockerignore."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,3 +77,14 @@ def test_the_build_context_is_what_dockerignore_lets_through(tmp_path: Path) -> 
     (root / ".dockerignore").write_text("*.log\n")
     with pytest.raises(dockerfile.ImageError, match="unsupported pattern"):
         dockerfile.copy_context(root, to)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="the script needs Linux and root")
+def test_a_folder_that_is_not_empty_is_refused_and_keeps_its_files(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    command = [sys.executable, str(ROOT / "scripts" / "image.py"), "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if done.returncode == 2:
+        pytest.skip(done.stdout)
+    assert done.returncode == 1 and "is not empty" in done.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"

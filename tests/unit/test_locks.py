@@ -1,5 +1,6 @@
 """Locks between processes, and packages that two projects install at the same time."""
 
+import os
 import subprocess
 import sys
 import time
@@ -53,6 +54,13 @@ def test_a_lock_of_another_process_is_waited_for_and_freed_when_that_process_is_
     assert len(waits) >= 2
     with path.with_name(".place.lock").open("w") as again:
         assert try_lock(again)
+
+
+def test_an_error_of_the_file_system_is_no_lock_of_another_process(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR)
+    os.close(descriptor)
+    with pytest.raises(OSError):
+        try_lock(descriptor)
 
 
 def test_two_installations_at_once_make_one_environment_and_the_second_says_that_it_waits(

@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -123,6 +124,33 @@ def test_a_bomb_and_an_archive_that_is_none_are_refused(github: ArchiveServer, m
     with pytest.raises(StudioError, match="too large"):
         find_model(NAME)
     assert not list(Path(archives.os.environ["STUDIO_CACHE"]).rglob("hubconf.py"))
+
+
+def test_a_damaged_archive_and_one_with_a_file_below_a_file_are_refused(github: ArchiveServer) -> None:
+    good = zipped({"hubconf.py": HUBCONF * 50})
+    damaged = bytearray(good)
+    damaged[60:64] = b"\xff\xff\xff\xff"  # within the compressed text
+    for archive in (bytes(damaged), good[:-30], zipped({"hubconf.py": HUBCONF, "hubconf.py/a/b": "1"})):
+        github.archive = archive
+        with pytest.raises(StudioError, match="GitHub sent an answer that the studio can't read"):
+            find_model(NAME)
+
+
+def test_two_requests_for_the_same_repository_at_once_are_both_answered(
+    github: ArchiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    github.archive = zipped({"hubconf.py": HUBCONF})
+    folder, unpack = tmp_path / "code", archives.unpack_repository
+
+    def unpack_while_another_is_first(archive: BinaryIO, repository: str, target: Path) -> None:
+        unpack(archive, repository, target)
+        monkeypatch.setattr(archives, "unpack_repository", unpack)
+        archives.download_repository("someone/models", "HEAD", folder)
+
+    monkeypatch.setattr(archives, "unpack_repository", unpack_while_another_is_first)
+    archives.download_repository("someone/models", "HEAD", folder)
+    assert (folder / "hubconf.py").read_text() == HUBCONF
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".new-")] == []
 
 
 def test_only_the_owner_may_trust_it_and_only_the_code_that_was_shown(

@@ -1,4 +1,7 @@
-"""Sources of base models, one module each, searched in this order."""
+"""Sources of base models, one module each.
+
+A name is looked up in this order. A search lists the results of the last one first.
+"""
 
 from studio.models.sources.base import Fetching, Source
 from studio.models.sources.folder import FolderSource
@@ -13,8 +16,8 @@ SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
         StarterSource(),
-        ModelScopeSource(),
         KaggleSource(),
+        ModelScopeSource(),
         TorchHubSource(),
         GgufSource(),
         FolderSource(),

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from threading import Event, Thread
 
 from studio.machine.run_in_process import ProcessCancelled, ProcessCrashed, ProcessLimits, run_in_process
 from studio.models.gguf_header import ARCHITECTURES, GgufHeader, read_gguf_header
@@ -99,11 +98,8 @@ def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
         raise _missing(info.name) from error
     header = _header(file, *version)
     _check_space(file, folder.parent, header.parameters)
-    cancel, ended = Event(), Event()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as work:
         new = Path(work) / "model"
-        watcher = Thread(target=_watch, args=(new, info.bytes, fetching, cancel, ended), daemon=True)
-        watcher.start()
         limits = ProcessLimits(
             memory=header.parameters * MEMORY_PER_WEIGHT + version[0] + MEMORY_BESIDE,
             seconds=SECONDS,
@@ -111,7 +107,8 @@ def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
         )
         arguments = {"file": str(file), "folder": str(new), "license_name": header.license}
         try:
-            run_in_process("studio.models.gguf:convert_base", arguments, limits, cancel=cancel)
+            with fetching.watching(new, info.bytes) as cancel:
+                run_in_process("studio.models.gguf:convert_base", arguments, limits, cancel=cancel)
         except ProcessCancelled:
             return info
         except ProcessCrashed as error:
@@ -122,9 +119,6 @@ def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
                 hint="Choose the original model in place of the GGUF file.",
                 field="model",
             ) from error
-        finally:
-            ended.set()
-            watcher.join()
         record = {"file": str(file), "version": version, "quantization": header.quantization}
         (new / RECORD).write_text(json.dumps(record), "utf-8")
         if folder.exists():
@@ -213,12 +207,3 @@ def _check_space(file: Path, cache: Path, parameters: int) -> None:
             given=file,
             hint="Close other programs, or choose the original model.",
         )
-
-
-def _watch(new: Path, total: int, fetching: Fetching, cancel: Event, ended: Event) -> None:
-    """Report the bytes written, and cancel the conversion when it should stop."""
-    while not ended.wait(0.3):
-        if fetching.should_stop():
-            cancel.set()
-        written = sum(each.stat().st_size for each in new.glob("*.safetensors")) if new.is_dir() else 0
-        fetching.progress(min(written, total), total)

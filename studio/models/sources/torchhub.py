@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
 
+from studio.machine.environment import remove_secrets
 from studio.machine.run_in_process import ProcessCancelled, ProcessCrashed, ProcessLimits, run_in_process
 from studio.models.downloaded import RECORD, complete_folder, downloaded_model, downloaded_models, folder_of
 from studio.models.file_download import unusable
@@ -16,7 +16,7 @@ from studio.models.fingerprint import fingerprint_of_sums, sum_of
 from studio.models.hub_files import needed_files
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust
-from studio.models.repository_archive import MAX_BYTES, MAX_FILES, download_repository
+from studio.models.repository_archive import MAX_BYTES, MAX_FILES, download_repository, too_large
 from studio.models.source_errors import require_online
 from studio.models.sources.base import Fetching
 from studio.schema.errors import StudioError
@@ -33,8 +33,6 @@ TITLE = "PyTorch Hub"
 TOKENIZER = "tokenizer"
 """Entry point for the tokenizer, where the first one gives a model alone."""
 SECONDS = 3600.0
-SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-"""Environment variables with such a name are not passed to the code."""
 NEEDS_TRUST = "Python code of this repository makes the model. It would run on this machine with all your permissions."
 
 
@@ -175,13 +173,7 @@ def _fingerprint(code: Path, name: str) -> str:
             facts = path.stat()
             total += facts.st_size
             if total > MAX_BYTES or len(sums) >= MAX_FILES:
-                raise StudioError(
-                    "too-large",
-                    "This repository is too large.",
-                    given=name,
-                    valid=f"at most {MAX_BYTES // 1_000_000} MB and {MAX_FILES} files",
-                    field="model",
-                )
+                raise too_large(name)
             sums[path.relative_to(code).as_posix()] = sum_of(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
     return fingerprint_of_sums(sums)
 
@@ -228,8 +220,9 @@ def _left_out(folder: str, names: list[str]) -> list[str]:
 
 def _run(parsed: _Entry, copy: Path, made: Path, fetching: Fetching) -> None:
     """Run the entry point in a process, without the secrets of this one."""
-    environment = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
-    limits = ProcessLimits(seconds=SECONDS, environment={**environment, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"})
+    environment = {**os.environ, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    remove_secrets(environment)
+    limits = ProcessLimits(seconds=SECONDS, environment=environment)
     arguments = {
         "repository": str(copy),
         "entry": parsed.entry,
@@ -237,11 +230,9 @@ def _run(parsed: _Entry, copy: Path, made: Path, fetching: Fetching) -> None:
         "tokenizer_entry": TOKENIZER if TOKENIZER in _entry_points(parsed) else "",
         "folder": str(made),
     }
-    cancel, ended = Event(), Event()
-    watcher = Thread(target=_watch, args=(made, fetching, cancel, ended), daemon=True)
-    watcher.start()
     try:
-        run_in_process("studio.models.torch_hub:save_entry", arguments, limits, cancel=cancel)
+        with fetching.watching(made) as cancel:
+            run_in_process("studio.models.torch_hub:save_entry", arguments, limits, cancel=cancel)
     except ProcessCrashed as error:
         raise StudioError(
             "broken-model",
@@ -250,15 +241,3 @@ def _run(parsed: _Entry, copy: Path, made: Path, fetching: Fetching) -> None:
             hint="Ask the authors of the repository, or choose another model.",
             field="model",
         ) from error
-    finally:
-        ended.set()
-        watcher.join()
-
-
-def _watch(made: Path, fetching: Fetching, cancel: Event, ended: Event) -> None:
-    """Report the bytes that were saved, and end the process when it should stop."""
-    while not ended.wait(0.3):
-        if fetching.should_stop():
-            cancel.set()
-        saved = sum(each.stat().st_size for each in made.glob("*.safetensors")) if made.is_dir() else 0
-        fetching.progress(saved, saved)

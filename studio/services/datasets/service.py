@@ -304,12 +304,14 @@ class Datasets(Ingestion):
         labels = tuple(labels_of(new, task, spec.roles)) if task.has_labels else ()
         return self.write(new, record, fix.note, spec.model_copy(update={"label_names": labels}))
 
-    def inputs_of(self, dataset: str, task: str, own: Mapping[str, str] | None = None) -> dict[str, str]:
+    def inputs_of(
+        self, dataset: str, task: str, own: Mapping[str, str] | None = None, version: int | None = None
+    ) -> dict[str, str]:
         """Column → role of the columns that a prediction needs. The column to predict may be missing."""
-        record = self.store.get(dataset)
+        record = self.store.get(dataset, version)
         if record.spec is not None and record.spec.task == task:
             return dict(record.spec.roles)
-        return dict(match(self.columns(dataset), task_named(task), own or {}, partial=True).roles)
+        return dict(match(self.columns(record.id, record.version), task_named(task), own or {}, partial=True).roles)
 
     def with_values(self, dataset: str, values: Mapping[int, Mapping[str, object]], note: str) -> DatasetRecord:
         """A new version in which some cells have other values."""

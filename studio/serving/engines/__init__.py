@@ -11,15 +11,15 @@ from studio.serving.engines.vllm import Vllm
 ENGINES: dict[str, Engine] = {each.name: each for each in (Vllm(), TransformersServe(), LlamaCpp(), Own())}
 
 
-def choose_engine(model: ServedModel, wanted: str = "") -> Engine:
-    """Return the wanted engine for a generative model, else the first that can serve it.
+def choose_engine(model: ServedModel, requested: str = "") -> Engine:
+    """Return the requested engine for a generative model, else the first that can serve it.
 
     Raises:
         StudioError: `unknown-name` for an unknown engine, `wrong-model` when it can't serve the model here.
     """
-    engine = named(ENGINES, wanted, "engine", field="engine") if wanted and not model.classifies else None
-    if engine is not None and model.who == "base" and engine.name == LlamaCpp.name:
-        engine = None  # there is a GGUF file of the run only
+    engine = named(ENGINES, requested, "engine", field="engine") if requested and not model.classifies else None
+    if engine is not None and model.who == "base" and not engine.serves_base:
+        engine = None
     if engine is None:
         engine = next((each for each in ENGINES.values() if not each.unavailable_reason(model)), ENGINES[Own.name])
     if reason := engine.unavailable_reason(model):
@@ -27,7 +27,7 @@ def choose_engine(model: ServedModel, wanted: str = "") -> Engine:
             "wrong-model",
             f"The model {model.name} can't be served by {engine.title}. {reason}",
             valid=[name for name, each in ENGINES.items() if not each.unavailable_reason(model)] or None,
-            hint="Leave out --engine to let the studio choose." if wanted else "Export the model instead.",
+            hint="Leave out --engine to let the studio choose." if requested else "Export the model instead.",
             field="engine",
         )
     return engine

@@ -35,10 +35,18 @@ class Engine(ABC):
     """Whether it needs a folder with standalone weights, merged and with the chat template (weights.py)."""
     serves_together = False
     """Whether one process serves a base model and all runs of it."""
+    serves_base = True
+    """Whether it serves base models."""
+    prepares_prompts = False
+    """Whether it adds the run's system prompt itself, and refuses prompts that are too long."""
 
     def slots(self, model: ServedModel) -> int:
         """Return how many requests to a model it answers at the same time."""
         return self.at_once
+
+    def context(self, model: ServedModel) -> int:
+        """Return how many tokens a prompt and its reply may have together."""
+        return model.run.info.context or 2**20
 
     @abstractmethod
     def unavailable_reason(self, model: ServedModel) -> str:
@@ -63,14 +71,14 @@ class Engine(ABC):
     def model_name(self, model: ServedModel) -> str:
         """Return the model's name in requests to the engine."""
 
-    def body(self, model: ServedModel, asked: Generation) -> dict[str, Any]:
+    def body(self, model: ServedModel, generation: Generation) -> dict[str, Any]:
         """Return the body of a request to the engine, which answers as a stream."""
         body = {
             "model": self.model_name(model),
-            "max_tokens": asked.max_tokens,
-            "temperature": asked.temperature,
-            "top_p": asked.top_p,
+            "max_tokens": generation.max_tokens,
+            "temperature": generation.temperature,
+            "top_p": generation.top_p,
             "stream": True,
-            **({"messages": list(asked.messages)} if asked.chat else {"prompt": asked.prompt}),
+            **({"messages": list(generation.messages)} if generation.chat else {"prompt": generation.prompt}),
         }
-        return body | ({} if asked.seed is None else {"seed": asked.seed})
+        return body | ({} if generation.seed is None else {"seed": generation.seed})

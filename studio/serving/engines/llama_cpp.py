@@ -14,6 +14,7 @@ class LlamaCpp(Engine):
     name = "llama.cpp"
     title = "llama.cpp server"
     needs_weights = False
+    serves_base = False
 
     def unavailable_reason(self, model: ServedModel) -> str:
         """It serves an existing GGUF export of a run."""
@@ -26,14 +27,18 @@ class LlamaCpp(Engine):
         return ""
 
     def reason(self, model: ServedModel) -> str:
-        """It was asked for."""
+        """It must be named with --engine where another engine can serve the model."""
         return "It serves the GGUF export of the run."
+
+    def context(self, model: ServedModel) -> int:
+        """The memory for a context is taken when the server starts."""
+        return min(model.run.info.context or 4096, 8192)
 
     def launch(self, models: Sequence[ServedModel], folders: Mapping[str, Path], port: int, secret: str) -> Launch:
         """Serve one file, with its own chat template."""
         [model] = models
         arguments = ["--model", model.gguf, "--model_alias", model.name, "--host", "127.0.0.1", "--port", str(port)]
-        arguments += ["--n_ctx", str(min(model.run.info.context or 4096, 8192)), "--verbose", "False"]
+        arguments += ["--n_ctx", str(self.context(model)), "--verbose", "False"]
         return Launch("llama_cpp.server", arguments, Path(model.gguf).parent, {"API_KEY": secret}, "/v1/models")
 
     def model_name(self, model: ServedModel) -> str:

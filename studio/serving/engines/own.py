@@ -18,6 +18,11 @@ class Own(Engine):
     title = "the studio's own inference"
     at_once = 4
     needs_weights = False
+    prepares_prompts = True
+
+    def slots(self, model: ServedModel) -> int:
+        """One thread computes. Replies take turns in it, token by token; a request for labels is computed at once."""
+        return 1 if model.classifies else self.at_once
 
     def unavailable_reason(self, model: ServedModel) -> str:
         """It serves all that the API has an endpoint for."""
@@ -34,8 +39,8 @@ class Own(Engine):
     def launch(self, models: Sequence[ServedModel], folders: Mapping[str, Path], port: int, secret: str) -> Launch:
         """Serve one model. Its description goes through the environment, not through the command line."""
         [model] = models
-        told = {MODEL: model.model_dump_json(), SECRET: secret, "HF_HUB_OFFLINE": "1"}
-        return Launch("studio.serving.own_server:main", [str(port)], Path(model.run.folder), told)
+        environment = {MODEL: model.model_dump_json(), SECRET: secret, "HF_HUB_OFFLINE": "1"}
+        return Launch("studio.serving.own_server:main", [str(port)], Path(model.run.folder), environment)
 
     def model_name(self, model: ServedModel) -> str:
         """The name of the API."""

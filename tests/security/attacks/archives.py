@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.security.attack import Seen, attack, seen
 from tests.security.attacks.s10_paths import archive_of
-from tests.security.stage import Stage, timed
+from tests.security.stage import Stage, timed, wait_for
 
 Members = dict[str, bytes]
 
@@ -212,13 +212,15 @@ def taken_in(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]
 def pickled_checkpoint(stage: Stage) -> Seen:
     """A file that lies beside a safetensors checkpoint, as a run copied by hand might have it."""
     owner = stage.owner()
+    before = {run.id for run in owner.runs()}
     members = good(stage)
     members = {**members, "checkpoints/checkpoint-1/rng_state.pth": pickle.dumps(Evil(ran(stage)))}
     ticket = owner.upload("run.zip", zipped(members)).json["ticket"]
     shown = owner.acted("runs-body", "file", tickets=ticket)
     for run in owner.runs():
-        if not owner.active():
+        if run.id not in before:
             owner.acted("runs-body", "resume", run=run.id)
+    wait_for(lambda: ran(stage).exists() or not owner.active(), 120)
     return seen(ran(stage).exists(), shown[:120])
 
 

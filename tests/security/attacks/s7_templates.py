@@ -81,7 +81,7 @@ def renders(stage: Stage, payload: tuple[str, str]) -> Seen:
     owner = stage.owner()
     folder = with_template(stage, *payload)
     spent, shown = timed(lambda: asked(owner, folder))
-    cores = busy(stage) if spent > 12 or "http" in str(shown)[:4] else busy(stage, 2)
+    cores = busy(stage)
     memory = sum(each.memory_info().rss for each in processes_of(stage.alone) if each.is_running()) // 10**6
     ran = "uid=" in str(shown) or "root:x:" in str(shown) or "<class 'os" in str(shown) or "<script>alert" in str(shown)
     bad = ran or cores > 0.6 or spent > 40 or memory > 4_000

@@ -1,0 +1,236 @@
+"""The gateway with an engine that answers late, hangs, dies or can't be started, and the room for a reply."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from studio.schema.serving import ServeLimits, ServeRequest
+from studio.serving.bodies import CHAT, check_names, sampling_of
+from studio.serving.engines import ENGINES
+from studio.serving.errors import ApiError
+from studio.serving.gateway import Gate, Gateway
+from studio.serving.models import Directory, Served
+from studio.serving.server import _served
+from studio.serving.supervisor import EngineProcess
+from studio.serving.turns import Turns
+from studio.serving.weights import FACTS, forget_unused
+from studio.store import Home
+from studio.ui.rate_limits import Buckets
+from tests.scripted_engine import Scripted, lora_run
+
+SECONDS = 60
+
+
+@dataclass
+class Scene:
+    """A gateway with one engine."""
+
+    served: Served
+    gateway: Gateway
+    client: httpx2.AsyncClient
+
+    @property
+    def engine(self) -> EngineProcess:
+        return self.served.engine
+
+    async def ask(self, text: str, **more: Any) -> httpx2.Response:
+        """A reply, or labels of a classifier."""
+        if self.served.model.classifies:
+            return await self.client.post("/v1/classify", json={"model": self.served.model.name, "input": text})
+        messages = [{"role": "user", "content": text}]
+        body = {"model": self.served.model.name, "messages": messages, **more}
+        return await self.client.post("/v1/chat/completions", json=body)
+
+    async def until(self, state: str) -> None:
+        async with asyncio.timeout(SECONDS):
+            while self.engine.state != state:
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def scene(folder: Path, slots: int = 1, classifies: bool = False, **limits: Any) -> AsyncIterator[Scene]:
+    model = lora_run(folder).model_copy(update={"classifies": classifies})
+    engine = EngineProcess(Scripted(), [model], {}, "", folder / "engine.log")
+    served, bounds = Served(model, engine, Turns(slots, 8)), ServeLimits(**limits)
+    gateway = Gateway(Directory([served]), Gate(list, True, (), Buckets(100, 100)), bounds, folder)
+    transport = httpx2.ASGITransport(gateway.app())
+    engine.start()
+    try:
+        assert await engine.wait_ready(), engine.log.read_text()
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=SECONDS) as client:
+            yield Scene(served, gateway, client)
+    finally:
+        await engine.stop()
+
+
+def play(folder: Path, act: Callable[[Scene], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        async with scene(folder, **options) as each:
+            await act(each)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_time_to_the_first_token_is_counted_once_for_each_reply(tmp_path: Path, stream: bool) -> None:
+    async def act(scene: Scene) -> None:
+        answer = await scene.ask("words one two three", stream=stream)
+        assert answer.status_code == 200 and "three" in answer.text
+        metrics = (await scene.client.get("/metrics")).text
+        assert 'studio_api_first_token_seconds_count{model="run-24"} 1.0' in metrics
+        assert 'studio_api_tokens_total{kind="completion",model="run-24"} 3.0' in metrics
+
+    play(tmp_path, act)
+
+
+def test_a_request_that_waits_too_long_for_its_turn_does_not_end_the_engine(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        pid = scene.engine.pid
+        first, second = await asyncio.gather(scene.ask("wait 3"), scene.ask("late"))
+        assert (first.status_code, second.status_code) == (503, 503)
+        assert {each.json()["error"]["code"] for each in (first, second)} == {"timeout"}
+        assert (scene.engine.pid, scene.engine.state) == (pid, "ready")
+        assert (await scene.ask("again")).status_code == 200
+
+    play(tmp_path, act, classifies=True, request_seconds=1)
+
+
+@pytest.mark.parametrize("classifies", [True, False])
+def test_a_client_that_leaves_gives_up_its_place_in_the_queue(tmp_path: Path, classifies: bool) -> None:
+    async def act(scene: Scene) -> None:
+        busy = asyncio.create_task(scene.ask("wait 3"))
+        while not scene.served.turns.running:
+            await asyncio.sleep(0.05)
+        sent: list[Any] = []
+        late = {"input": "late"} if classifies else {"messages": [{"role": "user", "content": "late"}]}
+        body = json.dumps({"model": scene.served.model.name, **late}).encode()
+        received = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
+
+        async def receive() -> Any:
+            return received.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+        path = "/v1/classify" if classifies else "/v1/chat/completions"
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        await scene.gateway.app()(scope, receive, send)
+        assert sent[0]["status"] == 499 and not busy.done()
+        assert (scene.served.turns.running, scene.served.turns.waiting) == (1, 0)
+        assert (await busy).status_code == 200
+
+    play(tmp_path, act, classifies=classifies)
+
+
+def test_an_engine_that_hangs_is_restarted_each_time(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        pids = [scene.engine.pid]
+        for _ in range(3):
+            answer = await scene.ask("hang")
+            assert answer.status_code == 503 and "did not answer in time" in answer.text
+            await scene.until("restarting")
+            await scene.until("ready")
+            pids.append(scene.engine.pid)
+        assert len(set(pids)) == 4
+        assert (await scene.ask("words fine")).status_code == 200
+
+    play(tmp_path, act, silent_seconds=0.5)
+
+
+def test_an_engine_that_dies_twice_has_failed_and_its_log_has_both_starts(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        for state in ("ready", "failed"):
+            pid = scene.engine.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            if state == "ready":
+                await scene.until("restarting")
+            await scene.until(state)
+        assert (await scene.ask("words")).status_code == 503
+        assert scene.engine.log.read_text().count("started") == 2
+
+    play(tmp_path, act)
+
+
+def test_an_engine_whose_run_was_deleted_has_failed_and_says_so(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        shutil.rmtree(scene.served.model.run.folder)
+        assert scene.engine.pid is not None
+        os.kill(scene.engine.pid, signal.SIGKILL)
+        await scene.until("failed")
+        answer = await scene.ask("words")
+        assert answer.status_code == 503 and "could not be restarted" in answer.text
+
+    play(tmp_path, act)
+
+
+def test_what_an_engine_refuses_as_too_long_is_the_clients_error_and_tells_no_path(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        error = (await scene.ask("too long")).json()["error"]
+        assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+        assert "8,192 tokens" in error["message"] and "/srv" not in error["message"]
+
+    play(tmp_path, act)
+
+
+def test_each_prompt_of_several_choices_is_counted_once(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        prompts = ["words a b", "words a b", "words a b c d"]
+        body = {"model": scene.served.model.name, "prompt": prompts, "n": 2}
+        answer = (await scene.client.post("/v1/completions", json=body)).json()
+        assert [each["text"] for each in answer["choices"]] == ["ab", "ab", "ab", "ab", "abcd", "abcd"]
+        assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == (2 + 2 + 4, 2 * (2 + 2 + 4))
+
+    play(tmp_path, act)
+
+
+def word_tokenizer() -> Tokenizer:
+    """A token for each word."""
+    tokenizer = Tokenizer(WordLevel({"word": 0, "?": 1}, unk_token="?"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return tokenizer
+
+
+@pytest.mark.parametrize("engine", ["vllm", "llama.cpp"])
+def test_prompt_and_reply_fit_into_the_context_of_engines_that_refuse_longer_ones(engine: str, tmp_path: Path) -> None:
+    word_tokenizer().save(str(tmp_path / "tokenizer.json"))
+    limits = ServeLimits(default_new_tokens=4096)
+    request = ServeRequest(runs=("run-24",), limits=limits)
+    [served] = _served(Home(tmp_path / "home"), [(lora_run(tmp_path), ENGINES[engine])], request, lambda _: None)
+
+    def generated(words: int) -> int:
+        messages = [{"role": "user", "content": "word " * words}]
+        body: dict[str, Any] = {"model": "m", "messages": messages}
+        check_names(body, CHAT)
+        return served.generation(sampling_of(body, limits), limits, messages).max_tokens
+
+    assert generated(10) == 4096
+    assert 0 < generated(8000) < 8192 - 8000
+    with pytest.raises(ApiError, match="maximum context length is 8,192 tokens"):
+        generated(8200)
+
+
+def test_folders_that_a_killed_server_left_are_deleted_with_those_of_deleted_runs(tmp_path: Path) -> None:
+    root, model, other = tmp_path / "serving", lora_run(tmp_path), tmp_path / "other-run"
+    other.mkdir()
+    facts = {"of another run": str(other), "of a deleted run": str(tmp_path / "deleted"), "older": model.run.folder}
+    for name, run in facts.items():
+        (root / name).mkdir(parents=True)
+        (root / name / FACTS).write_text(json.dumps({"run_folder": run, "who": "tuned"}))
+    (root / ".half.123.new" / "model").mkdir(parents=True)
+    forget_unused(root, model)
+    assert [each.name for each in root.iterdir()] == ["of another run"]
