@@ -14,11 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from studio.machine.descriptors import raise_descriptor_limit
 from studio.machine.environment import forget_variable, remove_secrets
 from studio.schema.errors import StudioError
+from studio.store.bucket import SAVE_SECONDS, Bucket, bucket_folder
 from studio.store.home import Home, default_home
 from studio.ui import hf_sign_in, logs, proxies, sign_on
 from studio.ui.passwords import Account, accounts_of_environment
@@ -65,9 +67,13 @@ def make_app(options: ServeOptions) -> ASGIApp:
         with ExitStack() as repeated:
             repeated.enter_context(Monitor(sessions.root, sessions.workspaces.in_use))
             repeated.enter_context(Repeated(sessions.workspaces.sweep, SWEEP_SECONDS))
+            if options.bucket:
+                repeated.enter_context(Repeated(options.bucket.save, SAVE_SECONDS))
             yield
         sessions.workspaces.close()
         sessions.root.close()
+        if options.bucket:
+            await run_in_threadpool(options.bucket.save)
 
     app = FastAPI(title="Fine-tune Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.include_router(static.routes())
@@ -146,7 +152,12 @@ def serve(options: ServeOptions, wrap: Callable[[ASGIApp], ASGIApp] | None = Non
         os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     home = Path(options.home or default_home()).expanduser().resolve()
     options = replace(options, home=home, demo=demo, trusted_proxies=trusted, accounts=accounts, sign_in=sign_in)
+    saved = bucket_folder()
     with _ended_by_signals(), logs.writing(home / "logs"), _empty_folder():
+        if saved:
+            bucket = Bucket(home, saved)
+            bucket.restore()
+            options = replace(options, bucket=bucket)
         app = make_app(options)
         host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
         url = f"http://{host}:{listening.getsockname()[1]}{root_path(options.root_path)}"
