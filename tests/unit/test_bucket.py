@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,13 @@ def content(home: Path) -> dict[str, Any]:
 
 def files(folder: Path) -> list[str]:
     return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, 0 when it was just deleted."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def server(home: Path, folder: Path) -> "subprocess.Popen[str]":
@@ -224,8 +231,8 @@ def test_a_kill_in_the_middle_of_a_copy_leaves_the_copy_before(studio: Studio, f
     place = large(home)
 
     def is_copying() -> bool:
-        new = [folder / OBJECTS / name for name in set(files(folder / OBJECTS)) - known]
-        return any(0 < each.stat().st_size for each in new)
+        """Whether the large file is being copied."""
+        return any(size_of(folder / OBJECTS / name) > 1_000_000 for name in set(files(folder / OBJECTS)) - known)
 
     killed_when(server(home, folder), is_copying)
     left = set(files(folder / OBJECTS)) - known
@@ -257,7 +264,7 @@ def test_a_kill_in_the_middle_of_a_restore_is_made_up_for_by_the_next_start(
     there = tmp_path / "there"
 
     def is_restoring() -> bool:
-        return any(each.stat().st_size for each in there.glob("workspaces/*/runs/*/adapter/large.safetensors"))
+        return any(map(size_of, there.glob("workspaces/*/runs/*/adapter/large.safetensors")))
 
     killed_when(server(there, folder), is_restoring)
     state = bucket_state(there)
@@ -267,7 +274,7 @@ def test_a_kill_in_the_middle_of_a_restore_is_made_up_for_by_the_next_start(
 
 
 @pytest.mark.parametrize(
-    "cut", ["list", "list is empty", "list is of nonsense", "file", "file is missing", "file is other"]
+    "cut", ["list", "list is empty", "list is of nonsense", "list is other", "file", "file is missing", "file is other"]
 )
 def test_a_copy_that_is_not_complete_does_not_count_and_the_one_before_does(
     studio: Studio, folder: Path, tmp_path: Path, cut: str
@@ -288,6 +295,8 @@ def test_a_copy_that_is_not_complete_does_not_count_and_the_one_before_does(
             newest.write_bytes(b"")
         case "list is of nonsense":
             newest.write_bytes(b"\xff\x00" * 50)
+        case "list is other":
+            newest.write_bytes(newest.read_bytes().replace(b"studio.db", b"studio.dx"))
         case "file":
             of_newest.write_bytes(of_newest.read_bytes()[:-4096])
         case "file is missing":
