@@ -110,9 +110,12 @@ class Studio:
         self.shared.host.close()
         self.shared.processes.close()
 
-    def visitor(self, workspace: str, role: Role = "owner") -> "Studio":
-        """The same data folder and shared processes for another workspace, or for a member of a team."""
-        visitors = Studio(self.home, workspace, self.context.demo, self.shared)
+    def visitor(self, workspace: str, role: Role = "owner", demo: bool | None = None) -> "Studio":
+        """The same data folder and shared processes for another workspace, or for a member of a team.
+
+        `demo`: whether the rules of a public demo apply. By default as here; they always apply to a visitor.
+        """
+        visitors = Studio(self.home, workspace, self.context.demo if demo is None else demo, self.shared)
         visitors.context = replace(visitors.context, role=role)
         return visitors
 

@@ -1,5 +1,6 @@
 """Environment variables that hold secrets, and the environment of child processes that work for visitors of a demo."""
 
+import ctypes
 import os
 import re
 from collections.abc import Mapping, MutableMapping
@@ -37,8 +38,25 @@ def remove_secrets(environment: MutableMapping[str, str]) -> list[str]:
     them."""
     names = sorted(name for name in environment if is_secret(name))
     for name in names:
-        del environment[name]
+        if environment is os.environ:
+            forget_variable(name)
+        else:
+            del environment[name]
     return names
+
+
+def forget_variable(name: str) -> None:
+    """Delete a variable of this process, and overwrite its value with zeros where the system keeps it.
+
+    Otherwise its value stays in the memory that /proc/PID/environ shows to all processes of the same user.
+    """
+    if os.name == "posix":
+        getenv = ctypes.CDLL(None).getenv
+        getenv.restype, getenv.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
+        address = getenv(os.fsencode(name))
+        if address:
+            ctypes.memset(address, 0, len(ctypes.string_at(address)))
+    os.environ.pop(name, None)
 
 
 def child_environment(visitors: bool, environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -389,3 +389,5 @@ class StorageView(FrozenModel):
     """What uses disk space."""
     free_bytes: int
     """Free bytes on the disk."""
+    bucket: str = ""
+    """When this data folder was saved to its bucket, or why not. Empty without a bucket, and for visitors of a demo."""

@@ -123,6 +123,10 @@ class Home:
             return name
         return None
 
+    def account_workspace(self, account: str) -> str:
+        """The name of the workspace of a person who is signed in to a demo. `account`: the id that never changes."""
+        return f"visitor-{self._keyed_hash(f'account:{account}')[:32]}"
+
     def _signature(self, random: str) -> str:
         return self._keyed_hash(random)[: 48 - _SIGNED]
 

@@ -15,10 +15,16 @@ from studio.ui.uploads import Uploads
 
 BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
 
+SIGN_IN = html(
+    '<span class="account"><a class="btn s" href="login" target="_blank" rel="noopener">Sign in with Hugging Face</a>'
+    '<form method="post" action="logout" hidden><span translate="no"></span>'
+    '<button class="btn s">Sign out</button></form></span>'
+)
+"""js/0-visitor.js shows the one or the other. Hugging Face's page can't be shown in the frame of a Space."""
 LOGOUT = html('<form method="post" action="logout"><button class="btn s">Log out</button></form>')
 
 
-def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Blocks:
+def blocks(sessions: Sessions, files: Uploads, has_login: bool = False, has_sign_in: bool = False) -> gr.Blocks:
     """The whole page, wired, and what its tabs share."""
     with gr.Blocks(title="Fine-tune Studio", analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_classes="top"):
@@ -26,6 +32,8 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False) -> gr.Bl
             bar = run_bar.build()
             if has_login:
                 gr.HTML(LOGOUT, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
+            if has_sign_in:
+                gr.HTML(SIGN_IN, js_on_load=None, apply_default_css=False, elem_classes="brand-slot")
             projects = None if sessions.demo else project_menu.build()
             fresh = new_run.build()
             gr.HTML(_language_menu(), js_on_load=None, apply_default_css=False, elem_classes="language-slot")

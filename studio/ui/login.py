@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -36,8 +37,9 @@ _FAILED_DELAY, _LONGEST_DELAY = 0.5, 8.0
 _MOST_FORM = 4_000
 _AT_ONCE, _MOST_WAITING = 2, 64
 """Passwords that are checked at the same time (32 MB of memory each), and those that may wait for it."""
-_SESSIONS = 50
-"""Sessions of one password; the oldest ends when another one begins."""
+_SESSIONS, _MOST_SESSIONS = 50, 20_000
+"""Sessions of one account, and of all; the oldest ends when another one begins."""
+T = TypeVar("T")
 
 
 class Guesses:
@@ -65,22 +67,24 @@ class Guesses:
         return max(len(self._failures), self.buckets.known)
 
 
-class Sessions:
+class Sessions(Generic[T]):
     """Login sessions: hash of the cookie → end and account."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[float, Account]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[float, T]] = OrderedDict()
 
-    def begin(self, account: Account) -> str:
-        """Start a session. Returns its cookie."""
+    def begin(self, account: T, seconds: float = DAYS * 86_400) -> str:
+        """Start a session that lasts so many seconds. Returns its cookie."""
         cookie = secrets.token_urlsafe(32)
         own = [key for key, (_, each) in self._known.items() if each == account]
         for key in own[: max(0, len(own) + 1 - _SESSIONS)]:
             del self._known[key]
-        self._known[self.key(cookie)] = (time.time() + DAYS * 86_400, account)
+        self._known[self.key(cookie)] = (time.time() + seconds, account)
+        while len(self._known) > _MOST_SESSIONS:
+            self._known.popitem(last=False)
         return cookie
 
-    def account(self, cookie: str) -> Account | None:
+    def account(self, cookie: str) -> T | None:
         """The account of a session that has not ended."""
         until, account = self._known.get(self.key(cookie), (0.0, None))
         return account if until > time.time() else None
@@ -142,7 +146,7 @@ class Login:
         """`key` signs the device cookies; with the same key they are valid after a restart."""
         self.app = app
         self.accounts = list(accounts)
-        self.sessions = Sessions()
+        self.sessions: Sessions[Account] = Sessions()
         self.devices = Devices(key or secrets.token_hex(32))
         self.guesses = guesses or Guesses()
         self._checks, self._known_checks = Checks(_AT_ONCE), Checks(1)

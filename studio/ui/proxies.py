@@ -14,8 +14,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from studio.schema.errors import StudioError
 
 ADDRESS, ROLE, USER = "x-studio-address", "x-studio-role", "x-studio-user"
-"""Headers that only this server sets: the client's network address, a role of roles.py, and the person whom a trusted
-proxy names."""
+"""Headers that only this server sets: the client's network address, a role of roles.py, and the name of the person who
+is signed in."""
+OWN_WORKSPACE = "x-studio-own-workspace"
+"""Header that only this server sets: the workspace of the person who is signed in to a demo."""
 VARIABLE = "STUDIO_TRUSTED_PROXIES"
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 """Networks that are not routed on the Internet. The proxy of a Hugging Face Space has an address in one of them."""
@@ -31,6 +33,7 @@ _REMOVED = (
     ADDRESS.encode(),
     ROLE.encode(),
     USER.encode(),
+    OWN_WORKSPACE.encode(),
 )
 """Headers that are removed from every request. Gradio takes the page's root from X-Gradio-Server."""
 

@@ -141,6 +141,8 @@ class Access:
     """They limit the requests of an address."""
     api: bool = False
     """Whether the named endpoints are offered."""
+    pages: Sequence[str] = ()
+    """Further addresses, such as those of a sign-in."""
 
 
 class Guard:
@@ -151,7 +153,7 @@ class Guard:
         self.app = app
         self.hosts = trusted_hosts(allow_hosts)
         self.headers = security_headers(access.on_space)
-        self.role, self.buckets, self.api = access.role, access.buckets, access.api
+        self.role, self.buckets, self.api, self.pages = access.role, access.buckets, access.api, access.pages
         self._open: Counter[str] = Counter()
         """Open requests by address, where they are limited."""
 
@@ -204,7 +206,7 @@ class Guard:
             )
         if scope["method"] not in SAFE_METHODS:
             self._check_origin(scope, hosts[0])
-        if not _known(scope["path"], self.api):
+        if scope["path"] not in self.pages and not _known(scope["path"], self.api):
             raise Refused(404, "There is no page at this address.")
         sizes = header_values(scope["headers"], b"content-length")
         if scope["path"] != UPLOAD and any(not each.isdecimal() or int(each[:20]) > MOST_BODY for each in sizes):

@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from studio.schema.limits import Limits
 from studio.ui.passwords import Account
+
+if TYPE_CHECKING:
+    from studio.store.bucket import Bucket
+    from studio.ui.hf_sign_in import SpaceOAuth
 
 
 @dataclass(frozen=True)
@@ -30,5 +35,9 @@ class ServeOptions:
     open_browser: bool = True
     mcp: bool = False
     """Whether agents may call the API's endpoints by the Model Context Protocol."""
+    bucket: "Bucket | None" = None
+    """Where the data folder is saved. `serve` takes it from the environment."""
+    sign_in: "SpaceOAuth | None" = None
+    """The sign-in with Hugging Face. `serve` takes it from the environment of a Space."""
     accounts: Sequence[Account] = ()
     """Whose passwords open the page; without any, it has no login. `serve` takes them from the environment."""

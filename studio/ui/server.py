@@ -8,19 +8,21 @@ import tempfile
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from studio.machine.descriptors import raise_descriptor_limit
-from studio.machine.environment import remove_secrets
+from studio.machine.environment import forget_variable, remove_secrets
 from studio.schema.errors import StudioError
-from studio.store.home import default_home
-from studio.ui import logs, proxies, sign_on
+from studio.store.bucket import SAVE_SECONDS, Bucket, bucket_folder
+from studio.store.home import Home, default_home
+from studio.ui import hf_sign_in, logs, proxies, sign_on
 from studio.ui.passwords import Account, accounts_of_environment
 from studio.ui.rate_limits import Buckets
 from studio.ui.security import BURST, REQUESTS, Access, Guard, host_name, is_loopback, space_hosts
@@ -47,7 +49,6 @@ def make_app(options: ServeOptions) -> ASGIApp:
     from studio.ui import docs, languages, poll, static, uploads
     from studio.ui.app import blocks
     from studio.ui.calls import Calls
-    from studio.ui.login import Login
     from studio.ui.monitor import Monitor
     from studio.ui.session import Sessions
     from studio.ui.theme import theme
@@ -63,10 +64,16 @@ def make_app(options: ServeOptions) -> ASGIApp:
         files.sweep()
         if demo:
             sessions.workspaces.sweep()
-        with Monitor(sessions.root, sessions.workspaces.in_use), Repeated(sessions.workspaces.sweep, SWEEP_SECONDS):
+        with ExitStack() as repeated:
+            repeated.enter_context(Monitor(sessions.root, sessions.workspaces.in_use))
+            repeated.enter_context(Repeated(sessions.workspaces.sweep, SWEEP_SECONDS))
+            if options.bucket:
+                repeated.enter_context(Repeated(options.bucket.save, SAVE_SECONDS))
             yield
         sessions.workspaces.close()
         sessions.root.close()
+        if options.bucket:
+            await run_in_threadpool(options.bucket.save)
 
     app = FastAPI(title="Fine-tune Studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.include_router(static.routes())
@@ -74,7 +81,7 @@ def make_app(options: ServeOptions) -> ASGIApp:
     app.include_router(languages.routes())
     app.include_router(uploads.routes(sessions, files))
     app.include_router(poll.routes(sessions))
-    page = blocks(sessions, files, bool(accounts))
+    page = blocks(sessions, files, bool(accounts), bool(options.sign_in))
     mounted = gr.mount_gradio_app(
         app,
         page,
@@ -93,19 +100,15 @@ def make_app(options: ServeOptions) -> ASGIApp:
     )
     calls = Calls(static.Preload(mounted), _function_id(page), page.fns)
     user_header = sign_on.header_name(options.user_header, options.trusted_proxies)
-    login: ASGIApp
-    if user_header:
-        login = sign_on.SignOn(calls, sign_on.roles_of_environment())
-    else:
-        login = Login(calls, accounts, sessions.root.home.secret("devices") if accounts else "")
     on_space = bool(os.environ.get("SPACE_ID"))
     access = Access(
         on_space=on_space,
         role="editor" if demo else "viewer" if accounts or user_header else "owner",
         buckets=Buckets(REQUESTS, BURST) if demo else None,
         api=not demo,
+        pages=[hf_sign_in.CALLBACK] if options.sign_in else [],
     )
-    guard = Guard(login, options.allow_hosts, access)
+    guard = Guard(_login(options, calls, sessions.root.home), options.allow_hosts, access)
     https = space_hosts() if on_space else []
     return proxies.Proxies(
         SubPath(guard, path),
@@ -114,6 +117,17 @@ def make_app(options: ServeOptions) -> ASGIApp:
         lambda host: host_name(host) in https,
         user_header,
     )
+
+
+def _login(options: ServeOptions, app: ASGIApp, home: Home) -> ASGIApp:
+    """The app behind what tells who its visitors are."""
+    from studio.ui.login import Login
+
+    if options.sign_in:
+        return hf_sign_in.SignIn(app, options.sign_in, home.account_workspace, hf_sign_in.team_roles())
+    if options.user_header:
+        return sign_on.SignOn(app, sign_on.roles_of_environment())
+    return Login(app, options.accounts, home.secret("devices") if options.accounts else "")
 
 
 def _function_id(page: "Blocks") -> int:
@@ -130,14 +144,20 @@ def serve(options: ServeOptions, wrap: Callable[[ASGIApp], ASGIApp] | None = Non
     if options.user_header:
         _require_no_other_login(demo)
     accounts = _accounts(options.host, demo or bool(options.user_header))
+    sign_in = None if accounts else hf_sign_in.space_oauth()
     listening = listen(options.host, options.port)
-    os.environ.pop("STUDIO_PASSWORD", None)  # no child process needs it
+    forget_variable("STUDIO_PASSWORD")  # no child process needs it
     if demo:
         remove_secrets(os.environ)
         os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     home = Path(options.home or default_home()).expanduser().resolve()
-    options = replace(options, home=home, demo=demo, trusted_proxies=trusted, accounts=accounts)
+    options = replace(options, home=home, demo=demo, trusted_proxies=trusted, accounts=accounts, sign_in=sign_in)
+    saved = bucket_folder()
     with _ended_by_signals(), logs.writing(home / "logs"), _empty_folder():
+        if saved:
+            bucket = Bucket(home, saved)
+            bucket.restore()
+            options = replace(options, bucket=bucket)
         app = make_app(options)
         host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
         url = f"http://{host}:{listening.getsockname()[1]}{root_path(options.root_path)}"

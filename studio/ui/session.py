@@ -1,9 +1,10 @@
 """The visitor of a request, and the choices of a browser tab.
 
 In a demo a visitor is known by a secret in a request header, issued by the server and kept by the page's script; its
-hash is the name of the visitor's workspace. Without a demo, the page names the project that it has open, and the
-workspace is that of the project. Choices are stored twice: here for the open page, and as a draft in the workspace, so
-that a reload or a restart of the server loses none of them.
+hash is the name of the visitor's workspace. A person who is signed in (hf_sign_in.py) has a workspace of their own. The
+page names it in the same header, so that the page of a person who has signed out is refused. Without a demo, the page
+names the project that it has open, and the workspace is that of the project. Choices are stored twice: here for the
+open page, and as a draft in the workspace, so that a reload or a restart of the server loses none of them.
 """
 
 import threading
@@ -18,9 +19,10 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.requests import RunRequest
 from studio.services.context import Role
+from studio.store.home import ALONE
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.labeler import labeller_of
-from studio.ui.proxies import ADDRESS, ROLE
+from studio.ui.proxies import ADDRESS, OWN_WORKSPACE, ROLE, USER
 from studio.ui.roles import ROLES
 from studio.ui.scheduler import JOB_TURNS, ActionScheduler, Visitor
 from studio.ui.workspaces import Workspaces
@@ -106,7 +108,7 @@ class Sessions:
     def __init__(self, home: Any = None, demo: bool = False, limits: Limits | None = None) -> None:
         self.demo = demo
         self.limits = (limits or DEMO) if demo else OWNER
-        self.root = Studio(home, demo=demo)
+        self.root = Studio(home)
         self.workspaces = Workspaces(self.root, self.limits)
         self.actions, self.requests = ActionScheduler(self.limits), ActionScheduler(self.limits)
         """Schedulers of page actions and of requests of the page's script. A poll does not wait for a long action."""
@@ -130,9 +132,16 @@ class Sessions:
         """The workspace of the sender of these headers, which alone are trusted."""
         if not self.demo:
             return self._project_of(headers.get(PROJECT, ""))
-        name = self.root.home.visitor_workspace(headers.get(HEADER, ""))
+        sent, own = headers.get(HEADER, ""), headers.get(OWN_WORKSPACE, "")
+        if own and sent == own:
+            return own
+        name = self.root.home.visitor_workspace(sent)
         if name is None:
-            raise StudioError("not-allowed", "This page has lost its workspace.", hint="Reload the page.")
+            raise StudioError(
+                "not-allowed",
+                "This page has lost its workspace.",
+                hint="Reload the page. If you were signed in, sign in again.",
+            )
         return name
 
     def _project_of(self, project: str) -> str:
@@ -155,14 +164,20 @@ class Sessions:
 
     def studio_of(self, headers: Mapping[str, str]) -> Studio:
         """The Studio of the sender of these headers. A new visitor has no files yet."""
-        return self.workspaces.studio(self.workspace_of(headers), self._role_of(headers))
+        workspace = self.workspace_of(headers)
+        return self.workspaces.studio(workspace, self._role_of(headers), self.demo and workspace != ALONE)
 
     async def run(self, headers: Mapping[str, str], function: Callable[[Studio], T]) -> T:
         """The result of a function of the visitor's Studio. It is called in a thread, when it is the visitor's turn."""
         return await self.requests.run(self.visitor_of(headers), lambda: function(self.studio_of(headers)))
 
     def new_secret(self, headers: Mapping[str, str]) -> str:
-        """The secret that was sent when it is known, else a new one."""
+        """What a page sends in `HEADER`: the workspace of a person who is signed in, else a visitor's secret.
+
+        That is the secret that was sent when it is known, or a new one.
+        """
+        if headers.get(OWN_WORKSPACE):
+            return headers[OWN_WORKSPACE]
         try:
             self.workspace_of(headers)
         except StudioError:
@@ -171,7 +186,7 @@ class Sessions:
 
     def admit(self, visitor: Visitor) -> None:
         """Record a visit before something is written, or refuse a new visitor when the demo is full."""
-        if self.demo:
+        if self.demo and visitor.workspace != ALONE:
             self.workspaces.admit(visitor.workspace, visitor.address)
 
     def _role_of(self, headers: Mapping[str, str]) -> Role:
@@ -180,7 +195,8 @@ class Sessions:
     def visit(self, headers: Mapping[str, str], page: str, event: Any = None) -> "Visit":
         """One action of an open page."""
         visit = Visit(self, self.visitor_of(headers), self.studio_of(headers), page or "", event)
-        visit.labeller = labeller_of(headers)
+        visit.account = headers.get(USER, "") if headers.get(OWN_WORKSPACE) == visit.workspace else ""
+        visit.labeller = labeller_of(headers) or visit.account
         return visit
 
     def page(self, key: tuple[str, str]) -> OpenPage:
@@ -239,9 +255,13 @@ class Visit:
         self._key = (visitor.workspace, page)
         self.workspace = visitor.workspace
         self.studio = studio
-        self.demo, self.limits = sessions.demo, sessions.limits
+        self.demo = studio.context.demo
+        """Whether the rules of a public demo apply to this person."""
+        self.limits = sessions.limits if self.demo else OWNER
         self.role = studio.context.role
         self.event = {name: _said(value) for name, value in event.items()} if isinstance(event, dict) else {}
+        self.account = ""
+        """The name of the person who is signed in to a demo."""
         self.labeller = ""
         """Who labels from this browser, if they gave a name."""
         self.wanted_tab: str | None = None

@@ -22,7 +22,9 @@ from studio.machine.disk import FULL
 from studio.schema.errors import StudioError
 from studio.schema.limits import MB, OWNER, Limits
 from studio.store.files import folder_size
+from studio.store.home import ALONE
 from studio.ui.error_routes import PlainErrors
+from studio.ui.proxies import OWN_WORKSPACE, USER
 from studio.ui.session import PROJECT, Sessions
 
 LARGEST = 2_000_000_000
@@ -38,7 +40,6 @@ class Uploads:
 
     def __init__(self, root: Path, limits: Limits = OWNER) -> None:
         self.root, self.limits = root, limits
-        self.largest, self.most = limits.upload_mb * MB or LARGEST, limits.waiting_uploads
         root.parent.mkdir(parents=True, exist_ok=True)
         if root.exists():
             root.chmod(0o700)  # an older version let every user of the machine list it
@@ -52,9 +53,10 @@ class Uploads:
         ticket = secrets.token_hex(16)
         folder = self.root / workspace / ticket
         await run_in_threadpool(self._reserve, workspace, folder)
+        largest = self._limits_of(workspace).upload_mb * MB or LARGEST
         try:
             with (folder / plain_name(name)).open("xb") as file:
-                await self._write(chunks, file)
+                await self._write(chunks, file, largest)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise not_kept(error, self.root) from error
@@ -73,40 +75,46 @@ class Uploads:
         except OSError as error:
             raise not_kept(error, self.root) from error
 
+    def _limits_of(self, workspace: str) -> Limits:
+        """The limits of a visitor. In a demo, the people of the team share the workspace of the owner, without any."""
+        return OWNER if workspace == ALONE else self.limits
+
     def _require_room(self, workspace: str) -> None:
         """Refuse one more file of a visitor who has many waiting, or when there is no disk space for more."""
         wait = "Import some of them first. Files that are not imported are deleted after six hours."
-        if self.most and len(list((self.root / workspace).glob("*"))) >= self.most:
+        limits = self._limits_of(workspace)
+        most = limits.waiting_uploads
+        if most and len(list((self.root / workspace).glob("*"))) >= most:
             raise StudioError(
                 "limit-reached",
                 "Too many of your uploaded files are not imported yet.",
-                valid=f"at most {self.most} at a time",
+                valid=f"at most {most} at a time",
                 hint=wait,
             )
-        if self.limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
+        if limits.over("workspace_mb", folder_size(self.root / workspace) / MB):
             raise StudioError(
                 "limit-reached",
                 "Your uploaded files that are not imported yet use all of your disk space.",
-                valid=f"at most {self.limits.workspace_mb} MB",
+                valid=f"at most {limits.workspace_mb} MB",
                 hint=wait,
             )
-        if self.limits.over("total_mb", folder_size(self.root) / MB):
+        if limits.over("total_mb", folder_size(self.root) / MB):
             raise StudioError(
                 "limit-reached",
                 "The uploads of this demo's visitors have used all of its disk space.",
-                valid=f"at most {self.limits.total_mb} MB",
+                valid=f"at most {limits.total_mb} MB",
                 hint="Try again later.",
             )
 
-    async def _write(self, chunks: AsyncIterator[bytes], file: IO[bytes]) -> None:
+    async def _write(self, chunks: AsyncIterator[bytes], file: IO[bytes], largest: int) -> None:
         size = 0
         async for chunk in chunks:
             size += len(chunk)
-            if size > self.largest:
+            if size > largest:
                 raise StudioError(
                     "too-large",
                     "The file is too large.",
-                    valid=f"at most {self.largest // 10**6:,} MB",
+                    valid=f"at most {largest // 10**6:,} MB",
                 )
             await run_in_threadpool(file.write, chunk)
 
@@ -175,9 +183,14 @@ def routes(sessions: Sessions, uploads: Uploads) -> APIRouter:
 
     @router.post("/studio/workspace")
     def workspace(request: Request, run: str = "") -> JSONResponse:
-        """The secret of a demo's visitor, else the project that the page opens. `run`: the one in its address."""
+        """The secret of a demo's visitor, else the project that the page opens. `run`: the one in its address.
+
+        `account`: the name of a person who is signed in to a demo. `team`: whether that person has a role in it.
+        """
         secret = sessions.new_secret(request.headers) if sessions.demo else ""
         project = sessions.project_to_open(request.headers.get(PROJECT, ""), run)
-        return JSONResponse({"secret": secret, "project": project})
+        signed_in = bool(request.headers.get(OWN_WORKSPACE))
+        account = request.headers.get(USER, "") if signed_in else ""
+        return JSONResponse({"secret": secret, "project": project, "account": account, "team": secret == ALONE})
 
     return router

@@ -42,8 +42,8 @@ class Workspaces:
         self._lock, self._admitting = threading.Lock(), threading.RLock()
         self.most_open = max(4, min(MOST_OPEN, (descriptor_limit() - 128) // 8))
 
-    def studio(self, workspace: str, role: Role = "owner") -> Studio:
-        """The Studio of a workspace."""
+    def studio(self, workspace: str, role: Role = "owner", demo: bool = False) -> Studio:
+        """The Studio of a workspace. `demo`: whether the rules of a public demo apply to it."""
         key = workspace, role
         with self._lock:
             self._used[workspace] = time.monotonic()
@@ -52,7 +52,7 @@ class Workspaces:
                 self._open.move_to_end(key)
         if open_studio is not None:
             return open_studio
-        opened = self._root.visitor(workspace, role)  # reads the disk, so not under the lock
+        opened = self._root.visitor(workspace, role, demo)  # reads the disk, so not under the lock
         opened.reconcile()  # so that the first page shows no state of a worker that is gone
         with self._lock:
             open_studio = self._open.setdefault(key, opened)

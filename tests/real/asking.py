@@ -19,6 +19,8 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
+    """Each Set-Cookie header."""
 
     @property
     def text(self) -> str:
@@ -74,7 +76,9 @@ class Asking:
                 connection.putheader("Content-Length", str(len(data)))
             connection.endheaders(data)
             answer = connection.getresponse()
-            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+            headers = answer.getheaders()
+            cookies = tuple(value for name, value in headers if name.lower() == "set-cookie")
+            return Answer(answer.status, {k.lower(): v for k, v in headers}, answer.read(), cookies)
         finally:
             connection.close()
 

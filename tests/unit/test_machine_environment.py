@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from studio.machine.environment import child_environment, is_secret, remove_secrets
 
+ROOT = Path(__file__).parents[2]
 SECRETS = (
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
@@ -77,3 +79,13 @@ def test_a_process_for_a_visitor_inherits_no_secret_and_can_not_ask_the_hub(monk
     assert "hf_private" in owners and "aws_private" in owners
     assert "private" not in visitors
     assert '"HF_HUB_OFFLINE": "1"' in visitors and '"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"' in visitors
+
+
+def test_a_removed_secret_is_not_left_in_the_environment_that_the_system_shows() -> None:
+    code = (
+        "import os; from studio.machine.environment import remove_secrets; print(remove_secrets(os.environ)); "
+        "print(open('/proc/self/environ').read().replace(chr(0), ' '))"
+    )
+    environment = {"PATH": "/usr/bin", "HF_TOKEN": "hf_planted", "PYTHONPATH": str(ROOT), "LAST": "is kept"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "HF_TOKEN" in done.stdout and "hf_planted" not in done.stdout and "LAST=is kept" in done.stdout

@@ -29,6 +29,7 @@ def test_a_space_of_the_studio_has_all_that_its_image_copies(capfd: pytest.Captu
     copied = [name for line in build.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]]
     assert copied and all((to / name).exists() for name in copied)
     front = read_front(to / "README.md")
+    assert front["hf_oauth"] is True and "hf_oauth_scopes" not in front, "the sign-in asks for the least"
     assert (front["sdk"], front["app_port"]) == ("docker", 7860) and len(front["short_description"]) <= 60
     names = {file.name for file in to.rglob("*")}
     assert not names & {"__pycache__", ".git", ".venv", "studio.db", "hub-token"}
@@ -63,6 +64,7 @@ def test_a_zero_gpu_space_has_its_metadata_and_the_tested_versions_of_what_the_s
     assert json.loads(said.out)["sdk"] == "gradio"
     front = read_front(to / "README.md")
     assert (front["sdk"], front["app_file"], front["python_version"]) == ("gradio", "app.py", "3.12")
+    assert front["hf_oauth"] is True
     assert front["sdk_version"] == version("gradio") and "app_port" not in front
     assert front["title"] == read_front(ROOT / "README.md")["title"]
     assert (to / "README.md").read_text().split("---\n", 2)[2] == (ROOT / "README.md").read_text().split("---\n", 2)[2]

@@ -11,6 +11,7 @@ from studio.schema.runs import ACTIVE
 from studio.schema.views import StorageView, Stored
 from studio.services.context import Context
 from studio.services.runs.lifecycle import RunLifecycle
+from studio.store.bucket import bucket_state
 from studio.store.files import folder_size
 
 
@@ -30,8 +31,11 @@ class Storage:
     def view(self) -> StorageView:
         """All that uses disk space, the largest first."""
         things = [*self._runs(), *self._datasets(), *self._tokens(), *([] if self.context.demo else self._models())]
+        state = None if self.context.demo else bucket_state(self.context.home.root)
         return StorageView(
-            things=tuple(sorted(things, key=lambda each: -each.bytes)), free_bytes=disk_free(self.context.home.root)
+            things=tuple(sorted(things, key=lambda each: -each.bytes)),
+            free_bytes=disk_free(self.context.home.root),
+            bucket=state.sentence if state else "",
         )
 
     def recovery_notices(self) -> list[str]:

@@ -5,7 +5,10 @@ from studio.schema.numbers import duration, size
 from studio.ui.icons import icon
 from studio.ui.markup import Html, html
 
-WHERE = "Only this browser can see your rows and runs."
+
+def where(account: str = "") -> str:
+    """Who can see what a visitor has. `account`: the name of a visitor who is signed in."""
+    return "Only you can see your rows and runs." if account else "Only this browser can see your rows and runs."
 
 
 def banner(limits: Limits) -> Html:
@@ -16,10 +19,11 @@ def banner(limits: Limits) -> Html:
         else "The owner of this demo may delete them at any time."
     )
     return html(
-        '<section class="banner" aria-label="Public demo"><p class="row wrap">{i}<b>Public demo</b><span>{w} {k}</span>'
+        '<section class="banner demo" aria-label="Public demo"><p class="row wrap">{i}<b>Public demo</b>'
+        "<span><span data-where>{w}</span> {k}</span>"
         '</p><details class="limits"><summary>Limits of this demo</summary><ul>{l}</ul></details></section>',
         i=icon("info"),
-        w=WHERE,
+        w=where(),
         k=kept,
         l=[html("<li>{s}</li>", s=each) for each in sentences(limits)],
     )

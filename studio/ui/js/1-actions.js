@@ -14,6 +14,7 @@
   studio.connect = async (server, demo) => {
     await Promise.all([studio.enter(demo), studio.languageReady]);
     studio.dressHeader();
+    studio.dressAccount();
     connected(server);
     studio.act("page", { act: "load", run: new URL(location.href).searchParams.get("run") || "", fresh: isFresh() ? "yes" : "" });
   };

@@ -273,7 +273,7 @@ def _shape(visit: Visit) -> Html:
         'class="bar foot small">{stay} Every version is saved.</p>',
         tables=_example(task) if task else [html("{t}{e}", t=_named(each), e=_example(each)) for each in tasks[:2]],
         note=note and f" {note}",
-        stay=limits.WHERE if visit.demo else "Your rows stay on this machine.",
+        stay=limits.where(visit.account) if visit.demo else "Your rows stay on this machine.",
     )
     return panel(f"What {task.title.lower() if task else 'a model'} needs", "shape", body)
 

@@ -30,7 +30,8 @@ def panel(visit: Visit) -> Html:
     )
     heads = Html('<th>Type</th><th>Name</th><th class="num">Size</th><th><span class="sr">Actions</span></th>')
     table = layout.scroll_table("Storage", heads, [_row(each) for each in view.things[:MOST]])
-    return layout.panel("Storage", "storage", table, side)
+    saved = html('<p class="bar small" role="status">{sentence}</p>', sentence=view.bucket) if view.bucket else ""
+    return layout.panel("Storage", "storage", html("{saved}{table}", saved=saved, table=table), side)
 
 
 def _row(each: Stored) -> Html:
