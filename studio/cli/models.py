@@ -13,7 +13,7 @@ from studio.schema.numbers import count, memory, memory_of, size
 from studio.schema.views import ModelView
 
 Name = Annotated[
-    str, typer.Argument(help="owner/name on the Hub, modelscope:…, kaggle:…, a starter, a GGUF file or a folder.")
+    str, typer.Argument(help="owner/name, modelscope:…, kaggle:…, a starter, a GGUF file or a folder.")
 ]
 
 
