@@ -28,6 +28,7 @@ NOT_ON_PAGE = (
     "studio/export/browser_page/",  # a page of its own, in English
     "studio/export/onnx_snippets.py",  # Python code
     "studio/export/script_text.py",
+    "studio/models/conversion_texts.py",  # what models read, and a model card
     "studio/serving/answers.py",  # an API, in English
     "studio/serving/bodies.py",
     "studio/serving/errors.py",

@@ -6,16 +6,19 @@ kagglehub has no setting for another address but the port 7777 of its own tests 
 import base64
 import hashlib
 import json
+import socket
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.hubserver import Handler, HubServer
+from tests.hubserver import Handler, HubServer, Repo
 
 PORT = 7777
 
 
 class KaggleServer(HubServer):
-    """The server; use it as a context. A repository `owner/name` is the transformers variant `tiny` of that model."""
+    """The server; use it as a context. A repository `owner/name` is the variant `tiny` of that model: of transformers,
+    or of Keras if it has `model.weights.h5`."""
 
     needs_login = False
     """It answers 403 to the description of a model."""
@@ -26,6 +29,20 @@ class KaggleServer(HubServer):
     def handler(self) -> type["Handler"]:
         """What answers its requests."""
         return KaggleHandler
+
+
+def when_free() -> KaggleServer:
+    """The server, as soon as its port is free: another test may have it."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", PORT))
+            except OSError:
+                time.sleep(0.3)
+                continue
+        return KaggleServer(port=PORT)
+    raise AssertionError(f"port {PORT} is taken")
 
 
 class KaggleHandler(Handler):
@@ -58,7 +75,7 @@ class KaggleHandler(Handler):
         elif method == "ListModels":
             status, answer = 200, self._found(body["search"])
         elif repo is not None and body["instanceSlug"] == "tiny" and method == "GetModelInstance":
-            status, answer = 200, self._variant()
+            status, answer = 200, self._variant(repo)
         elif repo is not None and method == "ListModelInstanceVersionFiles":
             files = [{"name": path, "size": len(data)} for path, data in repo.files.items()]
             half, second = len(files) // 2, body.get("pageToken") == "second"
@@ -69,18 +86,20 @@ class KaggleHandler(Handler):
         return status, answer
 
     def _found(self, text: str) -> dict[str, Any]:
-        repos = [each for each in self.kaggle.repos if text.lower() in each.lower()]
-        other = {"slug": "tiny_keras", "framework": "MODEL_FRAMEWORK_KERAS", "versionNumber": 1}
+        repos = {name: repo for name, repo in self.kaggle.repos.items() if text.lower() in name.lower()}
+        other = {"slug": "tiny_flax", "framework": "MODEL_FRAMEWORK_FLAX", "versionNumber": 1}
         return {
             "models": [
-                {"ref": each, "slug": each.rpartition("/")[2], "instances": [other, self._variant()]} for each in repos
+                {"ref": name, "slug": name.rpartition("/")[2], "instances": [other, self._variant(repo)]}
+                for name, repo in repos.items()
             ]
         }
 
-    def _variant(self) -> dict[str, Any]:
+    def _variant(self, repo: Repo) -> dict[str, Any]:
+        framework = "KERAS" if "model.weights.h5" in repo.files else "TRANSFORMERS"
         return {
             "slug": "tiny",
-            "framework": "MODEL_FRAMEWORK_TRANSFORMERS",
+            "framework": f"MODEL_FRAMEWORK_{framework}",
             "versionNumber": 3,
             "licenseName": "Apache 2.0",
             "totalUncompressedBytes": 940_000,

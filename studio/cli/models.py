@@ -12,7 +12,7 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import count, memory, memory_of, size
 from studio.schema.views import ModelView
 
-Name = Annotated[str, typer.Argument(help="owner/name on the Hub, modelscope:…, kaggle:…, a starter, or a GGUF file.")]
+Name = Annotated[str, typer.Argument(help="owner/name, modelscope:…, kaggle:…, a starter, a GGUF file or a folder.")]
 
 
 def models(
@@ -47,9 +47,21 @@ def models(
     context.answer([model_row(view) for view in views], lambda: _show_models(context, views))
 
 
-def download(context: Context, model: Name) -> None:
-    """Download a model, or convert a GGUF file once. Ctrl-C stops it. The same command resumes a download."""
+def download(
+    context: Context,
+    model: Name,
+    install_tools: Annotated[
+        bool, typer.Option("--install-tools", help="Install the packages that convert the model, if they are missing.")
+    ] = False,
+) -> None:
+    """Download a model, or convert a GGUF file or a Keras or TensorFlow folder once. Ctrl-C stops it. The same command
+    resumes a download."""
     is_converted = context.studio.models.find(model).is_converted
+    if install_tools:
+        with context.progress("Installing") as progress:
+            installed = context.studio.models.install_tools(model, progress)
+        for name in installed:
+            context.note(f"Installed: {name}")
     try:
         with context.progress(f"{'Converting' if is_converted else 'Downloading'} {model}") as move:
             info = context.studio.models.download(
@@ -59,9 +71,11 @@ def download(context: Context, model: Name) -> None:
         if not is_converted:
             context.note("The downloaded part is saved. Run the same command to resume.")
         raise
-    document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision}
+    document = {"name": info.name, "path": info.path, "bytes": info.bytes, "revision": info.revision, "note": info.note}
     done = "converted" if is_converted else "downloaded"
-    context.answer(document, lambda: context.say(f"{info.name} is {done}: {info.path} ({size(info.bytes)})"))
+    words = f"{info.name} is {done}: {info.path} ({size(info.bytes)})"
+    words = f"{words} {info.note}" if is_converted else words
+    context.answer(document, lambda: context.say(words))
 
 
 def token(

@@ -45,6 +45,8 @@ class ToolEnvironment:
     """A requirements file with exact versions."""
     hint: str
     """What to do when the packages can't be installed."""
+    install_hint: str = "Install it first. The Export tab has a button, and `studio export` the flag --install-tools."
+    """How to install it, for the error of someone who needs it first."""
     sees_studio: bool = True
     """Whether it can import the studio's packages, such as torch."""
 
@@ -68,7 +70,7 @@ class ToolEnvironment:
             raise StudioError(
                 "format-unavailable",
                 f"The {self.title} is not installed yet.",
-                hint="Install it first. The Export tab has a button, and `studio export` the flag --install-tools.",
+                hint=self.install_hint,
             )
         return self.python(tools)
 

@@ -7,6 +7,7 @@ and transformers.
 from pathlib import Path
 
 from studio.models.catalog import CATALOG
+from studio.models.conversion import CONVERTERS
 from studio.models.download import Download
 from studio.models.hub_files import disable_hub_access
 from studio.models.inspect import inspect_folder
@@ -20,6 +21,7 @@ from studio.schema.errors import StudioError, nearest
 from studio.schema.models import ModelInfo, ModelSource
 
 __all__ = [
+    "CONVERTERS",
     "SOURCES",
     "STARTERS",
     "Download",

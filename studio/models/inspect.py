@@ -9,6 +9,7 @@ from typing import Any
 
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
 from studio.models.fingerprint import fingerprint_of
+from studio.models.foreign_weights import TRANSFORMERS_FOLDER, check_foreign
 from studio.models.weights import Weights, read_weights
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
@@ -27,12 +28,6 @@ TOKENIZERS: tuple[tuple[str, ...], ...] = (
 BYTE_LEVEL = ("ByT5Tokenizer", "CanineTokenizer")
 """Tokenizers that use byte or character codes and have no vocabulary file."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-OTHER_LIBRARIES = {
-    "TensorFlow": ("tf_model*.h5", "saved_model.pb", "*.ckpt.index", "*.ckpt-*.index"),
-    "Flax": ("flax_model*.msgpack",),
-    "Keras": ("*.keras", "*.weights.h5"),
-}
-"""Weights of libraries that transformers 5 can't read."""
 LONGEST_JSON = 50_000_000
 """Maximum bytes of a config file."""
 _State = tuple[tuple[object, ...], ...]
@@ -67,7 +62,8 @@ def _inspected(
     folder: Path, _: tuple[tuple[object, ...], ...], name: str, title: str, source: ModelSource
 ) -> ModelInfo:
     """Return the description, without a fingerprint."""
-    _check_library(folder)
+    if not any(folder.glob("*.safetensors")) and not pickled_files(folder):
+        check_foreign(folder)
     config = _config(folder)
     tokenizer_config = read_json(folder / "tokenizer_config.json")
     weights = read_weights(folder)
@@ -188,28 +184,11 @@ def _config(folder: Path) -> dict[str, Any]:
         hint = "Choose the base model that the adapter was trained on, or a whole model."
         raise _broken(folder, "This folder has an adapter, not a base model.", hint=hint)
     what = "can't be read" if (folder / "config.json").exists() else "is missing"
-    valid = "a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json"
-    raise _broken(folder, f"The model folder's config.json {what}.", valid)
+    raise _broken(folder, f"The model folder's config.json {what}.", TRANSFORMERS_FOLDER)
 
 
 def _broken(folder: Path, what: str, valid: str | None = None, hint: str = "") -> StudioError:
     return StudioError("broken-model", what, given=folder, valid=valid, hint=hint)
-
-
-def _check_library(folder: Path) -> None:
-    """Raise `StudioError` for a folder whose weights are those of another library."""
-    if any(folder.glob("*.safetensors")) or pickled_files(folder):
-        return
-    found = (name for name, kinds in OTHER_LIBRARIES.items() if any(next(folder.glob(kind), None) for kind in kinds))
-    library = next(found, "")
-    if not library:
-        return
-    argument = "from_tf=True" if library == "TensorFlow" else "from_flax=True"
-    hint = f"Load it once with transformers 4 ({argument}), and save it with save_pretrained."
-    if library == "Keras":
-        hint = "Convert it once with keras-hub (export_to_transformers)."
-    valid = "a folder as save_pretrained writes it: config.json, model.safetensors, tokenizer.json"
-    raise _broken(folder, f"The folder has {library} weights, which transformers 5 can't read.", valid, hint)
 
 
 def _check_complete(folder: Path, has_weights: bool) -> None:

@@ -19,10 +19,15 @@ MAX_PAGES = 20
 ATTEMPTS = 5
 """How often a file is asked for again after the connection broke. Each attempt continues where the last one ended."""
 JSON_BYTES = 20_000_000
+SETTINGS = (("config.json", "tokenizer_config.json"), ("config.json", "tokenizer.json", "model.weights.json"))
+"""Files that describe a variant of transformers, and one of Keras."""
 
 
 def search(text: str, limit: int) -> list[dict[str, Any]]:
-    """Return transformers variants of models that match a text: name, title, license, version, and bytes."""
+    """Return the variants that can be used of models that match a text: name, title, license, version, and bytes.
+
+    Those of transformers come first, then those of Keras.
+    """
     from kagglesdk.models.types.model_api_service import ApiListModelsRequest
     from kagglesdk.models.types.model_enums import ModelFramework
 
@@ -30,9 +35,13 @@ def search(text: str, limit: int) -> list[dict[str, Any]]:
     request.search, request.page_size = text, limit
     with _errors(text), _client() as client:
         models = client.models.model_api_client.list_models(request).models
-    return [
+    frameworks = {
+        ModelFramework.MODEL_FRAMEWORK_TRANSFORMERS: "transformers",
+        ModelFramework.MODEL_FRAMEWORK_KERAS: "keras",
+    }
+    found = [
         {
-            "handle": f"{model.ref}/transformers/{each.slug}",
+            "handle": f"{model.ref}/{frameworks[each.framework]}/{each.slug}",
             "title": f"{model.slug}, {each.slug}",
             "license": each.license_name,
             "version": each.version_number,
@@ -40,8 +49,9 @@ def search(text: str, limit: int) -> list[dict[str, Any]]:
         }
         for model in models
         for each in model.instances or []
-        if each.framework == ModelFramework.MODEL_FRAMEWORK_TRANSFORMERS
-    ][:limit]
+        if each.framework in frameworks
+    ]
+    return sorted(found, key=lambda each: "/keras/" in each["handle"])[:limit]
 
 
 def describe(handle: str, cache: str) -> dict[str, Any]:
@@ -57,7 +67,7 @@ def describe(handle: str, cache: str) -> dict[str, Any]:
         instance = client.models.model_api_client.get_model_instance(request)
         version = parsed.version or instance.version_number
         files = _files(client, parsed.with_version(version))
-    names = [name for name in ("config.json", "tokenizer_config.json") if 0 < files.get(name, 0) < JSON_BYTES]
+    names = [name for name in SETTINGS[parsed.framework.lower() == "keras"] if 0 < files.get(name, 0) < JSON_BYTES]
     download(f"{parsed.with_version(version)}", names, cache)
     return {"version": version, "license": instance.license_name, "files": files}
 

@@ -45,7 +45,7 @@ CODES: dict[str, str] = {
     "limit-reached": "A limit of this public demo was reached. Runs, disk space, tokens and requests have limits.",
     "port-taken": "Another program uses this port.",
     "password-needed": "Others could open the studio without a password at this address.",
-    "format-unavailable": "The run can't be exported in that format.",
+    "format-unavailable": "A run can't be exported in that format, or a model can't be converted yet.",
     "host-gone": "The model host, the process that loads models for chat, has stopped.",
     "damaged-database": "The studio's database was damaged and has been repaired. The damaged file is still there.",
     "busy-database": "Another program has locked the studio's database for too long.",

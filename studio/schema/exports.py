@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from studio.schema.base import FrozenModel
 from studio.schema.report import ExportResult
+from studio.schema.tools import ExtraTools
 
 
 class ExportChoice(FrozenModel):
@@ -40,19 +41,6 @@ class ExportOption(FrozenModel):
         return (able or list(self.choices))[0].value
 
 
-class ExportTools(FrozenModel):
-    """Packages that a format needs, in an environment of their own in the data folder."""
-
-    name: str
-    """Name of the environment."""
-    title: str
-    """Name for people."""
-    sentence: str
-    """What is installed, from where, and how large it is."""
-    ready: bool
-    """The packages are installed."""
-
-
 class ExportView(FrozenModel):
     """An export format of a run."""
 
@@ -72,7 +60,7 @@ class ExportView(FrozenModel):
     """The export that exists."""
     options: tuple[ExportOption, ...] = ()
     """What the user can choose."""
-    tools: tuple[ExportTools, ...] = ()
+    tools: tuple[ExtraTools, ...] = ()
     """Packages that it needs beside the studio's own. An option's choice can need one that the others do not."""
 
     def chosen(self, options: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +77,7 @@ class ExportView(FrozenModel):
             for option in self.options
         }
 
-    def tools_to_install(self, options: Mapping[str, str]) -> list[ExportTools]:
+    def tools_to_install(self, options: Mapping[str, str]) -> list[ExtraTools]:
         """The packages that an export with these options needs and that are not installed."""
         values = self.chosen(options)
         choices = [(option.name, choice) for option in self.options for choice in option.choices if choice.tools]

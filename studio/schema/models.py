@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from studio.schema.base import FrozenModel
 
-ModelSource = Literal["starter", "hub", "modelscope", "kaggle", "torchhub", "folder", "gguf"]
+ModelSource = Literal["starter", "hub", "modelscope", "kaggle", "torchhub", "folder", "gguf", "keras", "tensorflow"]
 ModelKind = Literal["causal", "encoder", "seq2seq", "other"]
 BASE_KEYS = ("base_model_name_or_path", "tokenizer_name_or_path", "name_or_path", "_name_or_path")
 """Keys in the settings files of a saved model that can name the folder that its base model was loaded from."""
@@ -68,6 +68,8 @@ class ModelInfo(FrozenModel):
     """Fingerprint of this code and these weights: the revision on the Hub, or a hash of the files."""
     quantized: str = ""
     """The library that has quantized its weights, for example `bitsandbytes` or `gptq`. Empty: not quantized."""
+    tools: str = ""
+    """Name of the environment with the converter that it needs before it is on this machine. Empty: none."""
     note: str = ""
     """A note for people, for example that the starter's weights differ from the original."""
 
@@ -84,8 +86,8 @@ class ModelInfo(FrozenModel):
 
     @property
     def is_converted(self) -> bool:
-        """Whether it is brought to this machine by converting a file, and not by a download."""
-        return self.source == "gguf"
+        """Whether it is brought to this machine by converting files of this machine, and not by a download."""
+        return self.source in ("gguf", "keras", "tensorflow")
 
 
 class Measured(FrozenModel):

@@ -11,6 +11,7 @@ from studio.schema.dataset import SplitCounts
 from studio.schema.models import Estimate, ModelInfo
 from studio.schema.report import Answer
 from studio.schema.runs import RunRecord
+from studio.schema.tools import ExtraTools
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class ModelView(FrozenModel):
     """`fits`, `tight` or `too-large`."""
     trusted: bool = False
     """The owner allowed its own code or pickled weights."""
+    tools: ExtraTools | None = None
+    """Packages that must be installed before this model can be converted. None: none, or they are installed."""
 
 
 class ModelSearch(FrozenModel):

@@ -9,13 +9,14 @@ from studio.export.base import STEPS, chosen_options
 from studio.export.folder import ROWS
 from studio.schema.dataset import SplitCounts
 from studio.schema.errors import StudioError
-from studio.schema.exports import ExportTools, ExportView
+from studio.schema.exports import ExportView
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ExportResult, Report
 from studio.schema.runs import RunRecord
 from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
 from studio.services.progress import Progress, no_progress
+from studio.services.tools import extra_tools
 from studio.services.training_facts import training_facts
 from studio.store.files import folder_size, require_new_folder, require_room, write_whole
 from studio.store.quota import Quota
@@ -140,10 +141,7 @@ class Exports:
             has_rows=ROWS in exporter.extra_files,
             done=_kept_export(folder, exporter.format),
             options=exporter.options(ref),
-            tools=tuple(
-                ExportTools(name=each.name, title=each.title, sentence=each.sentence, ready=each.is_ready(tools))
-                for each in exporter.environments
-            ),
+            tools=tuple(extra_tools(each, tools) for each in exporter.environments),
         )
         may_install = not self.context.demo and self.context.role == "owner"
         return view if may_install else view.without_installing()

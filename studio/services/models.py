@@ -3,18 +3,21 @@
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from studio.machine.facts import MachineFacts, machine_facts
-from studio.models import SOURCES, Fetching, cached_models, find_model, search_sources, searched_sources
+from studio.models import CONVERTERS, SOURCES, Fetching, cached_models, find_model, search_sources, searched_sources
 from studio.models.catalog import CATALOG
 from studio.models.starters import STARTERS
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.schema.numbers import memory as in_gigabytes
+from studio.schema.tools import ExtraTools
 from studio.schema.views import DownloadState, ModelSearch, ModelView
 from studio.services.context import Context
+from studio.services.progress import Progress, no_progress
+from studio.services.tools import extra_tools
 from studio.store import Home
 from studio.tasks import TASKS, Task, default_task, task_named
 from studio.training.methods import METHODS
@@ -119,6 +122,7 @@ class Models:
             available_bytes=free,
             fits=fits,
             trusted=self.trusted(info),
+            tools=self._missing_tools(info),
         )
 
     def all(self, task: str | None = None) -> list[ModelView]:
@@ -189,7 +193,7 @@ class Models:
         """Download a model in the background."""
         self.context.owner_only("Downloading a model")
         info = self.find(name)
-        self.downloads.start(info, self._token(), self.trusted(info))
+        self.downloads.start(info, self._fetching(info))
 
     def download_states(self) -> list[DownloadState]:
         """All downloads since the server started, newest last."""
@@ -210,13 +214,44 @@ class Models:
         return not self.context.demo and self.context.home.hub_token() is not None
 
     def download(self, name: str, progress: Callable[[int, int], None]) -> ModelInfo:
-        """Download a model, or convert a GGUF file, and wait for it. An interrupted download continues.
+        """Download a model, or convert files to one, and wait for it. An interrupted download continues.
 
         `progress` gets bytes done and total.
         """
         self.context.owner_only("Downloading a model")
         info = self.find(name)
-        return info if info.here else download_model(info, progress, lambda: False, self._token(), self.trusted(info))
+        return info if info.here else download_model(info, replace(self._fetching(info), progress=progress))
+
+    def install_tools(self, name: str, progress: Progress = None, cancel: threading.Event | None = None) -> list[str]:
+        """Install the packages that convert this model, in an environment in the data folder.
+
+        Returns the names of what was installed. Empty if nothing is needed, or it is there already.
+        """
+        self.context.require_owner("Installing packages")
+        missing = self._missing_tools(self.find(name))
+        if missing is None:
+            return []
+        environment = next(each for each in CONVERTERS.values() if each.name == missing.name)
+        environment.install(self.context.home.tools, progress or no_progress, cancel or threading.Event())
+        return [missing.name]
+
+    def _missing_tools(self, info: ModelInfo) -> ExtraTools | None:
+        """The packages that must be installed before a model can be converted."""
+        environment = next((each for each in CONVERTERS.values() if each.name == info.tools), None)
+        tools = extra_tools(environment, self.context.home.tools) if environment and not info.here else None
+        return tools if tools and not tools.ready else None
+
+    def _fetching(self, info: ModelInfo) -> Fetching:
+        """How a model is brought to this machine. Raise `StudioError` if its converter is not installed."""
+        if tools := self._missing_tools(info):
+            raise StudioError(
+                "format-unavailable",
+                f"The {tools.title} is not installed yet. {tools.sentence}",
+                given=info.name,
+                hint=f"Install it on the Model tab, or with: studio download {info.name} --install-tools",
+                field="model",
+            )
+        return Fetching(token=self._token(), trust=self.trusted(info), tools=self.context.home.tools)
 
     def _token(self) -> str | None:
         return None if self.context.demo else self.context.home.hub_token()
@@ -241,14 +276,14 @@ class Downloads:
         with self._lock:
             return [each.state for each in self._downloads.values()]
 
-    def start(self, info: ModelInfo, token: str | None, trust: bool = False) -> None:
+    def start(self, info: ModelInfo, fetching: Fetching) -> None:
         """Start a download, unless it is running."""
         with self._lock:
             running = self._downloads.get(info.name)
             if running and running.state.status == "running":
                 return
             this = self._downloads[info.name] = _Download(DownloadState(name=info.name, total_bytes=info.bytes))
-        threading.Thread(target=self._run, args=(info, token, trust, this), daemon=True).start()
+        threading.Thread(target=self._run, args=(info, fetching, this), daemon=True).start()
 
     def cancel(self, name: str) -> None:
         """Cancel a download. Downloaded parts are kept."""
@@ -256,12 +291,12 @@ class Downloads:
             if name in self._downloads:
                 self._downloads[name].stop.set()
 
-    def _run(self, info: ModelInfo, token: str | None, trust: bool, this: _Download) -> None:
+    def _run(self, info: ModelInfo, fetching: Fetching, this: _Download) -> None:
         def progress(done: int, total: int) -> None:
             this.state = this.state.model_copy(update={"done_bytes": done, "total_bytes": total})
 
         try:
-            download_model(info, progress, this.stop.is_set, token, trust)
+            download_model(info, replace(fetching, progress=progress, should_stop=this.stop.is_set))
             status, error = ("cancelled" if this.stop.is_set() else "done"), ""
         except StudioError as refusal:
             status, error = "failed", refusal.message
@@ -271,15 +306,9 @@ class Downloads:
         this.state = this.state.model_copy(update={"status": status, "error": error})
 
 
-def download_model(
-    info: ModelInfo,
-    progress: Callable[[int, int], None],
-    should_stop: Callable[[], bool],
-    token: str | None,
-    trust: bool,
-) -> ModelInfo:
-    """Bring a model to this machine, as its source does: by download, or by converting a file."""
-    return SOURCES[info.source].fetch(info, Fetching(progress, should_stop, token, trust))
+def download_model(info: ModelInfo, fetching: Fetching) -> ModelInfo:
+    """Bring a model to this machine, as its source does: by download, or by converting files."""
+    return SOURCES[info.source].fetch(info, fetching)
 
 
 def _short(error: StudioError) -> str:

@@ -10,7 +10,7 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker
 
 from studio.api import Studio
 from studio.models import find_model
-from studio.models.sources.base import Fetching
+from studio.models.fetching import Fetching
 from studio.models.sources.gguf import GgufSource, converted_folder
 from studio.schema.errors import StudioError
 from studio.store import Home

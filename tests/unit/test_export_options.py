@@ -14,11 +14,12 @@ from studio.export.ollama_templates import CONVERSATIONS, KNOWN, can_hold, model
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.exports import ExportTools, ExportView
+from studio.schema.exports import ExportView
 from studio.schema.host import RunRef
 from studio.schema.models import ModelInfo
 from studio.schema.report import ExportResult, Usage
 from studio.schema.runs import RunSpec
+from studio.schema.tools import ExtraTools
 from studio.ui.jobs import Job
 from studio.ui.tabs import export
 
@@ -42,7 +43,7 @@ def run_of(kind: str = "causal", task: str = "chat", precision: str = "bfloat16"
 def view_of(ready: bool, done: ExportResult | None = None) -> ExportView:
     run, gguf = run_of(), Gguf()
     tools = tuple(
-        ExportTools(name=each.name, title=each.title, sentence=each.sentence, ready=ready) for each in gguf.environments
+        ExtraTools(name=each.name, title=each.title, sentence=each.sentence, ready=ready) for each in gguf.environments
     )
     return ExportView(
         format="gguf",

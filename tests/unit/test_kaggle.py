@@ -1,8 +1,8 @@
 """Kaggle Models as a source of base models: kagglehub itself, against a small Kaggle on this machine."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +17,9 @@ from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.ui.session import Visit
 from studio.ui.tabs.model import tab as model_tab
-from tests.hubserver import tiny_repo
-from tests.kaggle_server import PORT, KaggleServer
+from tests.hubserver import Repo, tiny_repo
+from tests.kaggle_server import KaggleServer, when_free
+from tests.keras_files import preset_bytes
 
 TINY = "kaggle:someone/tiny/transformers/tiny"
 
@@ -41,26 +42,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleSe
     for name, value in settings.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with waited() as running:
+    with when_free() as running:
         running.add(tiny_repo())
         yield running
     HUB_CACHE.forget()
-
-
-def waited() -> KaggleServer:
-    """The server, as soon as its port is free: another test may have it."""
-    import socket
-
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", PORT))
-            except OSError:
-                time.sleep(0.3)
-                continue
-        return KaggleServer(port=PORT)
-    raise AssertionError(f"port {PORT} is taken")
 
 
 def fetch(info: ModelInfo, should_stop: Callable[[], bool] = lambda: False) -> ModelInfo:
@@ -126,7 +111,6 @@ def test_each_fault_has_a_message(server: KaggleServer, fault: str, words: str) 
 
 def test_what_can_not_be_used_is_refused_by_its_name_without_a_request(server: KaggleServer) -> None:
     for name, words in (
-        ("kaggle:google/gemma/keras/gemma_2b", "export_to_transformers"),
         ("kaggle:google/bert/tensorFlow2/base", "tensorFlow2 variant"),
         ("kaggle:google/bert", "kaggle:owner/model/framework/variation"),
         ("kaggle:../bert/transformers/x", "kaggle:owner/model/framework/variation"),
@@ -153,7 +137,7 @@ def test_the_page_finds_transformers_variants_and_describes_one_that_is_chosen(
     model_tab.search_models(visit(value="tiny"))
     parts = model_tab.Components(*("body", "actions"))  # type: ignore[arg-type]
     drawn = "".join(map(str, model_tab._models(visit(), parts).values()))
-    assert f'data-key="m-{TINY}"' in drawn and "From Kaggle" in drawn and "tiny_keras" not in drawn
+    assert f'data-key="m-{TINY}"' in drawn and "From Kaggle" in drawn and "tiny_flax" not in drawn
     model_tab.pick_model(visit(value=TINY))
     drawn = "".join(map(str, model_tab._models(visit(), parts).values()))
     assert "LlamaForCausalLM" in drawn and "Download " in drawn
@@ -166,3 +150,41 @@ def test_without_kagglehub_the_message_says_what_to_install(
     assert not SOURCES["kaggle"].is_searched
     with pytest.raises(StudioError, match=r"finetune-studio\[kaggle\]"):
         find_model(TINY)
+
+
+PRESET = "kaggle:someone/preset/keras/tiny"
+
+
+def test_a_keras_variant_is_described_by_its_settings_and_needs_the_converter_before_it_is_downloaded(
+    server: KaggleServer, visit: Callable[..., Visit], call: Callable[..., tuple[int, Any, str]]
+) -> None:
+    server.add(Repo("someone/preset", preset_bytes()))
+    info = find_model(PRESET)
+    assert (info.source, info.kind, info.architecture, info.layers) == ("kaggle", "causal", "GPT2LMHeadModel", 2)
+    assert (
+        info.bytes == 4000 and info.parameters == 1000 and info.tools == "keras" and "compares its logits" in info.note
+    )
+    server.seen.clear()
+    status, _, words = call("download", PRESET)
+    assert status and "The Keras converter is not installed yet" in words and "--install-tools" in words
+    assert not server.asked("/file")
+    visit().choose(task="chat", model=PRESET)
+    parts = model_tab.Components(*("body", "actions"))  # type: ignore[arg-type]
+    drawn = "".join(map(str, model_tab._models(visit(), parts).values()))
+    assert "Install the Keras converter" in drawn and "keras-hub 0.32.0" in drawn and 'data-act="install"' in drawn
+
+
+def test_a_search_lists_keras_variants_after_those_of_transformers(server: KaggleServer) -> None:
+    server.add(Repo("someone/a-tiny-preset", preset_bytes()))
+    found = SOURCES["kaggle"].search("tiny", 5)
+    assert [info.name for info in found] == [TINY, "kaggle:someone/a-tiny-preset/keras/tiny"]
+
+
+def test_a_keras_variant_that_can_not_be_converted_is_refused_before_its_weights_are_asked_for(
+    server: KaggleServer,
+) -> None:
+    server.add(Repo("someone/preset", preset_bytes("BertBackbone")))
+    with pytest.raises(StudioError, match=r"BertBackbone.*no exporter") as refused:
+        find_model(PRESET)
+    assert refused.value.code == "wrong-model" and "Llama 3" in refused.value.message
+    assert not [each for each in server.asked("/file") if "weights" in str(each)]

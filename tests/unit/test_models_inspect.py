@@ -231,11 +231,16 @@ def test_a_card_gives_licence_and_languages(
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (("config.json", "tf_model.h5", "vocab.txt"), "TensorFlow weights.*from_tf=True"),
-        (("bert_config.json", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"), "TensorFlow weights"),
-        (("saved_model.pb",), "TensorFlow weights"),
-        (("config.json", "flax_model.msgpack"), "Flax weights.*from_flax=True"),
-        (("config.json", "model.weights.h5", "tokenizer.json"), "Keras weights.*export_to_transformers"),
+        (("config.json", "tf_model.h5", "vocab.txt"), r"tf_model\.h5 can't be used.*names the model's class"),
+        (
+            ("bert_config.json", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"),
+            r"bert_model\.ckpt\.index can't be used.*TensorFlow 1 checkpoint.*from_tf=True",
+        ),
+        (("model.ckpt-1000.index", "config.json"), r"model\.ckpt-1000\.index can't be used.*TensorFlow 1 checkpoint"),
+        (("saved_model.pb",), r"saved_model\.pb can't be used.*SavedModel.*Look for the same model"),
+        (("config.json", "flax_model.msgpack"), r"flax_model\.msgpack can't be used.*Flax weights.*from_flax=True"),
+        (("config.json", "model.weights.h5", "tokenizer.json"), r"model\.weights\.h5 can't be used.*save_to_preset"),
+        (("whole.keras",), r"whole\.keras can't be used.*one archive.*save_to_preset"),
     ],
 )
 def test_weights_of_another_library_are_named_with_the_way_out(

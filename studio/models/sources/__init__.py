@@ -4,6 +4,7 @@ A name is looked up in this order. A search lists the results of the last one fi
 """
 
 from studio.models.sources.base import Fetching, Source
+from studio.models.sources.converted_folder import ConvertedFolderSource
 from studio.models.sources.folder import FolderSource
 from studio.models.sources.gguf import GgufSource
 from studio.models.sources.hub import HubSource
@@ -20,6 +21,8 @@ SOURCES: dict[str, Source] = {
         ModelScopeSource(),
         TorchHubSource(),
         GgufSource(),
+        ConvertedFolderSource("keras"),
+        ConvertedFolderSource("tensorflow"),
         FolderSource(),
         HubSource(),
     )

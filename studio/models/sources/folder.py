@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from studio.models.fetching import Fetching
 from studio.models.inspect import inspect_folder
-from studio.models.sources.base import Fetching
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 

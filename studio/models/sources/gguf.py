@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from studio.machine.run_in_process import ProcessCancelled, ProcessCrashed, ProcessLimits, run_in_process
+from studio.models.fetching import Fetching
 from studio.models.gguf_header import ARCHITECTURES, GgufHeader, read_gguf_header
 from studio.models.inspect import inspect_folder, read_json
-from studio.models.sources.base import Fetching
 from studio.models.starters import cache_folder
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
+from studio.models.fetching import Fetching
 from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
 from studio.models.inspect import card_facts, inspect_folder, quantized_by, trust_reason
-from studio.models.sources.base import Fetching
 from studio.models.weights import DTYPE_BYTES
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource

@@ -1,8 +1,13 @@
-"""Kaggle Models: variants by `kaggle:owner/model/transformers/variation`, downloaded to the studio's own cache."""
+"""Kaggle Models: variants by `kaggle:owner/model/transformers/variation`, downloaded to the studio's own cache.
+
+Keras variants are presets of KerasHub. They are converted when they are downloaded.
+"""
 
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
@@ -11,6 +16,7 @@ from typing import Any
 from studio.machine.disk import FULL
 from studio.machine.run_in_process import ProcessCancelled, ProcessError, ProcessLimits, run_in_process
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
+from studio.models.conversion import Conversion, convert, require_converter
 from studio.models.downloaded import (
     CACHE_VARIABLE,
     RECORD,
@@ -19,20 +25,23 @@ from studio.models.downloaded import (
     downloaded_models,
     folder_of,
 )
+from studio.models.fetching import Fetching
 from studio.models.file_download import check_space, disk_full
 from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import needed_files
 from studio.models.inspect import quantized_by, read_json, trust_reason
 from studio.models.kaggle import TITLE, folder_below
+from studio.models.keras_preset import KerasPreset, read_preset
 from studio.models.source_errors import require_online, unreachable
-from studio.models.sources.base import Fetching
+from studio.models.sources.converted_folder import describe_preset, remove_folder
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 
 PREFIX = "kaggle:"
 HANDLE = re.compile(r"([\w-]{1,80})/([\w.-]{1,80})/(\w{1,40})/([\w.-]{1,80})(?:/(\d{1,6}))?", re.ASCII)
-USABLE = ("transformers", "pytorch")
-"""Frameworks whose variants can be folders of transformers."""
+KERAS = "keras"
+USABLE = ("transformers", "pytorch", KERAS)
+"""Frameworks whose variants can be folders of transformers, or can be converted to them."""
 SECONDS = 20.0
 SEARCH_SECONDS = 6.0
 TWO_BYTES = ("float16", "bfloat16")
@@ -80,7 +89,7 @@ class KaggleSource:
         return downloaded_models(self.name)
 
     def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """Return transformers variants of the models that Kaggle finds for this text."""
+        """Return the usable variants of the models that Kaggle finds for this text."""
         require_online(TITLE, text)
         found = HUB_CACHE.get((TITLE, "search", text, limit), lambda: _search(text, limit))
         local = {info.name: info for info in self.known()}
@@ -99,24 +108,19 @@ def _handle(name: str) -> str:
             field="model",
         )
     framework = found[3].lower()
-    if framework == "keras":
-        raise StudioError(
-            "wrong-model",
-            "A Keras variant can't be a base model.",
-            given=name,
-            valid="a transformers variant of the model",
-            hint="Or convert it with keras-hub (export_to_transformers), and add that folder.",
-            field="model",
-        )
     if framework not in USABLE:
         raise StudioError(
             "wrong-model",
             f"A {found[3]} variant can't be a base model.",
             given=name,
-            valid="a transformers variant of the model",
+            valid="a transformers or Keras variant of the model",
             field="model",
         )
     return found[0]
+
+
+def _is_keras(handle: str) -> bool:
+    return handle.split("/")[2].lower() == KERAS
 
 
 def _require_kagglehub(name: str) -> None:
@@ -160,13 +164,41 @@ def _search(text: str, limit: int) -> list[ModelInfo]:
     ]
 
 
-def _ask(name: str, handle: str) -> ModelInfo:
-    """Ask Kaggle for a variant, its files and its settings."""
+def _describe(name: str, handle: str) -> tuple[str, dict[str, int], Path, str]:
+    """Ask for a variant. Returns its version, its files with their sizes, the folder for them, and its license."""
     parts = folder_of("kaggle", name) / PARTS
     parts.mkdir(parents=True, exist_ok=True)
     described = _run("describe", {"handle": handle, "cache": str(parts)}, SECONDS)
-    version, files = int(described["version"]), {str(key): int(value) for key, value in described["files"].items()}
-    folder = folder_below(parts, handle, version)
+    files = {str(key): int(value) for key, value in described["files"].items()}
+    version = int(described["version"])
+    return str(version), files, folder_below(parts, handle, version), str(described["license"] or "")
+
+
+def _ask(name: str, handle: str) -> ModelInfo:
+    """Ask Kaggle for a variant, its files and its settings."""
+    version, files, folder, licence = _describe(name, handle)
+    owner, model, framework, variation = handle.split("/")[:4]
+    facts = {
+        "name": name,
+        "title": f"{model}, {variation}",
+        "source": "kaggle",
+        "origin": f"{owner}/{model}/{framework}/{variation}, version {version}, on Kaggle",
+        "revision": version,
+        "licence": licence,
+    }
+    if _is_keras(handle):
+        described = describe_preset(_preset(name, files, folder))
+    else:
+        described = _described_folder(name, files, folder)
+    return ModelInfo.model_validate({**facts, **described})
+
+
+def _preset(name: str, files: dict[str, int], folder: Path) -> KerasPreset:
+    return read_preset(lambda each: read_json(folder / each), files, name)
+
+
+def _described_folder(name: str, files: dict[str, int], folder: Path) -> dict[str, object]:
+    """What the files of a transformers variant declare. Raise `StudioError` for one that can't be used."""
     config, tokenizer = (read_json(folder / each) for each in ("config.json", "tokenizer_config.json"))
     weights = [each for each in needed_files(files) if each.endswith(".safetensors")]
     reason = trust_reason(config, tokenizer, bool(weights))
@@ -181,61 +213,76 @@ def _ask(name: str, handle: str) -> ModelInfo:
         )
     size = sum(files[each] for each in weights)
     width = 2 if str(config.get("dtype") or config.get("torch_dtype") or "") in TWO_BYTES else 4
-    owner, model, framework, variation = handle.split("/")[:4]
-    return ModelInfo(
-        name=name,
-        title=f"{model}, {variation}",
-        source="kaggle",
-        kind=kind_of(config),
-        architecture=architecture_of(config),
-        origin=f"{owner}/{model}/{framework}/{variation}, version {version}, on Kaggle",
-        revision=str(version),
-        parameters=0 if quantized_by(config) else size // width,
-        bytes=size,
-        licence=str(described["license"] or ""),
-        context=context_of(config, tokenizer),
-        has_chat_template=bool(tokenizer.get("chat_template"))
+    return {
+        "kind": kind_of(config),
+        "architecture": architecture_of(config),
+        "parameters": 0 if quantized_by(config) else size // width,
+        "bytes": size,
+        "context": context_of(config, tokenizer),
+        "has_chat_template": bool(tokenizer.get("chat_template"))
         or any(each.startswith("chat_template.") for each in files),
-        quantized=quantized_by(config),
+        "quantized": quantized_by(config),
         **size_of(config),
-    )
+    }
 
 
 def _download(info: ModelInfo, fetching: Fetching) -> None:
-    """Download the needed files of the newest version, and put them into the model's folder."""
+    """Download the needed files of the newest version, convert a Keras variant, and put the files into the model's
+    folder."""
     handle, folder = _handle(info.name), folder_of("kaggle", info.name)
-    parts = folder / PARTS
-    parts.mkdir(parents=True, exist_ok=True)
-    described = _run("describe", {"handle": handle, "cache": str(parts)}, SECONDS)
-    version, files = int(described["version"]), {str(key): int(value) for key, value in described["files"].items()}
-    names = [each for each in needed_files(files) if each != RECORD]
-    total, source = sum(files[each] for each in names), folder_below(parts, handle, version)
-    present = sum(each.stat().st_size for each in source.glob("*") if each.name in names)
+    version, files, source, licence = _describe(info.name, handle)
+    preset = _preset(info.name, files, source) if _is_keras(handle) else None
+    names = list(preset.files) if preset else [each for each in needed_files(files) if each != RECORD]
+    if preset:
+        require_converter("keras", fetching)
+    total = sum(files[each] for each in names)
+    present = sum(_received(source / each) for each in names)
     check_space(folder, info.name, max(total - present, 0), CACHE_VARIABLE)
-    versioned = "/".join([*handle.split("/")[:4], str(version)])
-    cancel, ended = Event(), Event()
-    paths = [source / each for each in names]
-    watcher = Thread(target=_watch, args=(paths, total, fetching, cancel, ended), daemon=True)
-    watcher.start()
-    try:
-        _run("download", {"handle": versioned, "names": names, "cache": str(parts)}, None, cancel)
-    finally:
-        ended.set()
-        watcher.join()
+    versioned = "/".join([*handle.split("/")[:4], version])
+    with _watched([source / each for each in names], total, fetching) as cancel:
+        arguments = {"handle": versioned, "names": names, "cache": str(folder / PARTS)}
+        _run("download", arguments, None, cancel)
+    note = info.note
+    if preset:
+        paths = {each: source / each for each in names}
+        conversion = Conversion(
+            "keras", info.name, info.title, paths, preset.architecture, preset.parameters, preset.dtype, licence
+        )
+        source = folder / PARTS / "converted"
+        remove_folder(source)
+        note = convert(conversion, source, fetching) or ""
+        if not note:
+            raise ProcessCancelled("wrong-state", "The conversion was canceled.")
+        names = [each.name for each in source.iterdir()]
     for path in folder.iterdir():
         if path.is_file():
             path.unlink()
     for each in names:
         os.replace(source / each, folder / each)
-    shutil.rmtree(parts)
-    complete_folder(folder, info.model_copy(update={"revision": str(version)}))
+    shutil.rmtree(folder / PARTS)
+    complete_folder(folder, info.model_copy(update={"revision": version, "note": note}))
     fetching.progress(total, total)
 
 
-def _watch(paths: list[Path], total: int, fetching: Fetching, cancel: Event, ended: Event) -> None:
-    """Report the bytes received, and cancel the download when it should stop."""
-    while not ended.wait(0.2):
-        if fetching.should_stop():
-            cancel.set()
-        received = sum(path.stat().st_size for path in paths if path.exists())
-        fetching.progress(min(received, total), total)
+def _received(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def _watched(paths: list[Path], total: int, fetching: Fetching) -> Iterator[Event]:
+    """Report the bytes received, and set the event when the download should stop."""
+    cancel, ended = Event(), Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            if fetching.should_stop():
+                cancel.set()
+            fetching.progress(min(sum(map(_received, paths)), total), total)
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield cancel
+    finally:
+        ended.set()
+        watcher.join()

@@ -16,6 +16,7 @@ from studio.models.downloaded import (
     downloaded_models,
     folder_of,
 )
+from studio.models.fetching import Fetching
 from studio.models.file_download import DownloadStopped, FileDownload, check_space, disk_full, matches
 from studio.models.fingerprint import CONFIGS, fingerprint_of_sums
 from studio.models.hub_cache import HUB_CACHE
@@ -24,7 +25,6 @@ from studio.models.inspect import quantized_by, trust_reason
 from studio.models.loading_rules import check_trust
 from studio.models.modelscope import TITLE, ModelScopeFile
 from studio.models.source_errors import refused, require_online, unreachable
-from studio.models.sources.base import Fetching
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 

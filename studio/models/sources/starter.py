@@ -1,8 +1,8 @@
 """The two starter models. They need no network after their download."""
 
 from studio.models.catalog import starter_info
+from studio.models.fetching import Fetching
 from studio.models.inspect import inspect_folder
-from studio.models.sources.base import Fetching
 from studio.models.starters import STARTERS, origin_of, starter_folder
 from studio.schema.models import ModelInfo, ModelSource
 

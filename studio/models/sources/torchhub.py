@@ -11,6 +11,7 @@ from pathlib import Path
 from studio.machine.environment import remove_secrets
 from studio.machine.run_in_process import ProcessCancelled, ProcessCrashed, ProcessLimits, run_in_process
 from studio.models.downloaded import RECORD, complete_folder, downloaded_model, downloaded_models, folder_of
+from studio.models.fetching import Fetching
 from studio.models.file_download import unusable
 from studio.models.fingerprint import fingerprint_of_sums, sum_of
 from studio.models.hub_files import needed_files
@@ -18,7 +19,6 @@ from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust
 from studio.models.repository_archive import MAX_BYTES, MAX_FILES, download_repository, too_large
 from studio.models.source_errors import require_online
-from studio.models.sources.base import Fetching
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 

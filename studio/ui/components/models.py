@@ -35,6 +35,8 @@ PLACES = {
     "hub": "From the Hub",
     "starter": "From the Hub",
     "gguf": "GGUF file",
+    "keras": "Keras folder",
+    "tensorflow": "TensorFlow folder",
     "modelscope": "From ModelScope",
     "kaggle": "From Kaggle",
     "torchhub": "From PyTorch Hub",

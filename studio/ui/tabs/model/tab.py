@@ -4,12 +4,14 @@ from typing import Any
 
 from studio.schema.errors import StudioError
 from studio.schema.numbers import count, size, size_of
+from studio.schema.tools import ExtraTools
 from studio.schema.views import DownloadState, ModelView
 from studio.services.models import USUAL_LENGTH
-from studio.ui.components.basic import Primary, action_bar, alert, heading, note, segments
+from studio.ui.components.basic import Primary, action_bar, alert, button, heading, note, segments
 from studio.ui.components.layout import poll
 from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
 from studio.ui.icons import icon
+from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
@@ -35,6 +37,8 @@ def wire(c: Components, shell: PageShell) -> None:
         "folder": use_folder,
         "download": download,
         "cancel": cancel,
+        "install": install,
+        "cancel-install": cancel_install,
         "trust": trust,
         "token": keep_token,
         "forget-token": forget_token,
@@ -92,6 +96,23 @@ def cancel(visit: Visit) -> None:
     visit.studio.models.cancel_download(visit.text("name", 300))
 
 
+def install(visit: Visit) -> None:
+    """Install the packages that convert the chosen model, in the background."""
+    name, studio = visit.choices.model, visit.studio
+    studio.context.require_owner("Installing packages")
+    JOBS.begin(_install_key(visit), Job(), lambda job: studio.models.install_tools(name, job.advance, job.cancelled))
+
+
+def cancel_install(visit: Visit) -> None:
+    """Cancel the installation."""
+    visit.studio.context.require_owner("Installing packages")
+    JOBS.cancel(_install_key(visit))
+
+
+def _install_key(visit: Visit) -> Key:
+    return visit.workspace, "install tools for models"
+
+
 def trust(visit: Visit) -> None:
     """Allow the chosen model's custom code as it was shown, or withdraw that."""
     visit.studio.models.trust(visit.choices.model, not visit.text("back"), visit.text("seen", 100))
@@ -123,6 +144,8 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     elif view is None and chosen.model:
         view, error = _chosen_model(visit)
         models = [view, *models] if view else models
+    job = visit.job(_install_key(visit))
+    installing = job if job and not job.ended else None
     words = "Training makes a copy that learns from your data. The original stays unchanged, so you can compare both."
     body = html(
         '{head}{task}<div class="cols main-side"><section class="panel flush" aria-labelledby="can">{list}{search}'
@@ -131,10 +154,11 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
         task=_task_segments(visit),
         list=_list(visit, models, downloads),
         search="" if visit.demo else _search(visit, found, remark, downloads),
-        details=_details(visit, view, downloads) if error is None else _unanswered(visit, error),
-        poll=any(each.status == "running" for each in downloads.values()) and poll("look", 1000, repeat=False),
+        details=_details(visit, view, downloads, job) if error is None else _unanswered(visit, error),
+        poll=(installing or any(each.status == "running" for each in downloads.values()))
+        and poll("look", 1000, repeat=False),
     )
-    return {c.body: body, c.actions: _bar(visit, view, downloads.get(chosen.model))}
+    return {c.body: body, c.actions: _bar(visit, view, downloads.get(chosen.model), installing)}
 
 
 def _chosen_model(visit: Visit) -> tuple[ModelView | None, StudioError | None]:
@@ -251,7 +275,8 @@ def _unanswered(visit: Visit, error: StudioError) -> Html:
     )
 
 
-def _details(visit: Visit, view: ModelView | None, downloads: dict[str, DownloadState]) -> Html:
+def _details(visit: Visit, view: ModelView | None, downloads: dict[str, DownloadState], job: Job | None) -> Html:
+    """The chosen model. `job`: the installation of its converter."""
     if view is None:
         return html(
             '<div><h2 id="about">No model chosen</h2></div><p class="muted">Choose one on the left to see its '
@@ -264,13 +289,18 @@ def _details(visit: Visit, view: ModelView | None, downloads: dict[str, Download
         parts.insert(0, trust_kept() if view.trusted else trust_question(view))
     if view.info.gated and not view.info.here:
         parts.append(token_form(view.info.hub_id or view.info.name, visit.studio.models.has_hub_token()))
+    if view.tools is not None:
+        title, sentence = f"{view.tools.title}.", view.tools.sentence
+        parts.append(note("acc", html("<p><b>{title}</b> {sentence}</p>", title=title, sentence=sentence)))
+    if job and job.error:
+        parts.insert(0, alert(job.error))
     failed = downloads.get(view.info.name)
     if failed and failed.status == "failed":
         parts.insert(0, note("error", failed.error))
     return html("{p}", p=parts)
 
 
-def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -> Html:
+def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None, installing: Job | None) -> Html:
     reason = _blocked_reason(visit, view)
     if view is None or reason:
         return action_bar(reason, Primary("Next: data", disabled=True))
@@ -278,7 +308,7 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
     name, info = html("<b>{t}</b>", t=Verbatim(view.info.title)), view.info
     get = f"Download {size(info.bytes)}" if info.bytes else "Download"
     if info.is_converted:
-        get = "Convert file"
+        get = "Convert file" if info.source == "gguf" else "Convert folder"
     if info.here:
         title = next((each.title for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), "")
         reason = html("{n} · {t} · nothing to download", n=name, t=title)
@@ -288,6 +318,8 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
         if info.is_converted:
             words = "{n}: {d} of {t} converted. You can use the other tabs meanwhile."
         reason = html(words, n=name, d=done, t=total)
+    elif view.tools is not None:
+        return _install_bar(visit, view.tools, installing)
     elif info.is_converted:
         needed = size(info.bytes)
         reason = html("{n} must be converted once, which takes {needed} of disk space.", n=name, needed=needed)
@@ -299,6 +331,18 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None) -
         reason = html("{n} is not downloaded yet · {p} parameters", n=name, p=parameters)
         primary = Primary(get, "download")
     return action_bar(reason, primary)
+
+
+def _install_bar(visit: Visit, tools: ExtraTools, installing: Job | None) -> Html:
+    """The action bar while the packages that convert the chosen model are missing."""
+    if installing:
+        cancel_button = button("Cancel", "cancel-install", "quiet")
+        words = installing.title or "Waiting for its turn"
+        return action_bar(words, Primary("Installing", disabled=True), extra=cancel_button)
+    label = f"Install the {tools.title}"
+    if visit.studio.context.role != "owner":
+        return action_bar("Only the owner of this studio can install it.", Primary(label, disabled=True))
+    return action_bar(tools.sentence, Primary(label, "install"))
 
 
 def _blocked_reason(visit: Visit, view: ModelView | None) -> Html | str:
