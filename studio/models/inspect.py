@@ -58,9 +58,7 @@ def _state(folder: Path) -> _State:
 
 
 @lru_cache(maxsize=256)
-def _inspected(
-    folder: Path, _: tuple[tuple[object, ...], ...], name: str, title: str, source: ModelSource
-) -> ModelInfo:
+def _inspected(folder: Path, _: _State, name: str, title: str, source: ModelSource) -> ModelInfo:
     """Return the description, without a fingerprint."""
     if not any(folder.glob("*.safetensors")) and not pickled_files(folder):
         check_foreign(folder)

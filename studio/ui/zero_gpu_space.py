@@ -39,7 +39,8 @@ def main() -> None:
     os.environ[LIMITS_VARIABLE] = ",".join(filter(None, (LIMITS, os.environ.get(LIMITS_VARIABLE))))
     port = ZeroGpuRunner.port = int(os.environ.get("GRADIO_SERVER_PORT") or 7860)
     quiet_gradio()
-    subprocess.run([sys.executable, "-m", "studio.models"], check=True)  # before HF_HUB_OFFLINE is set
+    if subprocess.run([sys.executable, "-m", "studio.models"], check=False).returncode:  # before HF_HUB_OFFLINE is set
+        raise SystemExit("The starter models were not downloaded; the lines above say why. Restart the Space.")
     gpu_call()
     if os.environ.get("SPACES_ZERO_GPU"):
         os.environ[GPU_OF_RUNS] = GPU
