@@ -26,7 +26,15 @@ class Fetching:
 
     @contextmanager
     def watching(self, folder: Path, total: int = 0) -> Iterator[Event]:
-        """Within this block, report the bytes of the weights that a process writes to a folder or below it.
+        """`watching_bytes` of the weights that a process writes to a folder or below it."""
+        with self.watching_bytes(
+            lambda: sum(file.stat().st_size for file in folder.rglob("*.safetensors")), total
+        ) as stop:
+            yield stop
+
+    @contextmanager
+    def watching_bytes(self, written: Callable[[], int], total: int = 0) -> Iterator[Event]:
+        """Within this block, report the bytes that a process has written.
 
         Yields an event that is set when the process should stop. `total` is 0 when the bytes in all are unknown.
         """
@@ -37,7 +45,7 @@ class Fetching:
                 if self.should_stop():
                     cancel.set()
                 with suppress(OSError):  # a file was renamed
-                    done = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+                    done = written()
                     self.progress(min(done, total or done), total or done)
 
         watcher = Thread(target=watch, daemon=True)

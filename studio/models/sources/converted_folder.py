@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 from studio.models.architectures import context_of, kind_of, size_of
@@ -76,7 +77,7 @@ class ConvertedFolderSource:
             return info
         record = {"folder": str(folder), "version": version, "note": note}
         (new / RECORD).write_text(json.dumps(record), "utf-8")
-        remove_folder(converted)
+        shutil.rmtree(converted, ignore_errors=True)
         new.rename(converted)
         return _converted(self.library, folder, converted, note)
 
@@ -94,13 +95,6 @@ class ConvertedFolderSource:
     def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
         """Return the converted models whose path contains the text."""
         return [info for info in self.known() if text.casefold() in info.name.casefold()][:limit]
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder, if it is there."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def converted_folder(library: Library, folder: Path) -> Path:

@@ -6,11 +6,9 @@ Keras variants are presets of KerasHub. They are converted when they are downloa
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 from studio.machine.disk import FULL
@@ -33,7 +31,7 @@ from studio.models.inspect import quantized_by, read_json, trust_reason
 from studio.models.kaggle import TITLE, folder_below
 from studio.models.keras_preset import KerasPreset, read_preset
 from studio.models.source_errors import require_online, unreachable
-from studio.models.sources.converted_folder import describe_preset, remove_folder
+from studio.models.sources.converted_folder import describe_preset
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 
@@ -236,10 +234,11 @@ def _download(info: ModelInfo, fetching: Fetching) -> None:
     if preset:
         require_converter("keras", fetching)
     total = sum(files[each] for each in names)
-    present = sum(_received(source / each) for each in names)
+    wanted = [source / each for each in names]
+    present = sum(map(_received, wanted))
     check_space(folder, info.name, max(total - present, 0), CACHE_VARIABLE)
     versioned = "/".join([*handle.split("/")[:4], version])
-    with _watched([source / each for each in names], total, fetching) as cancel:
+    with fetching.watching_bytes(lambda: sum(map(_received, wanted)), total) as cancel:
         arguments = {"handle": versioned, "names": names, "cache": str(folder / PARTS)}
         _run("download", arguments, None, cancel)
     note = info.note
@@ -249,7 +248,7 @@ def _download(info: ModelInfo, fetching: Fetching) -> None:
             "keras", info.name, info.title, paths, preset.architecture, preset.parameters, preset.dtype, licence
         )
         source = folder / PARTS / "converted"
-        remove_folder(source)
+        shutil.rmtree(source, ignore_errors=True)
         note = convert(conversion, source, fetching) or ""
         if not note:
             raise ProcessCancelled("wrong-state", "The conversion was canceled.")
@@ -266,23 +265,3 @@ def _download(info: ModelInfo, fetching: Fetching) -> None:
 
 def _received(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def _watched(paths: list[Path], total: int, fetching: Fetching) -> Iterator[Event]:
-    """Report the bytes received, and set the event when the download should stop."""
-    cancel, ended = Event(), Event()
-
-    def watch() -> None:
-        while not ended.wait(0.2):
-            if fetching.should_stop():
-                cancel.set()
-            fetching.progress(min(sum(map(_received, paths)), total), total)
-
-    watcher = Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield cancel
-    finally:
-        ended.set()
-        watcher.join()
