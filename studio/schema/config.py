@@ -30,6 +30,11 @@ def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
     return {FORMER_NAMES.get(name, name): value for name, value in values.items()}
 
 
+def by_field_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by field name. Names may have dashes, as on the command line, or be those of earlier versions."""
+    return with_current_names({name.replace("-", "_"): value for name, value in values.items()})
+
+
 def _whole_number(value: Any) -> Any:
     """A number from digits that were typed: a `Literal` of numbers does not accept text."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from studio.schema.base import FrozenModel
-from studio.schema.config import with_current_names
+from studio.schema.config import by_field_name
 
 
 class RunRequest(FrozenModel):
@@ -49,9 +49,7 @@ class RunRequest(FrozenModel):
     @property
     def all_settings(self) -> dict[str, Any]:
         """Settings and splits by field name, with underscores."""
-        return with_current_names(
-            {key.replace("-", "_"): value for key, value in {**self.splits, **self.settings}.items()}
-        )
+        return by_field_name({**self.splits, **self.settings})
 
 
 class SearchRequest(FrozenModel):

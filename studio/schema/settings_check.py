@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from studio.schema.config import TrainingConfig, with_current_names
+from studio.schema.config import TrainingConfig, by_field_name
 from studio.schema.errors import StudioError, nearest, raise_all
 
 SHARES = ("validation_share", "test_share")
@@ -31,7 +31,7 @@ def sifted(values: Mapping[str, Any]) -> tuple[TrainingConfig, dict[str, Any], l
 
     A rule across fields is checked even when another field is wrong by itself.
     """
-    kept = with_current_names({key.replace("-", "_"): value for key, value in values.items()})
+    kept = by_field_name(values)
     fields = TrainingConfig.model_fields
     problems = [
         StudioError("unknown-setting", f"There is no setting {key}.", hint=nearest(key, fields), field=key)

@@ -67,7 +67,7 @@ class SpaceOAuth:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in."""
+    """A person who is signed in."""
 
     id: str
     name: str
