@@ -69,7 +69,8 @@ class Provider:
             Route("/oauth/jwks", self._keys),
             Route(FRAME, self._frame),
         ]
-        self._server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="error", ws="none"))
+        config = uvicorn.Config(Starlette(routes=routes), log_config=None, access_log=False, ws="none")
+        self._server = uvicorn.Server(config)
 
     def __enter__(self) -> "Provider":
         run = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
