@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from studio.machine.limits import cpu_quota, memory_left, memory_limit
+from studio.machine.limits import cpu_quota, memory_limit
 
 GPU_OF_RUNS = "STUDIO_GPU_OF_RUNS"
 """Environment variable with a GPU, written as nvidia-smi does: name, MiB of memory, MiB free."""
@@ -53,11 +53,11 @@ class MachineFacts:
 
 def machine_facts(folder: Path | None = None) -> MachineFacts:
     """The machine as it is now. `folder` is where the free disk space is measured."""
-    memory, limit = psutil.virtual_memory(), memory_limit()
+    memory, (limit, left) = psutil.virtual_memory(), memory_limit()
     return MachineFacts(
         cores=usable_cores(),
         memory_total=min(memory.total, limit or memory.total),
-        memory_available=memory_available(),
+        memory_available=min(memory.available, memory.available if left is None else left),
         disk_free=disk_free(folder or Path.home()),
         gpus=_gpus(),
         bfloat16_fast=_bfloat16_fast(),
@@ -66,7 +66,7 @@ def machine_facts(folder: Path | None = None) -> MachineFacts:
 
 def memory_available() -> int:
     """Bytes of memory that this process could use now."""
-    left, available = memory_left(), psutil.virtual_memory().available
+    (_, left), available = memory_limit(), psutil.virtual_memory().available
     return available if left is None else min(available, left)
 
 

@@ -20,14 +20,14 @@ def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
     return min(quotas, default=None)
 
 
-def memory_limit(root: Path = ROOT, own: Path = OWN) -> int | None:
-    """The memory limit in bytes for this process's group, or None without a limit."""
-    return min((limit for limit, _ in _memory(root, own)), default=None)
+def memory_limit(root: Path = ROOT, own: Path = OWN) -> tuple[int | None, int | None]:
+    """The memory limit for this process's group and what is left of it, in bytes. None without a limit.
 
-
-def memory_left(root: Path = ROOT, own: Path = OWN) -> int | None:
-    """Bytes left under the memory limit. File pages that can be dropped count as free."""
-    return min((max(limit - used, 0) for limit, used in _memory(root, own)), default=None)
+    File pages that can be dropped count as free.
+    """
+    levels = _memory(root, own)
+    left = min((max(limit - used, 0) for limit, used in levels), default=None)
+    return min((limit for limit, _ in levels), default=None), left
 
 
 def oom_kills(root: Path = ROOT, own: Path = OWN, whole: Path = WHOLE) -> int:

@@ -72,6 +72,10 @@ class Models:
             )
         return info
 
+    def is_starter(self, name: str) -> bool:
+        """Whether a name is that of a starter model."""
+        return name in STARTERS
+
     def trusted(self, info: ModelInfo) -> bool:
         """Whether the owner has allowed custom code or pickled weights for the current files of this model."""
         return self.context.home.trusts(info)
@@ -98,11 +102,14 @@ class Models:
         self.context.home.trust_model(info, allowed)
         return self.get(name)
 
-    def view(self, info: ModelInfo, task: str | None = None, sentences: Mapping[str, str] | None = None) -> ModelView:
+    def view(self, info: ModelInfo, task: str | None = None) -> ModelView:
         """A model as the Model tab shows it."""
+        return self._view(info, task, machine_facts(), {})
+
+    def _view(
+        self, info: ModelInfo, task: str | None, machine: MachineFacts, sentences: Mapping[str, str]
+    ) -> ModelView:
         info = _with_tasks(info)
-        machine = machine_facts()
-        sentences = sentences or {}
         task_info = task_named(task) if task else None
         free = machine.training_memory
         memory, fits = memory_fit(info, task_info or default_task(), machine)
@@ -137,10 +144,12 @@ class Models:
                     continue
             infos.update({info.name: info for info in cached_models()})
             infos.update({entry.name: entry.info for entry in CATALOG if entry.name not in infos})
+        machine = machine_facts()  # read once: it is not cheap, and all models are compared with the same figures
         views = [
-            self.view(
+            self._view(
                 info,
                 task,
+                machine,
                 known[name].sentences if name in known else STARTERS[name].sentences if name in STARTERS else {},
             )
             for name, info in infos.items()

@@ -10,7 +10,7 @@ import pytest
 from studio.machine.doctor import check_machine
 from studio.machine.environment import child_environment
 from studio.machine.facts import MachineFacts, disk_free, machine_facts, parse_gpu
-from studio.machine.limits import cpu_quota, memory_left, memory_limit, oom_kills
+from studio.machine.limits import cpu_quota, memory_limit, oom_kills
 from studio.machine.memory import peak_memory
 from studio.models import find_model
 from studio.schema.config import TrainingConfig
@@ -59,8 +59,7 @@ def test_a_limit_of_a_container_is_kept_in_both_kinds_of_cgroup(tmp_path: Path) 
         },
     )
     assert cpu_quota(tmp_path / "two", own) == 1.5
-    assert memory_limit(tmp_path / "two", own) == 4_000_000_000
-    assert memory_left(tmp_path / "two", own) == 3_000_000_000
+    assert memory_limit(tmp_path / "two", own) == (4_000_000_000, 3_000_000_000)
     own.write_text("5:cpuacct,cpu:/box\n4:memory:/box\n0::/\n")
     put(
         tmp_path / "one",
@@ -73,8 +72,7 @@ def test_a_limit_of_a_container_is_kept_in_both_kinds_of_cgroup(tmp_path: Path) 
         },
     )
     assert cpu_quota(tmp_path / "one", own) == 2
-    assert memory_limit(tmp_path / "one", own) == 2_000_000_000
-    assert memory_left(tmp_path / "one", own) == 1_500_000_000
+    assert memory_limit(tmp_path / "one", own) == (2_000_000_000, 1_500_000_000)
 
 
 def test_file_pages_of_the_groups_below_count_as_free_in_the_older_kind_too(tmp_path: Path) -> None:
@@ -87,13 +85,13 @@ def test_file_pages_of_the_groups_below_count_as_free_in_the_older_kind_too(tmp_
             "memory/pod/memory.stat": "inactive_file 0\ntotal_inactive_file 3000000000\n",
         },
     )
-    assert memory_left(tmp_path, tmp_path / "own") == 3_500_000_000
+    assert memory_limit(tmp_path, tmp_path / "own")[1] == 3_500_000_000
 
 
 def test_no_cgroup_means_no_limit(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     assert cpu_quota(nothing, nothing) is None
-    assert memory_limit(nothing, nothing) is None and memory_left(nothing, nothing) is None
+    assert memory_limit(nothing, nothing) == (None, None)
 
 
 def test_what_the_kernel_killed_for_memory_is_counted_in_the_nearest_group_that_counts(tmp_path: Path) -> None:

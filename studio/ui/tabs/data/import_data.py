@@ -116,8 +116,8 @@ def open_dataset(visit: Visit, record: DatasetRecord, same: bool = False) -> Non
 
 def users_model(visit: Visit) -> str:
     """The chosen model, unless it is a starter, which may be replaced."""
-    starters = [view.info.name for view in visit.studio.models.all() if view.info.source == "starter"]
-    return "" if visit.choices.model in starters else visit.choices.model
+    model = visit.choices.model
+    return "" if visit.studio.models.is_starter(model) else model
 
 
 def tasks_here(visit: Visit) -> list[TaskView]:
