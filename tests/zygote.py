@@ -3,6 +3,7 @@
 python -m tests.zygote KIND SOCKET
 """
 
+import gc
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 import setproctitle
 
 from studio.machine import processes
+from studio.machine.garbage import paused_garbage_collection
 from tests import forked
 
 IMPORTED = {
@@ -56,12 +58,14 @@ def main(kind: str, path: str) -> None:
     forked.install()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
-    for name in IMPORTED[kind]:
-        importlib.import_module(name)
-    if kind == forked.TRAINING:
-        from studio.worker.imports import import_heavy
+    with paused_garbage_collection():
+        for name in IMPORTED[kind]:
+            importlib.import_module(name)
+        if kind == forked.TRAINING:
+            from studio.worker.imports import import_heavy
 
-        import_heavy()
+            import_heavy()
+    gc.freeze()  # a collection in a child would copy the memory that they share
     listener.listen(64)
     asked, fds = _serve(listener, Path(path))
     _become(asked, fds)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from studio.cli.terminal import plain
+from studio.machine.garbage import paused_garbage_collection
 from studio.schema.errors import StudioError
 
 DONE, FAILED, REFUSED = 0, 1, 2
@@ -23,11 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status."""
-    from studio.cli.app import entry
-
     given = list(arguments if arguments is not None else sys.argv[1:])
     try:
-        status = entry()(given)
+        with paused_garbage_collection():
+            from studio.cli.app import entry
+
+            command = entry()
+        status = command(given)
         sys.stdout.flush()
         return status
     except StudioError as error:

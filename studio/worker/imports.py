@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from studio.machine.facts import machine_facts
+from studio.machine.garbage import paused_garbage_collection
 
 if TYPE_CHECKING:
     from studio.training.loop.callbacks import Emit, ShouldStop
@@ -16,18 +17,19 @@ if TYPE_CHECKING:
 def import_heavy() -> None:
     """Import everything that a run needs and that takes seconds to import. Computes nothing."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one process trains on one GPU; TRL refuses several
-    import datasets
-    import peft  # noqa: F401
-    import transformers
-    from trl.chat_template_utils import get_training_chat_template  # noqa: F401
+    with paused_garbage_collection():
+        import datasets
+        import peft  # noqa: F401
+        import transformers
+        from trl.chat_template_utils import get_training_chat_template  # noqa: F401
 
-    import studio.training.trainers.classification
-    import studio.training.trainers.sft  # noqa: F401
+        import studio.training.trainers.classification
+        import studio.training.trainers.sft  # noqa: F401
 
-    if find_spec("deepspeed"):  # accelerate would import it during training, with a warning about the missing GPU
-        if not machine_facts().gpus:
-            os.environ.setdefault("DS_ACCELERATOR", "cpu")
-        import deepspeed  # noqa: F401
+        if find_spec("deepspeed"):  # accelerate would import it during training, with a warning about the missing GPU
+            if not machine_facts().gpus:
+                os.environ.setdefault("DS_ACCELERATOR", "cpu")
+            import deepspeed  # noqa: F401
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
