@@ -72,6 +72,8 @@ class Results:
     """Markers that their own visitors received, which shows that a marker would be found."""
     server_seconds: float = 0.0
     """Processor time of the server while visitors were there."""
+    visitor_seconds: float = 0.0
+    """Processor time of the visitors, who are threads of this process."""
     crowd_seconds: float = 0.0
     """Duration of the trainings with visitors."""
     probes: int = 0
@@ -275,7 +277,7 @@ def one_round(trainer: MarkedVisitor, people: list[Person], target: Target, step
     run, space = train(trainer, steps), trainer.space
     target.run, target.data = run, trainer.datasets()[0].id
     server = psutil.Process(trainer.served.process.pid)
-    before, began = sum(server.cpu_times()[:2]), time.monotonic()
+    before, own, began = sum(server.cpu_times()[:2]), time.process_time(), time.monotonic()
     for person in people:
         person.start()
     deadline = time.monotonic() + RUN_SECONDS
@@ -283,6 +285,7 @@ def one_round(trainer: MarkedVisitor, people: list[Person], target: Target, step
         time.sleep(1)  # seldom, because each query takes time from the training
     if people:
         trainer.results.server_seconds += sum(server.cpu_times()[:2]) - before
+        trainer.results.visitor_seconds += time.process_time() - own
         trainer.results.crowd_seconds += time.monotonic() - began
     record = space.runs.get(run)
     times = step_times(space, run)[WARM_STEPS:]
@@ -335,8 +338,8 @@ def report(results: Results, alone: list[float], crowded: list[float], visitors:
         middle, high = percentile(times, 50), percentile(times, 95)
         print(f"{name:<14} n {len(times):>5}  p50 {middle:.2f} s  p95 {high:.2f} s  max {max(times, default=0):.2f} s")
     rate = (len(results.loads) + len(results.actions)) / results.crowd_seconds
-    processor = results.server_seconds / results.crowd_seconds
-    print(f"{rate:.1f} actions a second; processor of the server: {processor:.0%} of a core")
+    server, own = results.server_seconds / results.crowd_seconds, results.visitor_seconds / results.crowd_seconds
+    print(f"{rate:.1f} actions a second; processor: server {server:.0%}, visitors {own:.0%} of a core")
     slowed = statistics.median(crowded) / statistics.median(alone) - 1
     failed = {name: count for name, count in results.failed.items() if count}
     goals = {

@@ -1,5 +1,6 @@
 """Several tests at once, each process of them on cores of its own: torch processes that share cores crawl."""
 
+import gc
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -21,6 +22,13 @@ if AT_WORK and hasattr(os, "sched_setaffinity"):
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(mine))))
 
 forked.install()
+gc.disable()  # until everything is collected: looking for garbage would take a quarter of that time
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and their modules live until the end, so no garbage collection has to look at them."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
