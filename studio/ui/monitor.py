@@ -1,9 +1,9 @@
 """The server's loop that reconciles runs and advances searches, also while no page is open.
 
-Each second it reconciles the workspaces that have runs in the queue or an open page: lost workers are noticed, hanging
-stops are enforced, the next run starts. Every few seconds it advances the running searches of all workspaces, and
-reconciles the first workspace also while nothing happens. While a page is open it also measures the load of the
-machine, so that no estimate on a page waits for a sample.
+Each second it reconciles the workspaces that have runs that wait or train: lost workers are noticed, hanging stops are
+enforced, the next run starts. Every few seconds it advances the running searches of all workspaces, and reconciles the
+first workspace and those with an open page also while nothing happens. While a page is open it also measures the load
+of the machine, so that no estimate on a page waits for a sample.
 """
 
 import logging
@@ -13,6 +13,7 @@ from functools import partial
 
 from studio.api import Studio
 from studio.services.planning.experience import cpu_share
+from studio.services.runs.reconcile import reconcile_queue, reconcile_runs
 
 RECONCILE_SECONDS = 1.0
 SEARCH_SECONDS = 3.0
@@ -39,6 +40,8 @@ class Monitor:
         """Workspaces in use. Others are dropped, with their database connections."""
         self._failed: dict[tuple[str, str], str] = {}
         """The last failures by workspace and work, so that each is logged once."""
+        self._active: set[str] = set()
+        """Workspaces that had runs that wait or train when they were reconciled last."""
         self._thread = threading.Thread(target=self._loop, name="studio monitor", daemon=True)
 
     def __enter__(self) -> "Monitor":
@@ -63,21 +66,21 @@ class Monitor:
         except Exception:
             _log.exception("The queue can't be read.")
             return
-        first = {self._root.context.workspace.name} if search else set()
-        opened = set(self._open_workspaces())
-        in_work = {*first, *queued, *opened}
-        needed = in_work | {workspace for workspace, _ in searches}
+        root, opened = self._root.context.workspace.name, set(self._open_workspaces())
+        in_work = {*self._active, *queued, *({root, *opened} if search else ())}
+        needed = in_work | opened | {workspace for workspace, _ in searches}
         self._studios = {name: studio for name, studio in self._studios.items() if name in needed or not search}
         for workspace in in_work:
-            self._do(workspace, "", "The runs can't be reconciled.", lambda studio: studio.reconcile())
+            self._do(workspace, "", "The runs can't be reconciled.", self._reconcile)
+        if in_work:
+            self._do(root, "queue", "The queue can't be reconciled.", lambda studio: reconcile_queue(studio.runs))
         if search and opened:
-            root = self._root.context.workspace.name
             self._do(root, "load", "The load can't be measured.", lambda studio: cpu_share(studio.context))
         for workspace, name in searches:
             message = f"The search {name} can't continue."
             self._do(workspace, name, message, partial(_advance, search=name))
         if search:
-            keys = {*searches, *((workspace, name) for workspace in in_work for name in ("", "load"))}
+            keys = {*searches, *((workspace, name) for workspace in in_work for name in ("", "queue", "load"))}
             self._failed = {key: error for key, error in self._failed.items() if key in keys}
 
     def _do(self, workspace: str, name: str, message: str, work: Callable[[Studio], object]) -> None:
@@ -91,6 +94,10 @@ class Monitor:
             if self._failed.get((workspace, name)) != repr(error):
                 _log.exception(message)
             self._failed[workspace, name] = repr(error)
+
+    def _reconcile(self, studio: Studio) -> None:
+        active, workspace = reconcile_runs(studio.runs), studio.context.workspace.name
+        (self._active.add if active else self._active.discard)(workspace)
 
     def _studio(self, workspace: str) -> Studio:
         if workspace == self._root.context.workspace.name:

@@ -31,33 +31,50 @@ UNQUEUED_SECONDS = 20
 
 
 def reconcile(runs: RunLifecycle) -> None:
-    """Bring the runs of a workspace, and the queue of the machine, in line with what is running.
+    """Bring the runs of a workspace, and the queue of the machine, in line with what is running."""
+    reconcile_runs(runs)
+    reconcile_queue(runs)
+
+
+def reconcile_queue(runs: RunLifecycle) -> None:
+    """Bring the queue of the machine in line with what is running, whatever the workspace of its runs."""
+    with ignore_full_disk():
+        runs.runners[default_runner()].reconcile()
+
+
+def reconcile_runs(runs: RunLifecycle) -> bool:
+    """Bring the runs of a workspace in line with what is running. Returns whether some wait or train.
 
     Run folders that were copied into the workspace are imported.
     """
     runs.store.import_copied_runs()
+    active = {run for run, _ in runs.store.in_state(*ACTIVE)}
     with ignore_full_disk():
-        active = {run for status in ACTIVE for run, _ in runs.store.in_state(status)}
-        runners, local = _runners_of(runs, active), runs.runners[default_runner()]
-        elsewhere = {run: runner for run, runner in runners.items() if runner.is_elsewhere}
-        has_no_runner = active - set(runners)  # its state is not known here
-        runs.store.reconcile(resumable_step, {*elsewhere, *has_no_runner})
+        if active:
+            _reconcile_active(runs, active)
         for run in runs.store.killed_for_memory():
             _retry_with_half_batch(runs, run)
-        stopping = [run for run, _ in runs.store.in_state("stopping")]
-        for run, runner in _runners_of(runs, stopping).items():
-            with _isolated(runner):
-                runner.stop(runs.handle(run), runs.store.stop_wish(run) or "keep")
-        local.reconcile()
-        for runner in set(runners.values()) - {local}:
-            with _isolated(runner):
-                runner.reconcile()
-        for run, created in runs.store.in_state("queued"):
-            if _age(created) > UNQUEUED_SECONDS:
-                _submit_again(runs, run)
-        for run, runner in elsewhere.items():
-            with _isolated(runner):
-                _save_events(runs, run, runner)
+    return bool(active)
+
+
+def _reconcile_active(runs: RunLifecycle, active: set[str]) -> None:
+    runners, local = _runners_of(runs, active), runs.runners[default_runner()]
+    elsewhere = {run: runner for run, runner in runners.items() if runner.is_elsewhere}
+    has_no_runner = active - set(runners)  # its state is not known here
+    runs.store.reconcile(resumable_step, {*elsewhere, *has_no_runner})
+    stopping = [run for run, _ in runs.store.in_state("stopping")]
+    for run, runner in _runners_of(runs, stopping).items():
+        with _isolated(runner):
+            runner.stop(runs.handle(run), runs.store.stop_wish(run) or "keep")
+    for runner in set(runners.values()) - {local}:
+        with _isolated(runner):
+            runner.reconcile()
+    for run, created in runs.store.in_state("queued"):
+        if _age(created) > UNQUEUED_SECONDS:
+            _submit_again(runs, run)
+    for run, runner in elsewhere.items():
+        with _isolated(runner):
+            _save_events(runs, run, runner)
 
 
 @contextmanager
