@@ -7,9 +7,9 @@ import sys
 import sysconfig
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
+from studio.machine.packages import is_installed
 from studio.schema.report import MachineCheck
 
 INSTALL = "pip install 'finetune-studio[deepspeed]' (in a copy of the project: make test-setup)"
@@ -20,7 +20,7 @@ NVME_SECONDS = 60
 
 def why_no_deepspeed() -> str:
     """Why ZeRO can't be used on this machine. Empty when it can."""
-    if find_spec("deepspeed") is None:
+    if not is_installed("deepspeed"):
         return f"ZeRO needs the library DeepSpeed, which is not installed. Install it with {INSTALL}."
     if platform.system() != "Linux":
         return "DeepSpeed runs on Linux only. Data parallel training (zero 0) works here."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from studio.machine.fresh import kept_for
 from studio.machine.limits import cpu_quota, memory_limit
 
 GPU_OF_RUNS = "STUDIO_GPU_OF_RUNS"
@@ -51,8 +52,13 @@ class MachineFacts:
         return f"{cores} · {self.memory_total / 2**30:.0f} GB of memory · {gpus or 'no GPU'}"
 
 
+@kept_for(1.0)
 def machine_facts(folder: Path | None = None) -> MachineFacts:
-    """The machine as it is now. `folder` is where the free disk space is measured."""
+    """The machine as it is now, or a second ago. `folder` is where the free disk space is measured."""
+    return _read_facts(folder)
+
+
+def _read_facts(folder: Path | None = None) -> MachineFacts:
     memory, (limit, left) = psutil.virtual_memory(), memory_limit()
     return MachineFacts(
         cores=usable_cores(),
@@ -73,7 +79,7 @@ def memory_available() -> int:
 def free_for_training() -> int:
     """Bytes that a run in this process could use now, on the largest GPU or in the machine's memory."""
     _gpus.cache_clear()
-    machine = machine_facts()
+    machine = _read_facts()
     own = psutil.Process().memory_info().rss
     return max((gpu.memory_available for gpu in machine.gpus), default=machine.memory_available + own)
 

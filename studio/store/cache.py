@@ -74,6 +74,8 @@ class Computed:
         """Rows that are excluded from a run."""
         self.counts: Cache[Any] = Cache(32)
         """Number of rows of each split."""
+        self.prompts: Cache[tuple[str, ...]] = Cache(8)
+        """Test prompts among the first rows. The Method tab requests them each time."""
         self.divisions: Cache[Any] = Cache(1)
         """Row → split. It can have a million entries, so only one is kept."""
         self.batches: Cache[Any] = Cache(16)

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from studio.machine.descriptors import raise_descriptor_limit
 from studio.machine.environment import forget_variable, remove_secrets
 from studio.machine.garbage import paused_garbage_collection
+from studio.machine.scheduling import interrupt_nobody
 from studio.schema.errors import StudioError
 from studio.store.bucket import SAVE_SECONDS, Bucket, bucket_folder
 from studio.store.home import Home, default_home
@@ -162,6 +163,7 @@ def serve(options: ServeOptions, wrap: Callable[[ASGIApp], ASGIApp] | None = Non
             options = replace(options, bucket=bucket)
         with paused_garbage_collection():
             app = make_app(options)
+        interrupt_nobody()
         gc.freeze()  # modules and the page live as long as the server, so no collection has to look at them
         host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
         url = f"http://{host}:{listening.getsockname()[1]}{root_path(options.root_path)}"

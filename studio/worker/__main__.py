@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from studio.machine.scheduling import interrupt_others
 from studio.store import Home
 from studio.worker.imports import import_heavy
 from studio.worker.logs import set_up_log, write_to
@@ -28,11 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _prepared()
     if not given.run:
         parser.error("the id of a run is missing")
+    interrupt_others()
     set_up_log()
     return Worker(Home(given.home), given.workspace, given.run).work()
 
 
 def _prepared() -> int:
+    interrupt_others()
     import_heavy()
     from studio.worker.prepared import PreparedWorker
 

@@ -177,12 +177,14 @@ def test_a_forked_process_keeps_no_connection_and_no_file_lock_of_the_server(tmp
 
 def test_plans_are_for_the_gpu_of_the_runs_where_the_server_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     facts._gpus.cache_clear()
+    facts.machine_facts.forget()
     monkeypatch.setenv(facts.GPU_OF_RUNS, GPU)
     try:
         (gpu,) = facts.machine_facts().gpus
         assert gpu.memory_total == 48 << 30 and gpu.memory_available < gpu.memory_total
     finally:
         facts._gpus.cache_clear()
+        facts.machine_facts.forget()
 
 
 def test_the_variable_chooses_the_runner_that_takes_the_place_of_local(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ settings of a tracker are read from the environment."""
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+
+from studio.machine.packages import is_installed
 
 TRACKER_FOLDER = "mirror"
 """Folder in the run's folder for trackers that write files."""
@@ -30,7 +31,7 @@ class ExperimentTracker:
 
     def unavailable_reason(self) -> str:
         """Why it can't be used on this machine. Empty when it can."""
-        missing = [name for name in (self.package, self.needs) if name and find_spec(name) is None]
+        missing = [name for name in (self.package, self.needs) if name and not is_installed(name)]
         if not missing:
             return ""
         packages = " ".join(missing)

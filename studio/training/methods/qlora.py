@@ -1,9 +1,9 @@
 """QLoRA: LoRA on a base model quantized to 4 bits (NF4) or 8 bits (int8) by bitsandbytes. Runs on CPUs too."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from studio.machine.facts import MachineFacts
+from studio.machine.packages import is_installed
 from studio.schema.models import ModelInfo
 from studio.tasks import Task
 from studio.training.methods.lora import LoRA
@@ -33,7 +33,7 @@ class QLoRA(LoRA):
 
     def unavailable_reason(self, model: ModelInfo, task: Task, machine: MachineFacts) -> str:
         """Needs bitsandbytes and a model that it can quantize."""
-        if find_spec("bitsandbytes") is None:
+        if not is_installed("bitsandbytes"):
             return "The library bitsandbytes, which quantizes models, is not installed."
         if model.quantized:
             return "This model is already quantized. LoRA on it does the same as QLoRA on other models."

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from studio.machine.facts import MachineFacts
+from studio.machine.packages import is_installed
 
 MODULES = {"bitsandbytes": "bitsandbytes", "schedulefree": "schedulefree", "torch-optimi": "optimi"}
 """Optional packages that contain optimizers, and their import names."""
@@ -35,7 +35,7 @@ class Optimizer:
 
     def unavailable_reason(self, machine: MachineFacts) -> str:
         """Why it can't run on this machine. Empty when it can."""
-        if self.package and find_spec(MODULES[self.package]) is None:
+        if self.package and not is_installed(MODULES[self.package]):
             return (
                 f"The optimizer {self.name} needs the library {self.package}, which is not installed. "
                 f"Install it with: pip install {self.package}"

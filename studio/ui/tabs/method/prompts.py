@@ -1,17 +1,10 @@
 """Test prompts: answered before the first step and after the last. Part of the Method tab."""
 
-import json
-
-from studio.data.different_texts import different_texts
-from studio.schema.errors import StudioError
+from studio.services.datasets.prompts import MOST, prompts_of
 from studio.tasks import task_named
 from studio.ui.components.basic import text_input
 from studio.ui.markup import Html, html
 from studio.ui.session import Visit
-
-MOST = 3
-ROWS = 60
-"""The test prompts are chosen among so many rows."""
 
 
 def change(visit: Visit) -> None:
@@ -27,35 +20,7 @@ def of(visit: Visit) -> tuple[str, ...]:
     chosen = visit.choices
     if chosen.prompts is not None:
         return chosen.prompts
-    try:
-        roles = visit.studio.datasets.spec(chosen.dataset, chosen.task).roles
-    except StudioError:
-        return ()
-    by_role = {role: name for name, role in roles.items()}
-    both = next((pair for pair in (("question", "context"), ("text", "second")) if pair[0] in by_role), None)
-    asks = both or ("prompt", "messages")
-    columns = [by_role[role] for role in asks if role in by_role]
-    columns = columns if both else columns[:1]
-    page = visit.studio.datasets.rows(chosen.dataset, 1, ROWS)
-    texts = (_prompt_in("\n\n".join(row.get(each, "") for each in columns)) for _, row in page.rows)
-    return tuple(different_texts([text for text in texts if text], MOST))
-
-
-def _prompt_in(cell: str) -> str:
-    """The prompt in a cell: its text, or the user's first turn in a conversation. Only short ones."""
-    text = cell
-    if cell.startswith("[{"):
-        try:
-            turns = json.loads(cell)
-        except ValueError:
-            return ""
-        turns_of_user = (
-            turn.get("content", turn.get("value", ""))
-            for turn in turns
-            if turn.get("role", turn.get("from")) in ("user", "human")
-        )
-        text = str(next(turns_of_user, ""))
-    return text.strip() if len(text) <= 400 else ""
+    return prompts_of(visit.studio.datasets, chosen.dataset, chosen.task)
 
 
 def panel(visit: Visit) -> Html:
