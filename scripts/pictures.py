@@ -60,7 +60,7 @@ def walk(page: Page) -> None:
     sample.click()
     start = page.get_by_role("button", name="Start", exact=True)
     expect(start).to_be_enabled(timeout=2 * MINUTE)
-    expect(page.locator("#why").filter(has_text="Working out")).to_have_count(0, timeout=2 * MINUTE)
+    expect(page.get_by_text("Counting tokens")).to_have_count(0, timeout=2 * MINUTE)
     take(page, "method")
     start.click()
     for share in (0.15, 0.3, 0.45):
