@@ -38,12 +38,12 @@ def main() -> int:
             progress(results[-1])
     finally:
         stage.close()
-    lost = [each for each in results if each.seen.succeeded]
+    lost = [each for each in results if each.outcome.succeeded]
     print("\n" + table(results))
     if asked.write:
         write(results, whole=not (asked.quick or asked.words))
     for each in lost:
-        print(f"\nSUCCEEDED  {each.attack.group}: {each.attack.name}\n           {each.seen.what[:1000]}")
+        print(f"\nSUCCEEDED  {each.attack.group}: {each.attack.name}\n           {each.outcome.what[:1000]}")
     return 1 if lost else 0
 
 

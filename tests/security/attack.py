@@ -11,7 +11,7 @@ from tests.security.stage import Stage
 
 
 @dataclass(frozen=True)
-class Seen:
+class Outcome:
     """How one attempt ended."""
 
     succeeded: bool
@@ -27,7 +27,7 @@ class Attack:
     """The class of attacks: an item of the issue (`S1`), or what is attacked (`isolation`)."""
     name: str
     """What is tried, as a sentence."""
-    attempt: Callable[[Stage], Seen]
+    attempt: Callable[[Stage], Outcome]
     quick: bool
     """Whether `make test` tries it too."""
 
@@ -35,19 +35,19 @@ class Attack:
 ATTACKS: list[Attack] = []
 
 
-def held(what: str = "") -> Seen:
-    """The guard held."""
-    return Seen(False, what)
+def blocked(what: str = "") -> Outcome:
+    """The attack was blocked."""
+    return Outcome(False, what)
 
 
-def succeeded(what: str) -> Seen:
+def succeeded(what: str) -> Outcome:
     """The attack succeeded."""
-    return Seen(True, what)
+    return Outcome(True, what)
 
 
-def seen(success: bool, what: str) -> Seen:
-    """The attack succeeded or not, with what was seen either way."""
-    return Seen(success, what)
+def outcome(success: bool, what: str) -> Outcome:
+    """The attack succeeded or not, with what the attacker saw either way."""
+    return Outcome(success, what)
 
 
 def attack(group: str, name: str, payloads: Iterable[Any] | None = None, quick: int | bool = False) -> Any:
@@ -56,7 +56,7 @@ def attack(group: str, name: str, payloads: Iterable[Any] | None = None, quick: 
     `name` may show the payload (`{0}`). `quick`: whether `make test` tries it, or how many of the payloads.
     """
 
-    def register(attempt: Callable[..., Seen]) -> Callable[..., Seen]:
+    def register(attempt: Callable[..., Outcome]) -> Callable[..., Outcome]:
         if payloads is None:
             ATTACKS.append(Attack(group, name, attempt, bool(quick)))
             return attempt
@@ -75,21 +75,21 @@ class Result:
     """An attack and how it ended."""
 
     attack: Attack
-    seen: Seen
+    outcome: Outcome
     seconds: float
 
 
 def attempt(attack: Attack, stage: Stage) -> Result:
-    """Try one attack. One that can't be carried out counts as a success: nothing shows that the guard held."""
+    """Try one attack. One that can't be carried out counts as a success: nothing shows that it was blocked."""
     began = time.monotonic()
     try:
-        outcome = attack.attempt(stage)
+        ended = attack.attempt(stage)
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        outcome = succeeded(f"NOT CARRIED OUT: {type(error).__name__}: {error} ({where.name}, line {where.lineno})")
+        ended = succeeded(f"NOT CARRIED OUT: {type(error).__name__}: {error} ({where.name}, line {where.lineno})")
     finally:
         stage.clear()
-    return Result(attack, outcome, time.monotonic() - began)
+    return Result(attack, ended, time.monotonic() - began)
 
 
 def chosen(groups: Sequence[str] = (), quick: bool = False, words: str = "") -> list[Attack]:
@@ -102,21 +102,21 @@ def chosen(groups: Sequence[str] = (), quick: bool = False, words: str = "") -> 
 
 
 def table(results: Sequence[Result]) -> str:
-    """Class, attempts, held, succeeded."""
-    lines = [f"{'class':<12} {'attempts':>8} {'held':>6} {'succeeded':>10} {'seconds':>8}"]
+    """Class, attempts, blocked, succeeded."""
+    lines = [f"{'class':<12} {'attempts':>8} {'blocked':>8} {'succeeded':>10} {'seconds':>8}"]
     groups = list(dict.fromkeys(each.attack.group for each in results))
     for group in [*groups, ""]:
         mine = [each for each in results if each.attack.group == group or not group]
-        lost = sum(each.seen.succeeded for each in mine)
+        lost = sum(each.outcome.succeeded for each in mine)
         spent = sum(each.seconds for each in mine)
-        lines.append(f"{group or 'all':<12} {len(mine):>8} {len(mine) - lost:>6} {lost:>10} {spent:>8.0f}")
+        lines.append(f"{group or 'all':<12} {len(mine):>8} {len(mine) - lost:>8} {lost:>10} {spent:>8.0f}")
     return "\n".join(lines)
 
 
 def progress(result: Result) -> None:
     """One line while they run, on a terminal or in a log."""
-    mark = "SUCCEEDED" if result.seen.succeeded else "held"
+    mark = "SUCCEEDED" if result.outcome.succeeded else "blocked"
     print(f"{mark:<10} {result.seconds:5.1f} s  {result.attack.group:<10} {result.attack.name}", flush=True)
-    if result.seen.succeeded:
-        print(f"{'':<21}{result.seen.what[:400]}", flush=True)
+    if result.outcome.succeeded:
+        print(f"{'':<21}{result.outcome.what[:400]}", flush=True)
     sys.stdout.flush()

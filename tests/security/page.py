@@ -63,11 +63,11 @@ CLASSES = {
 HEAD = """# Attacks that were tried
 
 Made by `python -m tests.security --write`. Each line is a real request, file or command against a real server, parser
-or command of the studio, on loopback. [Security](../background/security.md) describes the guards. "Held" means that
+or command of the studio, on loopback. [Security](../background/security.md) describes the guards. "Blocked" means that
 what must not happen did not happen. An attack that could not be carried out counts as a success.
 
 """
-_ROW = re.compile(r"^\| (?!attempt |---)(.*) \| (held|SUCCEEDED) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| (?!attempt |---)(.*) \| (blocked|SUCCEEDED) \|$", re.MULTILINE)
 
 
 def escaped(text: str) -> str:
@@ -85,7 +85,7 @@ def write(results: Sequence[Result], whole: bool = True, page: Path = PAGE) -> N
         rows = {} if whole else found.get(group, {})
         rows.update(
             {
-                escaped(each.attack.name): "SUCCEEDED" if each.seen.succeeded else "held"
+                escaped(each.attack.name): "SUCCEEDED" if each.outcome.succeeded else "blocked"
                 for each in results
                 if each.attack.group == group
             }

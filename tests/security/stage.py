@@ -48,7 +48,7 @@ class Visitor(Asking):
 
     def acted(self, region: str, act: str, **said: Any) -> str:
         """The same; what the page would show, or the refusal."""
-        return told(self.press(region, act, **said))
+        return shown_text(self.press(region, act, **said))
 
     def begin(self) -> "Visitor":
         """Get a workspace, as the page does first."""
@@ -113,7 +113,7 @@ class Visitor(Asking):
             space.runs.set_status(run.id, "stopped")
 
 
-def told(answer: Answer) -> str:
+def shown_text(answer: Answer) -> str:
     """What an answer shows: the values of all its parts, with the quotes and slashes as a person reads them."""
     text = answer.body.decode(errors="replace")
     with suppress(ValueError):
@@ -305,7 +305,7 @@ def wait_for(what: Callable[[], Any], seconds: float) -> Any:
     return found
 
 
-def timed(act: Callable[[], Any]) -> tuple[float, Any]:
+def time_call(act: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds that it took, and what came of it; an error of the line is what came of it."""
     began = time.monotonic()
     try:
@@ -315,10 +315,10 @@ def timed(act: Callable[[], Any]) -> tuple[float, Any]:
     return time.monotonic() - began, came
 
 
-def at_once(acts: list[Callable[[], Any]]) -> list[tuple[float, Any]]:
+def run_concurrently(acts: list[Callable[[], Any]]) -> list[tuple[float, Any]]:
     """Do all of it at the same time."""
     with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(timed, acts))
+        return list(pool.map(time_call, acts))
 
 
 def rows_of(path: Path, query: str) -> list[Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.attack import Attack, Result, attempt, chosen, held, succeeded
+from tests.security.attack import Attack, Result, attempt, blocked, chosen, succeeded
 from tests.security.page import CLASSES, PAGE, escaped, sections, write
 from tests.security.stage import Stage
 
@@ -21,8 +21,8 @@ def stage() -> Iterator[Stage]:
 
 @pytest.mark.parametrize("attack", QUICK, ids=[f"{each.group} {each.name}"[:90] for each in QUICK])
 def test_an_attack_does_not_succeed(stage: Stage, attack: Attack) -> None:
-    seen = attempt(attack, stage).seen
-    assert not seen.succeeded, seen.what
+    outcome = attempt(attack, stage).outcome
+    assert not outcome.succeeded, outcome.what
 
 
 def test_there_are_attacks_of_all_classes_and_no_two_are_alike() -> None:
@@ -42,15 +42,15 @@ def test_the_page_of_the_docs_lists_attacks_of_all_classes_and_no_success() -> N
     listed = {(group, name) for group, rows in found.items() for name in rows}
     assert set(CLASSES) == {each.group for each in chosen()}
     assert not listed - known, "attacks that are gone: python -m tests.security CLASS --write"
-    assert len(listed) >= 200 and {result for rows in found.values() for result in rows.values()} == {"held"}
+    assert len(listed) >= 200 and {result for rows in found.values() for result in rows.values()} == {"blocked"}
 
 
 def test_a_class_that_is_tried_again_changes_its_own_rows_alone(tmp_path: Path) -> None:
     page = tmp_path / "attacks.md"
-    first, second = (Attack("S7", name, lambda stage: held(), False) for name in ("a | b <i>", "c"))
-    write([Result(first, held(), 1), Result(second, succeeded("x"), 1)], page=page)
-    write([Result(Attack("gguf", "d", lambda stage: held(), False), held(), 1)], page=page)
-    write([Result(second, held(), 1)], whole=False, page=page)
+    first, second = (Attack("S7", name, lambda stage: blocked(), False) for name in ("a | b <i>", "c"))
+    write([Result(first, blocked(), 1), Result(second, succeeded("x"), 1)], page=page)
+    write([Result(Attack("gguf", "d", lambda stage: blocked(), False), blocked(), 1)], page=page)
+    write([Result(second, blocked(), 1)], whole=False, page=page)
     text = page.read_text(encoding="utf-8")
-    assert sections(text) == {"S7": {escaped(first.name): "held", "c": "held"}, "gguf": {"d": "held"}}
+    assert sections(text) == {"S7": {escaped(first.name): "blocked", "c": "blocked"}, "gguf": {"d": "blocked"}}
     assert "<i>" not in text and "**3 attempts, 0 successes.**" in text

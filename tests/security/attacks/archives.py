@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.s10_paths import archive_of
-from tests.security.stage import Stage, timed, wait_for
+from tests.security.stage import Stage, time_call, wait_for
 
 Members = dict[str, bytes]
 
@@ -132,15 +132,15 @@ def _line(text: str, name: str, value: str) -> str:
 
 
 def _id(text: str, value: str) -> str:
-    told = json.loads(text)
-    told["run"]["id"] = value
-    return json.dumps(told)
+    document = json.loads(text)
+    document["run"]["id"] = value
+    return json.dumps(document)
 
 
 def _name(text: str, value: str) -> str:
-    told = json.loads(text)
-    told["run"]["name"] = value
-    return json.dumps(told)
+    document = json.loads(text)
+    document["run"]["name"] = value
+    return json.dumps(document)
 
 
 def _laughs() -> str:
@@ -171,7 +171,7 @@ HARMLESS = (
 
 
 @attack("archives", "A run is taken in whose archive holds {0}", RUNS)
-def taken_in(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]]) -> Seen:
+def taken_in(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]]) -> Outcome:
     """The owner takes in a file that somebody gave them."""
     name, make = payload
     owner = stage.owner()
@@ -199,17 +199,19 @@ def taken_in(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]
     ]
     for run in new:  # whatever was taken in is used
         owner.patience = 30
-        timed(lambda run=run: owner.post(f"/studio/run/{run}/chat", {"messages": [{"role": "user", "content": "Hi"}]}))
+        time_call(
+            lambda run=run: owner.post(f"/studio/run/{run}/chat", {"messages": [{"role": "user", "content": "Hi"}]})
+        )
         code = code or ran(stage).exists()
         owner.acted("runs-body", "delete", run=run)
-    return seen(
+    return outcome(
         bool(outside) or code or live or bool(links) or (bool(new) and name not in HARMLESS),
         f"taken in: {new}, outside: {outside}, code ran: {code}; {shown[:200]}",
     )
 
 
 @attack("archives", "A pickle in the checkpoint of a run is loaded when it is resumed")
-def pickled_checkpoint(stage: Stage) -> Seen:
+def pickled_checkpoint(stage: Stage) -> Outcome:
     """A file that lies beside a safetensors checkpoint, as a run copied by hand might have it."""
     owner = stage.owner()
     before = {run.id for run in owner.runs()}
@@ -221,18 +223,18 @@ def pickled_checkpoint(stage: Stage) -> Seen:
         if run.id not in before:
             owner.acted("runs-body", "resume", run=run.id)
     wait_for(lambda: ran(stage).exists() or not owner.active(), 120)
-    return seen(ran(stage).exists(), shown[:120])
+    return outcome(ran(stage).exists(), shown[:120])
 
 
 @attack("archives", "A visitor of a demo takes in a run from a file", quick=True)
-def visitor_takes_in(stage: Stage) -> Seen:
+def visitor_takes_in(stage: Stage) -> Outcome:
     who = stage.visitor()
     ticket = who.upload(
         "run.zip",
         zipped(good(stage)) if "trained" in stage.__dict__ else zipped({"config.yaml": b"", "run.json": b"{}"}),
     ).json["ticket"]
     shown = who.acted("runs-body", "file", tickets=ticket)
-    return seen(bool(who.runs()), shown[:150])
+    return outcome(bool(who.runs()), shown[:150])
 
 
 FILES: list[tuple[str, Callable[[], bytes]]] = [
@@ -254,11 +256,11 @@ FILES: list[tuple[str, Callable[[], bytes]]] = [
 
 
 @attack("archives", "A zip of rows holds {0}", FILES)
-def rows_in_zip(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Seen:
+def rows_in_zip(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Outcome:
     who = stage.visitor()
     shown = who.bring(payload[1](), "rows.zip")
     outside = [str(path) for path in (Path("/tmp/evil.csv"), stage.demo.home / "evil.csv") if path.exists()]
-    return seen(
+    return outcome(
         bool(outside) or "root:x:" in shown or "SQLite" in shown or "<script>alert(9731)" in shown,
         f"{outside}; {shown[:120]}",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from studio.models.starter_install import fetch_starter
 from studio.schema.predictions import PredictedRow, PredictionSet
 from studio.store.predictions import PredictionStore
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.injection import FORMULAS, SCRIPTS, live
 from tests.security.stage import Stage, Visitor
 
@@ -54,7 +54,7 @@ def model_with(stage: Stage, place: str, text: str) -> Path:
     ],
     quick=1,
 )
-def model_cards(stage: Stage, payload: tuple[str, str, str]) -> Seen:
+def model_cards(stage: Stage, payload: tuple[str, str, str]) -> Outcome:
     _, place, text = payload
     owner = stage.owner()
     shown = owner.acted("model-body", "task", value="chat")
@@ -63,11 +63,11 @@ def model_cards(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     shown += "".join(owner.acted(region, "draw") for region in ("model-body", "data-body", "method-body"))
     shown += owner.acted("data-body", "view", value="tokens")
     found = live(shown)
-    return seen(bool(found) or "Something went wrong" in shown, str(found[:2]) or shown[:100])
+    return outcome(bool(found) or "Something went wrong" in shown, str(found[:2]) or shown[:100])
 
 
 @attack("injection", "A project is named {0} and brings markup onto the page", SCRIPTS)
-def project_names(stage: Stage, text: str) -> Seen:
+def project_names(stage: Stage, text: str) -> Outcome:
     owner = stage.owner()
     shown = owner.acted("projects", "project-new", value=text, new_title=text) + owner.acted("projects", "draw")
     known = [each for each in _projects(owner) if each.title == text]
@@ -76,7 +76,7 @@ def project_names(stage: Stage, text: str) -> Seen:
         shown += owner.acted("projects", "project-delete", project=each.id) + owner.acted("projects", "draw")
     shown += owner.get("/").text
     found = live(shown)
-    return seen(bool(found) or "Something went wrong" in shown, f"{len(known)} made; {found[:2]}")
+    return outcome(bool(found) or "Something went wrong" in shown, f"{len(known)} made; {found[:2]}")
 
 
 def _projects(owner: Visitor) -> list[object]:
@@ -109,17 +109,17 @@ def predicted(who: Visitor, run: str, text: str, name: str = "rows.csv") -> str:
 
 
 @attack("injection", "Predictions for a file named {0}, with it as a reply, bring markup onto the page", SCRIPTS)
-def predictions(stage: Stage, text: str) -> Seen:
+def predictions(stage: Stage, text: str) -> Outcome:
     who, run = stage.trained
     predicted(who, run, text, f"{text}.csv")
     shown = who.acted("runs-body", "open", run=run)
     shown += who.acted("evaluate-body", "draw", run=run) + who.acted("evaluate-body", "predict-data", value=text)
     found = live(shown)
-    return seen(bool(found) or "Something went wrong" in shown, f"{shown.count('9731')} times; {found[:2]}")
+    return outcome(bool(found) or "Something went wrong" in shown, f"{shown.count('9731')} times; {found[:2]}")
 
 
 @attack("injection", "A model replies {0}, which a spreadsheet computes in the file with predictions", FORMULAS)
-def replies(stage: Stage, text: str) -> Seen:
+def replies(stage: Stage, text: str) -> Outcome:
     who, run = stage.trained
     id = predicted(who, run, text)
     answer = who.get(f"/studio/predictions/{run}/{id}.csv")
@@ -127,4 +127,4 @@ def replies(stage: Stage, text: str) -> Seen:
     bad = [
         cell for cell in cells if cell.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\uff1d") and len(cell) > 1
     ]
-    return seen(bool(bad) or not any(text.strip() in cell for cell in cells), f"{answer.status}: {bad or cells[:6]}")
+    return outcome(bool(bad) or not any(text.strip() in cell for cell in cells), f"{answer.status}: {bad or cells[:6]}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from studio.models.gguf_header import read_gguf_header
 from studio.schema.errors import StudioError
 from tests.gguf_files import gguf, llama_pairs, pair, tensor, text
-from tests.security.attack import Seen, attack, seen
-from tests.security.stage import Stage, timed
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.stage import Stage, time_call
 
 HUGE = 2**63
 ONE = [tensor("token_embd.weight", [8, 16])]
@@ -57,19 +57,19 @@ BOMBS: list[tuple[str, Callable[[], bytes]]] = [
 
 
 @attack("gguf", "a GGUF file with {0}", BOMBS, quick=6)
-def reads_a_bomb(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Seen:
+def reads_a_bomb(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Outcome:
     """The header is refused at once, before memory is taken for what it declares."""
     file = stage.folder / "bomb.gguf"
     file.write_bytes(payload[1]())
     tracemalloc.start()
     try:
-        seconds, refusal = timed(lambda: refusal_of(file))
+        seconds, refusal = time_call(lambda: refusal_of(file))
         taken = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
         file.unlink()
     was_read = not refusal or taken > 20_000_000 or seconds > 2
-    return seen(was_read, f"{refusal or 'it was read'}; {taken:,} bytes; {seconds:.2f} s")
+    return outcome(was_read, f"{refusal or 'it was read'}; {taken:,} bytes; {seconds:.2f} s")
 
 
 def refusal_of(file: Path) -> str:

@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from urllib.parse import quote
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import Stage, Visitor, log_of
 
 SCRIPTS = [
@@ -120,17 +120,17 @@ def put(who: Visitor, place: str, text: str) -> str:
     ],
     quick=2,
 )
-def markup(stage: Stage, payload: tuple[str, str, str]) -> Seen:
+def markup(stage: Stage, payload: tuple[str, str, str]) -> Outcome:
     _, place, text = payload
     shown = put(stage.visitor(), place, text)
     found = live(shown)
-    return seen(bool(found), str(found[:2]) if found else f"{shown.count('9731')} times, escaped")
+    return outcome(bool(found), str(found[:2]) if found else f"{shown.count('9731')} times, escaped")
 
 
 @attack("injection", "The page's own address carries markup ({0})", ["run", "__theme", "view", "x"])
-def address(stage: Stage, name: str) -> Seen:
+def address(stage: Stage, name: str) -> Outcome:
     text = Visitor(stage.demo).get(f"/?{name}={quote('</script><script>alert(9731)</script>')}").text
-    return seen("<script>alert(9731)" in text, "in the page")
+    return outcome("<script>alert(9731)" in text, "in the page")
 
 
 FORMULAS = [
@@ -146,7 +146,7 @@ FORMULAS = [
 
 
 @attack("injection", "A label {0} is computed by a spreadsheet that opens the export", FORMULAS)
-def formulas(stage: Stage, text: str) -> Seen:
+def formulas(stage: Stage, text: str) -> Outcome:
     import csv
     import io
 
@@ -160,13 +160,13 @@ def formulas(stage: Stage, text: str) -> Seen:
     who.acted("data-body", "set-labels", value=text, labels=text)
     who.acted("data-body", "label", value=text, label=text, row=1)
     if not who.datasets():
-        return seen(False, "the rows are refused")
+        return outcome(False, "the rows are refused")
     answer = who.get(f"/studio/labels/{who.datasets()[0].id}.csv")
     cells = [cell for line in csv.reader(io.StringIO(answer.text)) for cell in line] if answer.status == 200 else []
     bad = [
         cell for cell in cells if cell.lstrip(" ")[:1] in ("=", "+", "-", "@", "\t", "\r", "\uff1d") and len(cell) > 1
     ]
-    return seen(bool(bad), f"{answer.status}: {bad or cells[:6]}")
+    return outcome(bool(bad), f"{answer.status}: {bad or cells[:6]}")
 
 
 CONTROLS = ["\x1b[2J\x1b[31mred", "\x07\x07", "a\r\nINFO forged line", "\x1b]0;title\x07", "\u202eevil", "\x00\x08\x08"]
@@ -177,7 +177,7 @@ CONTROLS = ["\x1b[2J\x1b[31mred", "\x07\x07", "a\r\nINFO forged line", "\x1b]0;t
     "A name with control characters ({0!r}) reaches the log or forges a line of it".replace("{0!r}", "{0}"),
     CONTROLS,
 )
-def log_lines(stage: Stage, text: str) -> Seen:
+def log_lines(stage: Stage, text: str) -> Outcome:
     who = stage.visitor()
     before = len(log_of(stage.demo))
     who.upload(text.replace("\r\n", " ") + ".csv", b"a,b\n1,2\n")
@@ -186,23 +186,23 @@ def log_lines(stage: Stage, text: str) -> Seen:
     who.get("/studio/run/" + quote(text))
     who.ask("POST", "/login", b"password=" + quote(text).encode())
     written = log_of(stage.demo)[before:]
-    return seen("\x1b" in written or "forged" in written or "\x07" in written, repr(written[-200:]))
+    return outcome("\x1b" in written or "forged" in written or "\x07" in written, repr(written[-200:]))
 
 
 DISPOSITIONS = ["a\r\nSet-Cookie: evil=1", 'a"; filename="evil.html', "../../evil", "a\x00b", "\u202egnp.exe", "=1+1"]
 
 
 @attack("injection", "A run named {0} changes the header of its download", DISPOSITIONS)
-def dispositions(stage: Stage, name: str) -> Seen:
+def dispositions(stage: Stage, name: str) -> Outcome:
     who, run = stage.trained
     who.acted("runs-body", "rename", run=run, value=name)
     answer = who.post("/studio/ticket", {"run": run, "format": "run"})
     if answer.status != 200:
-        return seen(answer.status >= 500, f"{answer.status}: {answer.text[:100]}")
+        return outcome(answer.status >= 500, f"{answer.status}: {answer.text[:100]}")
     took = who.get(answer.json["link"])
     header = took.headers.get("content-disposition", "")
     who.acted("runs-body", "rename", run=run, value="plain")
-    return seen(
+    return outcome(
         "set-cookie" in took.headers or ".html" in header or "/" in header or "attachment" not in header, header
     )
 
@@ -211,7 +211,7 @@ QUERIES = ["'; DROP TABLE runs; --", "' OR '1'='1", "%' UNION SELECT value FROM 
 
 
 @attack("injection", "SQL in a search, an id or a tag ({0})", QUERIES)
-def queries(stage: Stage, text: str) -> Seen:
+def queries(stage: Stage, text: str) -> Outcome:
     who, run = stage.trained
     before = len(who.runs())
     shown = (
@@ -223,7 +223,9 @@ def queries(stage: Stage, text: str) -> Seen:
         "data-body", "label-search", value=text
     )
     who.acted("runs-body", "find", value="")
-    return seen(len(who.runs()) != before or "Something went wrong" in shown or "sqlite" in shown.lower(), shown[:100])
+    return outcome(
+        len(who.runs()) != before or "Something went wrong" in shown or "sqlite" in shown.lower(), shown[:100]
+    )
 
 
 PYTHON = [
@@ -240,14 +242,14 @@ PYTHON = [
 
 
 @attack("injection", "A template or code in a setting or prompt ({0}) is evaluated", PYTHON)
-def code(stage: Stage, text: str) -> Seen:
+def code(stage: Stage, text: str) -> Outcome:
     who = stage.visitor()
     who.sample()
     shown = who.acted("method-body", "set", name="system_prompt", value=text) + who.acted(
         "method-body", "set", name="instruction", value=text
     )
     shown += who.acted("method-body", "prompt", value=text, index="0") + who.acted("data-body", "view", value="tokens")
-    return seen(
+    return outcome(
         "uid=0" in shown or ">49<" in shown or "<class" in shown or "Something went wrong" in shown, shown[:100]
     )
 
@@ -256,13 +258,13 @@ PATTERNS = ["(a+)+$", "(" * 5_000, "[" * 100, "a{1,99999}{1,99999}", "\\" * 1_00
 
 
 @attack("injection", "The pattern {0} in a search runs without end", PATTERNS)
-def patterns(stage: Stage, text: str) -> Seen:
-    from tests.security.stage import timed
+def patterns(stage: Stage, text: str) -> Outcome:
+    from tests.security.stage import time_call
 
     who = stage.visitor()
     who.bring(b"text\n" + b"a" * 5_000 + b"!\n" + b"b\n" * 50)
     who.acted("data-body", "view", value="label")
-    spent, shown = timed(
+    spent, shown = time_call(
         lambda: who.acted("data-body", "label-search", value=text) + who.acted("runs-body", "find", value=text)
     )
-    return seen(spent > 10 or "Something went wrong" in str(shown), f"{spent:.1f} s; {str(shown)[:80]}")
+    return outcome(spent > 10 or "Something went wrong" in str(shown), f"{spent:.1f} s; {str(shown)[:80]}")

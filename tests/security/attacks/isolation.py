@@ -1,6 +1,6 @@
 """One visitor reaches another's rows, runs, uploads or tickets by their ids."""
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import ROWS, Stage, Visitor
 
 ROUTES = [
@@ -31,7 +31,7 @@ def stranger(stage: Stage, kind: str) -> Visitor:
 
 
 @attack("isolation", "{0}", [(f"{kind} asks {route}", kind, route) for kind in WHO for route in ROUTES], quick=3)
-def anothers_run(stage: Stage, payload: tuple[str, str, str]) -> Seen:
+def anothers_run(stage: Stage, payload: tuple[str, str, str]) -> Outcome:
     _, kind, route = payload
     owner, run = stage.trained
     data = owner.datasets()[0].id
@@ -43,7 +43,7 @@ def anothers_run(stage: Stage, payload: tuple[str, str, str]) -> Seen:
     text = answer.body.decode(errors="replace")
     things = ("stone",) if "/?run" in route else (run, "link", '"who"', "stone")
     reached = answer.status == 200 and any(each in text for each in things)
-    return seen(reached, f"{answer.status}: {text[:120]}")
+    return outcome(reached, f"{answer.status}: {text[:120]}")
 
 
 ACTS = [
@@ -86,7 +86,7 @@ ACTS = [
     "Another visitor's action {0} with the id of a run or rows",
     [(f"{region} {act} ({field})", region, act, field) for region, act, field in ACTS],
 )
-def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Seen:
+def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Outcome:
     _, region, act, field = payload
     owner, run = stage.trained
     data = owner.datasets()[0].id
@@ -99,7 +99,7 @@ def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Seen:
         configs = [other.space.runs.spec(each.id).config for each in other.runs()]
         reached = any(getattr(each, field) in (run, data) for each in configs)
         other.stop_runs()
-        return seen(reached, shown[:120])
+        return outcome(reached, shown[:120])
     value = run if field == "run" else data
     shown = other.acted(
         region,
@@ -109,7 +109,7 @@ def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Seen:
     after = owner.space.runs.get(run), [each.model_dump() for each in owner.datasets()], len(owner.runs())
     copied = any(each.id in (run, data) for each in [*other.runs(), *other.datasets()])
     other.stop_runs()
-    return seen(before != after or copied, f"changed: {before != after}, copied: {copied}; {shown[:100]}")
+    return outcome(before != after or copied, f"changed: {before != after}, copied: {copied}; {shown[:100]}")
 
 
 @attack(
@@ -117,16 +117,16 @@ def anothers_things(stage: Stage, payload: tuple[str, str, str, str]) -> Seen:
     "Another visitor takes an upload by its ticket ({0})",
     ["{ticket}", "../{space}/{ticket}", "{space}/{ticket}", "*", "{ticket}\x00"],
 )
-def anothers_upload(stage: Stage, form: str) -> Seen:
+def anothers_upload(stage: Stage, form: str) -> Outcome:
     owner = stage.visitor()
     ticket = owner.upload("stones.csv", ROWS).json["ticket"]
     other = stage.visitor()
     shown = other.acted("data-body", "file", ticket=form.format(ticket=ticket, space=owner.space.name))
-    return seen("stone" in shown or bool(other.datasets()), shown[:120])
+    return outcome("stone" in shown or bool(other.datasets()), shown[:120])
 
 
 @attack("isolation", "A link to a file is used {0}", ["a second time", "by guessing", "with a path for its key"])
-def links(stage: Stage, how: str) -> Seen:
+def links(stage: Stage, how: str) -> Outcome:
     owner, run = stage.trained
     link = owner.post("/studio/ticket", {"run": run, "format": "run"}).json["link"]
     if how == "a second time":
@@ -136,7 +136,7 @@ def links(stage: Stage, how: str) -> Seen:
     else:
         link = "/studio/ticket/..%2F..%2F" + owner.space.name + "%2Fstudio.db"
     answer = Visitor(stage.demo).get(link)
-    return seen(answer.status == 200, f"{answer.status}: {answer.body[:60]!r}")
+    return outcome(answer.status == 200, f"{answer.status}: {answer.body[:60]!r}")
 
 
 SECRETS = [
@@ -155,7 +155,7 @@ SECRETS = [
 
 
 @attack("isolation", "The workspace header {0} opens a workspace", SECRETS)
-def workspace_names(stage: Stage, text: str) -> Seen:
+def workspace_names(stage: Stage, text: str) -> Outcome:
     owner = stage.anna
     name = owner.space.name
     value = text.format(space=name if name != owner.secret else "0" * 47, secret=owner.secret, short=owner.secret[:-1])
@@ -163,27 +163,27 @@ def workspace_names(stage: Stage, text: str) -> Seen:
     answer = other.get("/studio/bar")
     shown = other.acted("data-body", "view", value="rows")
     same = value.strip() == owner.secret
-    return seen(not same and (answer.status == 200 or "stone" in shown), f"{answer.status}: {shown[:80]}")
+    return outcome(not same and (answer.status == 200 or "stone" in shown), f"{answer.status}: {shown[:80]}")
 
 
 @attack("isolation", "Two workspace headers in one request open the second one's")
-def two_headers(stage: Stage) -> Seen:
-    from tests.security.attacks.s11_malformed import spoken
+def two_headers(stage: Stage) -> Outcome:
+    from tests.security.attacks.s11_malformed import send_raw
 
     owner = stage.anna
-    answer = spoken(
+    answer = send_raw(
         stage.demo,
         f"GET /studio/bar HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Studio-Workspace: {'0' * 48}\r\n"
         f"X-Studio-Workspace: x{owner.secret}\r\n"
         "Connection: close\r\n\r\n".encode(),
     )
-    return seen(b" 200 " in answer[:20], repr(answer[:60]))
+    return outcome(b" 200 " in answer[:20], repr(answer[:60]))
 
 
 @attack(
     "isolation", "A visitor sees in {0} what others do", ["the queue", "the storage panel", "the storage of models"]
 )
-def others_things_are_shown(stage: Stage, where: str) -> Seen:
+def others_things_are_shown(stage: Stage, where: str) -> Outcome:
     owner = stage.visitor()
     owner.sample()
     owner.acted("method-body", "name", value="very-secret-name")
@@ -195,4 +195,4 @@ def others_things_are_shown(stage: Stage, where: str) -> Seen:
     shown = other.acted("runs-body", "look") + other.acted("train-actions", "draw") + other.get("/studio/bar").text
     owner.stop_runs()
     other.stop_runs()
-    return seen("very-secret-name" in shown or owner.secret in shown or owner.space.name in shown, shown[:100])
+    return outcome("very-secret-name" in shown or owner.secret in shown or owner.space.name in shown, shown[:100])

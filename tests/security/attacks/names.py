@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import Stage, Visitor
 
 OWN = ("huggingface.co", "hf.co", "modelscope.cn", "kaggle.com", "github.com", "githubusercontent.com")
@@ -84,11 +84,11 @@ def probe(stage: Stage) -> Probe:
 
 
 @attack("names", "An internal address is asked, or a file is opened: {0}", NAMES, quick=1)
-def internal_names(stage: Stage, payload: Payload) -> Seen:
+def internal_names(stage: Stage, payload: Payload) -> Outcome:
     _, kind, name = payload
     found = probe(stage).ask(kind, name)
     foreign = [host for host in found["hosts"] if not host.endswith(OWN)]
-    return seen(bool(foreign or found["files"]), f"asked {foreign}, opened {found['files']}; {found['error'][:120]}")
+    return outcome(bool(foreign or found["files"]), f"asked {foreign}, opened {found['files']}; {found['error'][:120]}")
 
 
 class _Server:
@@ -135,14 +135,14 @@ INSIDE = [
 
 
 @attack("names", "A visitor of a demo has the server ask an address: {0}", INSIDE)
-def visitors_names(stage: Stage, address: str) -> Seen:
+def visitors_names(stage: Stage, address: str) -> Outcome:
     """The demo may use the Hub, so nothing but the address is wrong."""
     who, inside = stage.visitor(stage.online_demo), _Server()
     address = address.format(port=inside.port)
     shown = who.acted("model-body", "model", value=address) + who.acted("model-body", "hub", value=address)
     shown += who.acted("data-body", "hub-look", value=address) + who.acted("data-body", "hub-fetch")
     inside.close()
-    return seen(bool(inside.connections or who.datasets()), f"{inside.connections} connections; {shown[:120]}")
+    return outcome(bool(inside.connections or who.datasets()), f"{inside.connections} connections; {shown[:120]}")
 
 
 REDIRECTS = [
@@ -169,7 +169,7 @@ REDIRECTS = [
 
 
 @attack("names", "The server of a source redirects a download to {0}", REDIRECTS, quick=3)
-def redirects(stage: Stage, to: str) -> Seen:
+def redirects(stage: Stage, to: str) -> Outcome:
     """No connection but the first one, to the source, may be made."""
     from studio.models.guarded_client import guarded_client
 
@@ -188,7 +188,7 @@ def redirects(stage: Stage, to: str) -> Seen:
         _HOOKS.remove(hook)
         source.close()
         inside.close()
-    return seen(bool(inside.connections or reached), f"connected to {reached}; {came[:100]}")
+    return outcome(bool(inside.connections or reached), f"connected to {reached}; {came[:100]}")
 
 
 _HOOKS: list[Any] = []
@@ -211,9 +211,11 @@ HEADERS = ["http://127.0.0.1:{port}/", "https://127.0.0.1:{port}/", "//localhost
 
 
 @attack("names", "A request names {0} as the page's own address, and the server asks it", HEADERS)
-def callbacks(stage: Stage, address: str) -> Seen:
+def callbacks(stage: Stage, address: str) -> Outcome:
     who, inside = Visitor(stage.demo), _Server()
     address = address.format(port=inside.port)
     answer = who.get(f"/?__sign={quote(address)}&url={quote(address)}", referer=address)
     inside.close()
-    return seen(answer.status >= 500 or bool(inside.connections), f"{answer.status}; {inside.connections} connections")
+    return outcome(
+        answer.status >= 500 or bool(inside.connections), f"{answer.status}; {inside.connections} connections"
+    )

@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Callable
 
 from studio.models.starter_install import fetch_starter
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.archives import good, zipped
-from tests.security.stage import Stage, timed
+from tests.security.stage import Stage, time_call
 
 
 def field(number: int, content: bytes | int) -> bytes:
@@ -76,29 +76,29 @@ NAMES = ["model.onnx", "rows.csv", "rows.parquet", "rows.xlsx", "rows.jsonl"]
     [(f"{name} is ONNX with {what}, and is taken in", name, make) for what, make in BOMBS for name in NAMES],
     quick=1,
 )
-def as_rows(stage: Stage, payload: tuple[str, str, Callable[[], bytes]]) -> Seen:
+def as_rows(stage: Stage, payload: tuple[str, str, Callable[[], bytes]]) -> Outcome:
     """A file of weights is no table, whatever its name says."""
     _, name, make = payload
     who = stage.visitor()
-    seconds, shown = timed(lambda: who.bring(make(), name))
+    seconds, shown = time_call(lambda: who.bring(make(), name))
     leaked = "root:x:" in str(shown)
     rows = sum(each.rows for each in who.datasets())
     text_only = name in ("rows.csv",)  # bytes that are a text for a table of texts are rows, and nothing more
     taken = bool(who.datasets()) and not text_only
-    return seen(
+    return outcome(
         taken or leaked or seconds > 20 or "Something went wrong" in str(shown), f"{rows} rows, {seconds:.1f} s"
     )
 
 
 @attack("onnx", "A zip of ONNX with {0} is taken in as rows", BOMBS)
-def in_a_zip(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Seen:
+def in_a_zip(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Outcome:
     who = stage.visitor()
-    seconds, shown = timed(lambda: who.bring(deflated(payload[1]()), "rows.zip"))
-    return seen(bool(who.datasets()) or seconds > 20 or "Something went wrong" in str(shown), f"{seconds:.1f} s")
+    seconds, shown = time_call(lambda: who.bring(deflated(payload[1]()), "rows.zip"))
+    return outcome(bool(who.datasets()) or seconds > 20 or "Something went wrong" in str(shown), f"{seconds:.1f} s")
 
 
 @attack("onnx", "A run is imported whose archive holds ONNX with {0}", BOMBS[:6])
-def in_an_archive(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Seen:
+def in_an_archive(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Outcome:
     """Archives hold an adapter or a model in safetensors, and no other weights."""
     from studio.api import Studio
     from studio.schema.errors import StudioError
@@ -109,13 +109,13 @@ def in_an_archive(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> See
         try:
             record = studio.saved.import_archive(file)
         except StudioError as refusal:
-            return seen(False, refusal.message[:150])
+            return outcome(False, refusal.message[:150])
         kept = [path for path in studio.context.workspace.runs.folder(record.id).root.rglob("*.onnx")]
-    return seen(bool(kept), f"imported; {len(kept)} ONNX files kept")
+    return outcome(bool(kept), f"imported; {len(kept)} ONNX files kept")
 
 
 @attack("onnx", "A base model is a folder whose weights are ONNX with {0}", BOMBS[:6])
-def as_a_model(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Seen:
+def as_a_model(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Outcome:
     from studio.models import find_model
     from studio.schema.errors import StudioError
 
@@ -128,5 +128,5 @@ def as_a_model(stage: Stage, payload: tuple[str, Callable[[], bytes]]) -> Seen:
     try:
         info = find_model(str(folder))
     except StudioError as refusal:
-        return seen(False, refusal.message[:150])
-    return seen(True, f"taken as {info.architecture}")
+        return outcome(False, refusal.message[:150])
+    return outcome(True, f"taken as {info.architecture}")

@@ -3,8 +3,8 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.security.attack import Seen, attack, seen
-from tests.security.attacks.s11_malformed import spoken
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.attacks.s11_malformed import send_raw
 from tests.security.stage import ROWS, Stage, Visitor
 
 NAMES = [
@@ -32,17 +32,17 @@ NAMES = [
 
 
 @attack("paths", "An upload named {0} leaves its folder", NAMES, quick=1)
-def upload_names(stage: Stage, name: str) -> Seen:
+def upload_names(stage: Stage, name: str) -> Outcome:
     who = stage.visitor()
     answer = who.upload(name.encode("utf-8", "replace").decode(), ROWS)
     if answer.status != 200:
-        return seen(answer.status >= 500, f"{answer.status}: {answer.text[:80]}")
+        return outcome(answer.status >= 500, f"{answer.status}: {answer.text[:80]}")
     ticket = answer.json["ticket"]
     found = [path for path in stage.demo.home.rglob("*") if ticket in str(path) and path.is_file()]
     outside = Path("/tmp/evil.csv").exists() or Path("/etc/cron.d/evil.csv").exists()
     good = len(found) == 1 and found[0].parent.name == ticket
     who.acted("data-body", "file", ticket=ticket)
-    return seen(outside or not good, f"{[str(path)[-80:] for path in found]}")
+    return outcome(outside or not good, f"{[str(path)[-80:] for path in found]}")
 
 
 TICKETS = [
@@ -62,10 +62,10 @@ TICKETS = [
 
 
 @attack("paths", "The ticket {0} reads a file", TICKETS)
-def tickets(stage: Stage, ticket: str) -> Seen:
+def tickets(stage: Stage, ticket: str) -> Outcome:
     who = stage.visitor()
     shown = who.acted("data-body", "file", ticket=ticket.format(home=stage.demo.home))
-    return seen(bool(who.datasets()) or "root:x:" in shown, shown[:120])
+    return outcome(bool(who.datasets()) or "root:x:" in shown, shown[:120])
 
 
 FORMATS = [
@@ -85,11 +85,11 @@ FORMATS = [
 
 
 @attack("paths", "The export format {0} reads another file", FORMATS)
-def formats(stage: Stage, form: str) -> Seen:
+def formats(stage: Stage, form: str) -> Outcome:
     who, run = stage.trained
     answer = who.post("/studio/ticket", {"run": run, "format": form})
     shown = who.acted("export-actions", "export", format=form)
-    return seen("link" in answer.text or "root:x:" in shown, f"{answer.status}: {answer.text[:100]}")
+    return outcome("link" in answer.text or "root:x:" in shown, f"{answer.status}: {answer.text[:100]}")
 
 
 RUNS = [
@@ -109,14 +109,14 @@ RUNS = [
 
 
 @attack("paths", "A run named {0} reads a file", RUNS)
-def runs(stage: Stage, run: str) -> Seen:
+def runs(stage: Stage, run: str) -> Outcome:
     who = stage.trained[0]
     texts = []
     for ending in ("", "/log", "/report.json", "/curve.csv"):
         answer = who.get(f"/studio/run/{quote(run, safe='%/;*')}{ending}")
         texts.append((answer.status, answer.body))
     bad = [status for status, body in texts if b"root:x:" in body or b"SQLite format" in body or status >= 500]
-    return seen(bool(bad), str([status for status, _ in texts]))
+    return outcome(bool(bad), str([status for status, _ in texts]))
 
 
 STATIC = [
@@ -154,13 +154,13 @@ STATIC = [
 
 
 @attack("paths", "GET {0} reads a file of the server or leads elsewhere", STATIC, quick=2)
-def static_files(stage: Stage, path: str) -> Seen:
-    answer = spoken(
+def static_files(stage: Stage, path: str) -> Outcome:
+    answer = send_raw(
         stage.demo, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{stage.demo.port}\r\nConnection: close\r\n\r\n".encode()
     )
     status = int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
     leaked = b"root:x:" in answer or b"\nimport " in answer or b"SQLite format" in answer
-    return seen(leaked or status >= 500 or status == 200, f"status {status}")
+    return outcome(leaked or status >= 500 or status == 200, f"status {status}")
 
 
 CLOSED = [
@@ -203,12 +203,12 @@ CLOSED = [
 
 
 @attack("paths", "{0} of Gradio is open", CLOSED)
-def closed_addresses(stage: Stage, path: str) -> Seen:
+def closed_addresses(stage: Stage, path: str) -> Outcome:
     who = Visitor(stage.demo, stage.anna.secret)
     answers = who.get(path), who.post(path, {"data": []})
     statuses = [each.status for each in answers]
     leaked = any(b"fn_index" in each.body or b"dependencies" in each.body for each in answers)
-    return seen(leaked or any(each not in (404, 405) for each in statuses), str(statuses))
+    return outcome(leaked or any(each not in (404, 405) for each in statuses), str(statuses))
 
 
 FILES = [
@@ -220,11 +220,11 @@ FILES = [
 
 
 @attack("paths", "A handler reads the file {0} that it is given", FILES)
-def file_data(stage: Stage, file: dict[str, object]) -> Seen:
+def file_data(stage: Stage, file: dict[str, object]) -> Outcome:
     who = stage.visitor()
     shown = (
         who.acted("data-body", "file", ticket=file)
         + who.acted("data-body", "paste", pasted=file)
         + who.acted("model-body", "model", value=file)
     )
-    return seen("root:x:" in shown or "HF_TOKEN" in shown, shown[:100])
+    return outcome("root:x:" in shown or "HF_TOKEN" in shown, shown[:100])

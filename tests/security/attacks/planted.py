@@ -10,7 +10,7 @@ from base64 import b64encode
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.trust import Member
 from tests.security.stage import FORM, Stage, log_of
 
@@ -140,9 +140,9 @@ def unpacked(content: bytes) -> bytes:
         for place in PLACES
     ],
 )
-def planted_token(stage: Stage, payload: tuple[str, str, str]) -> Seen:
+def planted_token(stage: Stage, payload: tuple[str, str, str]) -> Outcome:
     _, place, secret = payload
     content = everything(stage)[place]
     forms = [secret, quote(secret), secret.encode().hex(), b64encode(secret.encode()).decode().rstrip("=")]
     hits = [form for form in forms if form.encode() in content]
-    return seen(bool(hits) or not content, f"{len(content):,} bytes; {hits}")
+    return outcome(bool(hits) or not content, f"{len(content):,} bytes; {hits}")

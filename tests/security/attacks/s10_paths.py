@@ -5,7 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import Stage, Visitor, wait_for
 
 
@@ -33,22 +33,22 @@ def archive_of(who: Visitor, run: str, form: str) -> bytes:
 
 
 @attack("S10", "The archive of a run ({0}) holds paths of the machine", ["run", "run-with-rows"], quick=1)
-def archive(stage: Stage, form: str) -> Seen:
+def archive(stage: Stage, form: str) -> Outcome:
     who, run = stage.trained
     content = archive_of(who, run, form)
     bad = {name: found_in(stage, text)[:1] for name, text in members(content).items() if found_in(stage, text)}
-    return seen(bool(bad), str(bad)[:500])
+    return outcome(bool(bad), str(bad)[:500])
 
 
 @attack("S10", "The log of a run tells paths of the machine", quick=True)
-def log(stage: Stage) -> Seen:
+def log(stage: Stage) -> Outcome:
     who, run = stage.trained
     text = who.get(f"/studio/run/{run}/log").text
-    return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
+    return outcome(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
 
 
 @attack("S10", "The log of a run that failed tells paths of the machine")
-def log_of_a_failure(stage: Stage) -> Seen:
+def log_of_a_failure(stage: Stage) -> Outcome:
     who = stage.visitor()
     who.sample()
     who.start(max_steps="3000", learning_rate="1000000", max_length="64")
@@ -56,23 +56,23 @@ def log_of_a_failure(stage: Stage) -> Seen:
     run = who.runs()[0].id if who.runs() else "last"
     text = who.get(f"/studio/run/{run}/log").text
     who.stop_runs()
-    return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
+    return outcome(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
 
 
 @attack("S10", "An export ({0}) holds paths of the machine", ["adapter", "merged"])
-def export(stage: Stage, form: str) -> Seen:
+def export(stage: Stage, form: str) -> Outcome:
     who, run = stage.trained
     who.acted("runs-body", "open", run=run)
     who.acted("export-actions", "export", format=form)
     made = wait_for(lambda: who.post("/studio/ticket", {"run": run, "format": form}).status == 200, 60)
     if not made:
-        return seen(False, "it can't be made here")
+        return outcome(False, "it can't be made here")
     bad = {
         name: found_in(stage, text)[:1]
         for name, text in members(archive_of(who, run, form)).items()
         if found_in(stage, text)
     }
-    return seen(bool(bad), str(bad)[:500])
+    return outcome(bool(bad), str(bad)[:500])
 
 
 SHOWN = [
@@ -88,11 +88,11 @@ SHOWN = [
 
 
 @attack("S10", "The region {0} of the page tells paths of the machine", SHOWN)
-def regions(stage: Stage, region: str) -> Seen:
+def regions(stage: Stage, region: str) -> Outcome:
     who, run = stage.trained
     who.acted("runs-body", "open", run=run)
     text = who.acted(region, "draw") + who.acted(region, "look")
-    return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
+    return outcome(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
 
 
 ROUTES = [
@@ -105,10 +105,10 @@ ROUTES = [
 
 
 @attack("S10", "{0} tells paths of the machine", ROUTES)
-def routes(stage: Stage, path: str) -> Seen:
+def routes(stage: Stage, path: str) -> Outcome:
     who, run = stage.trained
     text = who.get(path.format(run=run)).body.decode(errors="replace")
-    return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
+    return outcome(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
 
 
 ERRORS = [
@@ -128,8 +128,8 @@ ERRORS = [
     "The refusal of {0} tells paths of the machine",
     [(f"{region} {act}", region, act, more) for region, act, more in ERRORS],
 )
-def refusals(stage: Stage, payload: tuple[str, str, str, dict[str, str]]) -> Seen:
+def refusals(stage: Stage, payload: tuple[str, str, str, dict[str, str]]) -> Outcome:
     _, region, act, more = payload
     who = stage.visitor()
     text = who.acted(region, act, **more)
-    return seen(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))
+    return outcome(bool(found_in(stage, text)), str(found_in(stage, text)[:2]))

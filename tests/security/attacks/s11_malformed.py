@@ -7,8 +7,8 @@ from pathlib import Path
 
 from studio.ui.security import CALL
 from tests.browser.served import Served
-from tests.security.attack import Seen, attack, seen
-from tests.security.stage import FORM, Stage, Visitor, logged, timed
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.stage import FORM, Stage, Visitor, logged, time_call
 
 JSON = {"content_type": "application/json"}
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -111,7 +111,7 @@ CALLS: list[tuple[str, bytes, dict[str, str]]] = [
 
 
 @attack("S11", "A call {0}", CALLS, quick=2)
-def malformed_call(stage: Stage, payload: tuple[str, bytes, dict[str, str]]) -> Seen:
+def malformed_call(stage: Stage, payload: tuple[str, bytes, dict[str, str]]) -> Outcome:
     """It is refused, or answered with a sentence on the page; nothing of it stays on the disk."""
     _, body, headers = payload
     who = Visitor(stage.demo, stage.anna.secret)
@@ -120,24 +120,26 @@ def malformed_call(stage: Stage, payload: tuple[str, bytes, dict[str, str]]) -> 
     temporary = Path(stage.demo.environment["TMPDIR"])
     who.patience = 30
     with logged(stage.demo) as written:
-        _, answer = timed(lambda: who.ask("POST", CALL + "/", body, **headers))
+        _, answer = time_call(lambda: who.ask("POST", CALL + "/", body, **headers))
         time.sleep(0.15)
         log = written()
     status, text = getattr(answer, "status", 0), getattr(answer, "body", b"").decode(errors="replace")
     lines = len([line for line in log.splitlines() if line.strip()])
     left = [str(path) for path in temporary.rglob("*") if path.is_file() and b"evilevil" in path.read_bytes()[:100]]
     wrong = status not in (200, 400, 413, 415, 422) or "Something went wrong" in text or "Traceback" in text + log
-    return seen(wrong or lines > 2 or bool(left), f"status {status or answer!r}; {lines} lines of log: {log[-200:]!r}")
+    return outcome(
+        wrong or lines > 2 or bool(left), f"status {status or answer!r}; {lines} lines of log: {log[-200:]!r}"
+    )
 
 
 @attack(
     "S11", "The server function is called by {0}", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "EVIL"]
 )
-def other_methods(stage: Stage, method: str) -> Seen:
+def other_methods(stage: Stage, method: str) -> Outcome:
     who = Visitor(stage.demo, stage.anna.secret)
     body = json.dumps(who.body({"page": "a", "region": "data-body", "said": {"act": "draw"}}))
     answers = [who.ask(method, path, body, **JSON) for path in (CALL, CALL + "/")]
-    return seen(any(each.status not in (404, 405, 501) for each in answers), str([each.status for each in answers]))
+    return outcome(any(each.status not in (404, 405, 501) for each in answers), str([each.status for each in answers]))
 
 
 REQUESTS: list[tuple[str, str, str, bytes | None, dict[str, str]]] = [
@@ -222,20 +224,20 @@ MODES = [("demo", each) for each in REQUESTS] + [("password", each) for each in 
 
 
 @attack("S11", "{0}", [(f"{each[0]} ({mode})", mode, *each[1:]) for mode, each in MODES])
-def malformed(stage: Stage, payload: tuple[str, str, str, str, bytes | None, dict[str, str]]) -> Seen:
+def malformed(stage: Stage, payload: tuple[str, str, str, str, bytes | None, dict[str, str]]) -> Outcome:
     _, mode, method, path, body, headers = payload
     served = stage.demo if mode == "demo" else stage.locked
     who = Visitor(served, stage.anna.secret if mode == "demo" else "")
     who.patience = 15
     with logged(served) as written:
-        _, answer = timed(lambda: who.ask(method, path, body, **headers))
+        _, answer = time_call(lambda: who.ask(method, path, body, **headers))
         time.sleep(0.15)
         log = written()
     status = getattr(answer, "status", 0)
     lines = len([line for line in log.splitlines() if line.strip()])
     is_closed = "press" in path or path.startswith(("/gradio_api/queue", "/gradio_api/cancel", "/gradio_api/heartbeat"))
     bad = "Traceback" in log or lines > 2 or status >= 500 or (is_closed and status not in (400, 404, 413))
-    return seen(bad, f"status {status or answer!r}; {lines} lines of log: {log[-200:]!r}")
+    return outcome(bad, f"status {status or answer!r}; {lines} lines of log: {log[-200:]!r}")
 
 
 POST_CALL = b"POST /gradio_api/component_server/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -278,22 +280,22 @@ RAW: list[tuple[str, bytes]] = [
 
 
 @attack("S11", "Sent over the line: {0}", RAW)
-def raw(stage: Stage, payload: tuple[str, bytes]) -> Seen:
+def raw(stage: Stage, payload: tuple[str, bytes]) -> Outcome:
     served = stage.demo
     with logged(served) as written:
-        answer = spoken(served, payload[1])
+        answer = send_raw(served, payload[1])
         time.sleep(0.15)
         log = written()
     lines = len([line for line in log.splitlines() if line.strip()])
     status = int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
     two = answer.count(b"HTTP/1.1 ") > 1 and b'"bar"' in answer
-    return seen(
+    return outcome(
         "Traceback" in log or lines > 2 or status >= 500 or status == 101 or two,
         f"{answer[:80]!r}; log: {log[-200:]!r}",
     )
 
 
-def spoken(served: Served, content: bytes, seconds: float = 2) -> bytes:
+def send_raw(served: Served, content: bytes, seconds: float = 2) -> bytes:
     """What a server answers to bytes."""
     heard = b""
     with socket.create_connection(("127.0.0.1", served.port), seconds) as line:
@@ -309,7 +311,7 @@ def spoken(served: Served, content: bytes, seconds: float = 2) -> bytes:
 
 
 @attack("S11", "1,000 malformed requests fill the log", quick=True)
-def fills_the_log(stage: Stage) -> Seen:
+def fills_the_log(stage: Stage) -> Outcome:
     who = Visitor(stage.demo, stage.anna.secret)
     who.patience = 5
     with logged(stage.demo) as written:
@@ -320,4 +322,4 @@ def fills_the_log(stage: Stage) -> Seen:
             who.post("/gradio_api/queue/join", {"data": [], "fn_index": number, "session_hash": f"x{number}"})
             who.post("/studio/ticket", json.loads("[]"))
         log = written()
-    return seen(len(log) > 50_000 or "Traceback" in log, f"{len(log):,} bytes of log; {log[-300:]!r}")
+    return outcome(len(log) > 50_000 or "Traceback" in log, f"{len(log):,} bytes of log; {log[-300:]!r}")

@@ -6,8 +6,8 @@ import socket
 
 from studio.ui.security import CALL
 from tests.browser.served import Served
-from tests.security.attack import Seen, attack, seen
-from tests.security.attacks.s11_malformed import spoken
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.attacks.s11_malformed import send_raw
 from tests.security.stage import Stage, Visitor
 
 FORWARDED = [
@@ -30,22 +30,22 @@ FORWARDED = [
 
 
 @attack("S12", "{0} sets where the page's scripts send to", FORWARDED, quick=2)
-def sets_the_root(stage: Stage, headers: dict[str, str]) -> Seen:
+def sets_the_root(stage: Stage, headers: dict[str, str]) -> Outcome:
     """From an address that is no proxy of ours."""
     who = Visitor(stage.demo, address="127.5.5.5")
     text = "".join(who.get(path, **headers).text for path in ("/", "/theme.css"))
     roots = set(re.findall(r'"root":\s*"([^"]*)"', text))
     evil = re.findall(r".{30}(?:evil|https://127|:666|alert\(1\)).{20}", text)
-    return seen(
+    return outcome(
         bool(evil) or any("evil" in each or each.startswith("https") for each in roots), f"roots: {roots}; {evil[:2]}"
     )
 
 
 @attack("S12", "X-Forwarded-Proto of a stranger has the session's cookie or HSTS sent for HTTPS")
-def sets_the_scheme(stage: Stage) -> Seen:
+def sets_the_scheme(stage: Stage) -> Outcome:
     who = Visitor(stage.locked, address="127.5.5.6")
     answer = who.get("/", x_forwarded_proto="https")
-    return seen("strict-transport-security" in answer.headers, str(answer.headers.get("strict-transport-security")))
+    return outcome("strict-transport-security" in answer.headers, str(answer.headers.get("strict-transport-security")))
 
 
 @attack(
@@ -58,12 +58,14 @@ def sets_the_scheme(stage: Stage) -> Seen:
         {"x_studio_workspace": "default"},
     ],
 )
-def internal_headers(stage: Stage, headers: dict[str, str]) -> Seen:
+def internal_headers(stage: Stage, headers: dict[str, str]) -> Outcome:
     who = Visitor(stage.locked)
     answer = who.get("/studio/bar", **headers)
     guest = Visitor(stage.demo)
     demo = guest.get("/studio/bar", **headers)
-    return seen(answer.status != 401 or demo.status == 200, f"with a password {answer.status}, in a demo {demo.status}")
+    return outcome(
+        answer.status != 401 or demo.status == 200, f"with a password {answer.status}, in a demo {demo.status}"
+    )
 
 
 HOSTS = [
@@ -104,9 +106,9 @@ HOSTS = [
 
 
 @attack("S13", "The Host {0} is taken for this machine's", HOSTS, quick=2)
-def hosts(stage: Stage, host: str) -> Seen:
+def hosts(stage: Stage, host: str) -> Outcome:
     answer = Visitor(stage.alone, address="127.0.0.1").get("/studio/bar", host=host)
-    return seen(answer.status not in (400, 403, 421), f"status {answer.status}")
+    return outcome(answer.status not in (400, 403, 421), f"status {answer.status}")
 
 
 def origins(port: int) -> list[tuple[str, list[str]]]:
@@ -138,11 +140,11 @@ def origins(port: int) -> list[tuple[str, list[str]]]:
     [(each[0], number) for number, each in enumerate(origins(1))],
     quick=3,
 )
-def origins_taken(stage: Stage, payload: tuple[str, int]) -> Seen:
+def origins_taken(stage: Stage, payload: tuple[str, int]) -> Outcome:
     served = stage.alone
     _, sent = origins(served.port)[payload[1]]
     lines = "".join(f"Origin: {each}\r\n" for each in sent)
-    answer = spoken(
+    answer = send_raw(
         served,
         (
             f"POST /studio/workspace HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n{lines}"
@@ -151,7 +153,7 @@ def origins_taken(stage: Stage, payload: tuple[str, int]) -> Seen:
         ).encode(),
     )
     status = int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
-    return seen(status == 200, f"status {status}")
+    return outcome(status == 200, f"status {status}")
 
 
 @attack(
@@ -166,7 +168,7 @@ def origins_taken(stage: Stage, payload: tuple[str, int]) -> Seen:
     ],
     quick=1,
 )
-def cross_site(stage: Stage, payload: tuple[str, dict[str, str]]) -> Seen:
+def cross_site(stage: Stage, payload: tuple[str, dict[str, str]]) -> Outcome:
     who = Visitor(stage.alone, address="127.0.0.1")
     body = json.dumps(who.body({"page": "a", "region": "model-body", "said": {"act": "look"}}))
     statuses = [
@@ -174,7 +176,7 @@ def cross_site(stage: Stage, payload: tuple[str, dict[str, str]]) -> Seen:
         for path in (CALL, CALL + "/")
         for origin in ("http://evil.example", "null", f"http://localhost:{stage.alone.port}")
     ]
-    return seen(any(each != 403 for each in statuses), f"{statuses}")
+    return outcome(any(each != 403 for each in statuses), f"{statuses}")
 
 
 def listening_outside(served: Served) -> list[str]:
@@ -191,6 +193,6 @@ def listening_outside(served: Served) -> list[str]:
 
 
 @attack("S13", "The studio of one person is reached from another machine")
-def reached_from_outside(stage: Stage) -> Seen:
+def reached_from_outside(stage: Stage) -> Outcome:
     found = listening_outside(stage.alone)
-    return seen(bool(found), f"it answers on {found}")
+    return outcome(bool(found), f"it answers on {found}")

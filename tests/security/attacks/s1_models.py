@@ -12,8 +12,8 @@ from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from tests.hubserver import HubServer, tiny_repo
-from tests.security.attack import Seen, attack, held, seen, succeeded
-from tests.security.stage import MARK, TOKEN, Stage, Visitor, timed
+from tests.security.attack import Outcome, attack, blocked, outcome, succeeded
+from tests.security.stage import MARK, TOKEN, Stage, Visitor, time_call
 
 SETTABLE_BY_NO_PAGE = [
     ("model", "/etc"),
@@ -65,12 +65,12 @@ def models_of_runs(who: Visitor) -> list[str]:
 
 
 @attack("S1", "A demo visitor trains a private folder through the setting `model`", quick=True)
-def trains_a_private_folder(stage: Stage) -> Seen:
+def trains_a_private_folder(stage: Stage) -> Outcome:
     who, folder = chat_visitor(stage), str(private(stage))
     who.start(model=folder, max_steps="1")
     used = models_of_runs(who)
     who.stop_runs()
-    return seen(folder in used, f"models of the visitor's runs: {used}")
+    return outcome(folder in used, f"models of the visitor's runs: {used}")
 
 
 @attack(
@@ -78,7 +78,7 @@ def trains_a_private_folder(stage: Stage) -> Seen:
     "A demo visitor sets {0} by hand and starts a run",
     [(f"{name} = {str(value)[:40]}", name, value) for name, value in SETTABLE_BY_NO_PAGE],
 )
-def sets_what_no_page_offers(stage: Stage, payload: tuple[str, str, object]) -> Seen:
+def sets_what_no_page_offers(stage: Stage, payload: tuple[str, str, object]) -> Outcome:
     _, name, value = payload
     if value == "{private}":
         value = str(private(stage))
@@ -94,7 +94,7 @@ def sets_what_no_page_offers(stage: Stage, payload: tuple[str, str, object]) -> 
         for each in configs
         if getattr(each, name, None) in (value, _as_typed(value)) and before.get(name) != getattr(each, name, None)
     ]
-    return seen(bool(harmful), f"{name} of the runs: {kept}; {shown.count('role=') and shown[:150]}")
+    return outcome(bool(harmful), f"{name} of the runs: {kept}; {shown.count('role=') and shown[:150]}")
 
 
 def _as_typed(value: object) -> object:
@@ -105,35 +105,35 @@ def _as_typed(value: object) -> object:
 
 
 @attack("S1", "A demo visitor measures a private folder (Run a few steps) through the setting `model`")
-def probes_a_private_folder(stage: Stage) -> Seen:
+def probes_a_private_folder(stage: Stage) -> Outcome:
     who, folder = chat_visitor(stage), str(private(stage))
     who.acted("method-body", "set", name="model", value=folder)
     who.patience = 20  # measuring takes longer; what was measured is seen in the settings
-    shown = "".join(str(timed(lambda act=act: who.acted("method-body", act))[1]) for act in ("estimate", "probe"))
+    shown = "".join(str(time_call(lambda act=act: who.acted("method-body", act))[1]) for act in ("estimate", "probe"))
     settings = str(draft_of(who).get("settings"))
-    return seen(folder in shown or folder in settings, f"settings kept: {settings[:200]}; shown: {folder in shown}")
+    return outcome(folder in shown or folder in settings, f"settings kept: {settings[:200]}; shown: {folder in shown}")
 
 
 @attack("S1", "A demo visitor learns which folders exist from the answers about `model`")
-def probes_for_folders(stage: Stage) -> Seen:
+def probes_for_folders(stage: Stage) -> Outcome:
     who = chat_visitor(stage)
-    told = []
+    answers = []
     for folder in ("/etc", "/no-such-folder-here"):
         who.acted("method-body", "defaults")
         who.acted("method-body", "set", name="model", value=folder)
         shown = who.acted("method-body", "start") + who.acted("method-body", "estimate")
-        told.append(shown.replace(folder, "FOLDER"))
+        answers.append(shown.replace(folder, "FOLDER"))
     kinds = [
         [word for word in ("no model", "not a model", "config.json", "does not exist", "There is no") if word in each]
-        for each in told
+        for each in answers
     ]
     runs = models_of_runs(who)
     who.stop_runs()
-    return seen(kinds[0] != kinds[1] or bool(set(runs) & {"/etc", "/no-such-folder-here"}), f"{kinds}; runs: {runs}")
+    return outcome(kinds[0] != kinds[1] or bool(set(runs) & {"/etc", "/no-such-folder-here"}), f"{kinds}; runs: {runs}")
 
 
 @attack("S1", "A Hub name in the setting `model` sends the owner's token to the Hub")
-def sends_the_token(stage: Stage) -> Seen:
+def sends_the_token(stage: Stage) -> Outcome:
     with HubServer() as hub:
         hub.add(tiny_repo("someone/tiny"))
         served = stage.serve("--demo", environment={"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"})
@@ -147,11 +147,11 @@ def sends_the_token(stage: Stage) -> Seen:
             time.sleep(0.1)
         who.stop_runs()
         carried = [path for _, path, headers in hub.seen if TOKEN in str(headers)]
-    return seen(bool(carried), f"requests with the owner's token: {carried[:3]}; to the Hub in all: {len(hub.seen)}")
+    return outcome(bool(carried), f"requests with the owner's token: {carried[:3]}; to the Hub in all: {len(hub.seen)}")
 
 
 @attack("S1", "A run that a visitor's database names with a private model is trained by the worker", quick=True)
-def the_worker_is_asked_itself(stage: Stage) -> Seen:
+def the_worker_is_asked_itself(stage: Stage) -> Outcome:
     """Past every check of the page: what the worker itself enforces."""
     who, folder = chat_visitor(stage), str(private(stage))
     record = who.datasets()[0]
@@ -184,7 +184,7 @@ def the_worker_is_asked_itself(stage: Stage) -> Seen:
         env={**who.served.environment, MARK: str(stage.folder)},
     )
     status = who.space.runs.get(run).status
-    return seen(status == "finished", f"the run is {status}; {done.stdout[-200:]}{done.stderr[-200:]}")
+    return outcome(status == "finished", f"the run is {status}; {done.stdout[-200:]}{done.stderr[-200:]}")
 
 
 ELSEWHERE = [
@@ -202,17 +202,17 @@ ELSEWHERE = [
 
 
 @attack("S1", "A demo visitor chooses the model {0} on the model page", ELSEWHERE)
-def chooses_another_model(stage: Stage, name: str) -> Seen:
+def chooses_another_model(stage: Stage, name: str) -> Outcome:
     who = chat_visitor(stage)
     shown = who.acted("model-body", "model", value=name)
     draft = draft_of(who)
-    return seen(bool(name) and draft.get("model") == name, f"model kept: {draft.get('model')!r}; {shown[:100]}")
+    return outcome(bool(name) and draft.get("model") == name, f"model kept: {draft.get('model')!r}; {shown[:100]}")
 
 
 @attack(
     "S1", "A demo visitor uses the owner's act {0}", ["folder", "trust", "token", "forget-token", "download", "cancel"]
 )
-def acts_of_the_owner(stage: Stage, act: str) -> Seen:
+def acts_of_the_owner(stage: Stage, act: str) -> Outcome:
     who = chat_visitor(stage)
     given = {"value": str(private(stage)), "token": TOKEN, "name": "someone/tiny"}
     shown = who.acted("model-body", act, **given)
@@ -220,7 +220,7 @@ def acts_of_the_owner(stage: Stage, act: str) -> Seen:
     root = who.served.home
     changed = (root / "hub-token").exists() or (root / "trusted-models.json").exists()
     used = draft.get("model") == str(private(stage))
-    return seen(changed or used or "not available in a public demo" not in shown, shown[:200])
+    return outcome(changed or used or "not available in a public demo" not in shown, shown[:200])
 
 
 def draft_of(who: Visitor) -> dict[str, object]:
@@ -229,7 +229,7 @@ def draft_of(who: Visitor) -> dict[str, object]:
 
 
 @attack("S1", "A demo visitor reruns a run with the model changed")
-def reruns_with_another_model(stage: Stage) -> Seen:
+def reruns_with_another_model(stage: Stage) -> Outcome:
     who, run = stage.trained
     folder = str(private(stage))
     who.acted("runs-body", "more", run=run)
@@ -237,11 +237,11 @@ def reruns_with_another_model(stage: Stage) -> Seen:
     who.acted("runs-body", "again-start", run=run)
     used = models_of_runs(who)
     who.stop_runs()
-    return seen(folder in used, f"models: {used}")
+    return outcome(folder in used, f"models: {used}")
 
 
 @attack("S1", "A demo visitor searches settings over a private model", quick=False)
-def searches_with_another_model(stage: Stage) -> Seen:
+def searches_with_another_model(stage: Stage) -> Outcome:
     who, folder = chat_visitor(stage), str(private(stage))
     who.acted("method-body", "set", name="model", value=folder)
     who.acted("method-body", "search-trials", value="2")
@@ -249,7 +249,7 @@ def searches_with_another_model(stage: Stage) -> Seen:
     used = models_of_runs(who)
     who.acted("method-body", "search-stop")
     who.stop_runs()
-    return seen(folder in used, f"models: {used}")
+    return outcome(folder in used, f"models: {used}")
 
 
 @attack(
@@ -257,7 +257,7 @@ def searches_with_another_model(stage: Stage) -> Seen:
     "A setting of a demo visitor is taken from {0}",
     ["text", "bring rows of /etc/passwd by path", "a Hub dataset"],
 )
-def rows_of_the_owner(stage: Stage, way: str) -> Seen:
+def rows_of_the_owner(stage: Stage, way: str) -> Outcome:
     who = chat_visitor(stage)
     before = len(who.datasets())
     match way:
@@ -270,4 +270,6 @@ def rows_of_the_owner(stage: Stage, way: str) -> Seen:
             shown = who.acted("data-body", "reopen", dataset="/etc/passwd")
     if "root:x:" in shown:
         return succeeded("the file's text was shown")
-    return seen(len(who.datasets()) > before and way != "text", shown[:150]) if way != "text" else held(shown[:80])
+    return (
+        outcome(len(who.datasets()) > before and way != "text", shown[:150]) if way != "text" else blocked(shown[:80])
+    )

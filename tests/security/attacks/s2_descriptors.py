@@ -9,8 +9,8 @@ from functools import cache
 import psutil
 
 from tests.browser.served import Served
-from tests.security.attack import Seen, attack, seen
-from tests.security.stage import Stage, Visitor, log_of, timed
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.stage import Stage, Visitor, log_of, time_call
 
 DESCRIPTORS = 256
 
@@ -20,17 +20,17 @@ def small_demo(stage: Stage) -> Served:
     return stage.serve("--demo", descriptors=DESCRIPTORS)
 
 
-def verdict(served: Served, failed: int, what: str) -> Seen:
+def verdict(served: Served, failed: int, what: str) -> Outcome:
     """Whether the server still answers another visitor, failed to answer, or wrote a long log."""
     other = Visitor(served)
     other.patience = 10
-    _, answer = timed(lambda: other.get("/"))
+    _, answer = time_call(lambda: other.get("/"))
     alive = getattr(answer, "status", 0) == 200
     log = len(log_of(served))
     opened = psutil.Process(served.process.pid).num_fds()
     words = f"{what}: {failed} answers of 500 or none, another visitor is served: {alive}"
     words += f", {opened} files open, log of {log:,} bytes"
-    return seen(failed > 0 or not alive or log > 200_000, words)
+    return outcome(failed > 0 or not alive or log > 200_000, words)
 
 
 def status_of(guest: Visitor) -> int:
@@ -41,14 +41,14 @@ def status_of(guest: Visitor) -> int:
 
 
 @attack("S2", "100 workspaces are opened from one address at `ulimit -n 256`", quick=True)
-def opens_workspaces(stage: Stage) -> Seen:
+def opens_workspaces(stage: Stage) -> Outcome:
     served = small_demo(stage)
     who, failed, made = Visitor(served), 0, set()
     who.patience = 3
     for _ in range(100):
         if failed > 3:
             break
-        _, answer = timed(lambda: who.post("/studio/workspace"))
+        _, answer = time_call(lambda: who.post("/studio/workspace"))
         status = getattr(answer, "status", 500)
         failed += status >= 500
         if status != 200:
@@ -61,7 +61,7 @@ def opens_workspaces(stage: Stage) -> Seen:
 
 
 @attack("S2", "60 workspaces are used from 60 addresses at `ulimit -n 256`")
-def opens_workspaces_from_many_addresses(stage: Stage) -> Seen:
+def opens_workspaces_from_many_addresses(stage: Stage) -> Outcome:
     served, failed = small_demo(stage), 0
     for _ in range(60):
         if failed > 3:
@@ -76,26 +76,26 @@ def opens_workspaces_from_many_addresses(stage: Stage) -> Seen:
 
 
 @attack("S2", "A secret that was never issued makes the server open a database")
-def invented_secrets(stage: Stage) -> Seen:
+def invented_secrets(stage: Stage) -> Outcome:
     served = stage.demo
     before = len(list((served.home / "workspaces").iterdir())), psutil.Process(served.process.pid).num_fds()
     for number in range(50):
         Visitor(served, f"{number:048x}").get("/studio/bar")
     after = len(list((served.home / "workspaces").iterdir())), psutil.Process(served.process.pid).num_fds()
-    return seen(
+    return outcome(
         after[0] > before[0] or after[1] > before[1] + 20,
         f"workspaces and open files before and after: {before}, {after}",
     )
 
 
 @attack("S2", "Opening the page 40 times makes 40 folders on the disk")
-def empty_workspaces(stage: Stage) -> Seen:
+def empty_workspaces(stage: Stage) -> Outcome:
     served = stage.demo
     before = len(list((served.home / "workspaces").iterdir()))
     for _ in range(40):
         Visitor(served, address="127.9.9.9").post("/studio/workspace")
     made = len(list((served.home / "workspaces").iterdir())) - before
-    return seen(made > 20, f"{made} folders for 40 requests")
+    return outcome(made > 20, f"{made} folders for 40 requests")
 
 
 def half_sent(
@@ -156,16 +156,16 @@ def still_open(stage: Stage) -> dict[str, int]:
 
 
 @attack("S2", "Connections that send half of {0} stay open for a minute", list(HALF))
-def stays_open(stage: Stage, kind: str) -> Seen:
+def stays_open(stage: Stage, kind: str) -> Outcome:
     left = still_open(stage)[kind]
-    return seen(left > 0, f"{left} of 10 are still open after 65 seconds")
+    return outcome(left > 0, f"{left} of 10 are still open after 65 seconds")
 
 
 @attack("S2", "220 half-sent requests shut out everybody else at `ulimit -n 256`")
-def half_sent_requests_shut_out(stage: Stage) -> Seen:
+def half_sent_requests_shut_out(stage: Stage) -> Outcome:
     served = small_demo(stage)
     _, lines = half_sent(served, HALF["headers"], 220, 2)
-    outcome = verdict(served, 0, f"{len(lines)} half-sent requests of one address")
+    found = verdict(served, 0, f"{len(lines)} half-sent requests of one address")
     for line in lines:
         line.close()
-    return outcome
+    return found

@@ -8,8 +8,8 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from tests.security.attack import Seen, attack, seen
-from tests.security.stage import Stage, Visitor, at_once, timed
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.stage import Stage, Visitor, run_concurrently, time_call
 
 PATIENT = 3.0
 """Seconds that an action of another visitor may take meanwhile, on two busy cores."""
@@ -70,14 +70,14 @@ def delay_of_others(
     other = stage.visitor()
     other.acted("model-body", "task", value="chat")
     other.patience = seconds
-    hands = [threading.Thread(target=timed, args=(hostile,), daemon=True) for _ in range(times)]
+    hands = [threading.Thread(target=time_call, args=(hostile,), daemon=True) for _ in range(times)]
     for hand in hands:
         hand.start()
     time.sleep(0.3)
     longest, asked = 0.0, 0
     until = time.monotonic() + min(seconds, 8)
     while time.monotonic() < until and longest <= PATIENT and (asked < 3 or any(hand.is_alive() for hand in hands)):
-        spent, _ = timed(lambda: other.acted("model-body", "look"))
+        spent, _ = time_call(lambda: other.acted("model-body", "look"))
         longest, asked = max(longest, spent), asked + 1
         time.sleep(0.2)
     for hand in hands:
@@ -86,12 +86,12 @@ def delay_of_others(
 
 
 @attack("S3", "A header of 30,000 characters, drawn 44 times at once, keeps another visitor waiting", quick=True)
-def draws_a_long_header(stage: Stage) -> Seen:
+def draws_a_long_header(stage: Stage) -> Outcome:
     who = stage.visitor()
     shown = who.bring(wide("csv", longest=LONG), "wide.csv")
     refused = not who.datasets()
     longest, asked = delay_of_others(stage, lambda: who.acted("data-body", "draw"), 12 if refused else 44)
-    return seen(
+    return outcome(
         longest > PATIENT,
         f"another visitor waited up to {longest:.1f} s ({asked} actions); refused: {refused} {shown[:120]}",
     )
@@ -101,17 +101,17 @@ KINDS = ["csv", "tsv", "json", "jsonl", "parquet", "xlsx", "zip"]
 
 
 @attack("S3", "A column's name of 30,000 characters comes in through {0}", KINDS, quick=1)
-def long_names(stage: Stage, kind: str) -> Seen:
+def long_names(stage: Stage, kind: str) -> Outcome:
     return comes_in(stage, wide(kind, longest=LONG), f"wide.{kind}")
 
 
 @attack("S3", "2,000 columns come in through {0}", KINDS)
-def many_columns(stage: Stage, kind: str) -> Seen:
+def many_columns(stage: Stage, kind: str) -> Outcome:
     return comes_in(stage, wide(kind, columns=2_000), f"many.{kind}")
 
 
 @attack("S3", "A cell of 300,000 characters comes in through {0}", [each for each in KINDS if each != "xlsx"])
-def long_cells(stage: Stage, kind: str) -> Seen:
+def long_cells(stage: Stage, kind: str) -> Outcome:
     return comes_in(stage, wide(kind, cell=300_000), f"cell.{kind}")
 
 
@@ -128,30 +128,30 @@ def long_cells(stage: Stage, kind: str) -> Seen:
         ("a million short rows", "a,b\n" + "1,2\n" * 900_000),
     ],
 )
-def pasted(stage: Stage, payload: tuple[str, str]) -> Seen:
+def pasted(stage: Stage, payload: tuple[str, str]) -> Outcome:
     who = stage.visitor()
-    spent, shown = timed(lambda: who.acted("data-body", "paste", pasted=payload[1]))
+    spent, shown = time_call(lambda: who.acted("data-body", "paste", pasted=payload[1]))
     return judged(who, spent, str(shown))
 
 
-def comes_in(stage: Stage, content: bytes, name: str) -> Seen:
+def comes_in(stage: Stage, content: bytes, name: str) -> Outcome:
     who = stage.visitor()
-    spent, shown = timed(lambda: who.bring(content, name))
+    spent, shown = time_call(lambda: who.bring(content, name))
     return judged(who, spent, str(shown))
 
 
-def judged(who: Visitor, spent: float, shown: str) -> Seen:
+def judged(who: Visitor, spent: float, shown: str) -> Outcome:
     """Rows beyond the limits of a demo are in, or refusing them took long."""
     found = who.datasets()
     widest = max((len(name) for each in found for name in each.columns), default=0)
     columns = max((len(each.columns) for each in found), default=0)
     rows = max((each.rows for each in found), default=0)
-    drawn, _ = timed(lambda: who.acted("data-body", "draw"))
+    drawn, _ = time_call(lambda: who.acted("data-body", "draw"))
     cells = max((len(str(row)) for each in found for row in who_rows(who, each)), default=0)
     beyond = widest > 1_000 or columns > 100 or rows > 20_000 or cells > 150_000
     words = f"read in {spent:.1f} s, drawn in {drawn:.1f} s; {columns} columns, {rows:,} rows"
     words += f", longest name {widest:,}, longest row {cells:,}"
-    return seen(beyond or spent > 15 or drawn > 5, f"{words}; {shown[:150] if not found else ''}")
+    return outcome(beyond or spent > 15 or drawn > 5, f"{words}; {shown[:150] if not found else ''}")
 
 
 def who_rows(who: Visitor, record: Any) -> list[dict[str, Any]]:
@@ -179,22 +179,22 @@ SLOW: list[tuple[str, Callable[[Visitor], object]]] = [
 
 
 @attack("S3", "Forty times at once: {0}", SLOW)
-def floods(stage: Stage, payload: tuple[str, Callable[[Visitor], object]]) -> Seen:
+def floods(stage: Stage, payload: tuple[str, Callable[[Visitor], object]]) -> Outcome:
     who = stage.visitor()
     who.sample()
     longest, asked = delay_of_others(stage, lambda: payload[1](who), 40)
-    return seen(longest > PATIENT, f"another visitor waited up to {longest:.1f} s ({asked} actions)")
+    return outcome(longest > PATIENT, f"another visitor waited up to {longest:.1f} s ({asked} actions)")
 
 
 @attack("S3", "One visitor has 200 actions waiting")
-def waits_without_end(stage: Stage) -> Seen:
+def waits_without_end(stage: Stage) -> Outcome:
     who = stage.visitor()
     who.sample()
-    answers = at_once([lambda: who.press("method-body", "estimate") for _ in range(200)])
+    answers = run_concurrently([lambda: who.press("method-body", "estimate") for _ in range(200)])
     statuses = [getattr(answer, "status", 0) for _, answer in answers]
     slowest = max(spent for spent, _ in answers)
     refused = sum("limit-reached" in told_of(answer) or getattr(answer, "status", 0) == 429 for _, answer in answers)
-    return seen(
+    return outcome(
         not refused and slowest > 20,
         f"{refused} of 200 were refused, the slowest took {slowest:.0f} s; statuses {sorted(set(statuses))}",
     )
@@ -205,7 +205,7 @@ def told_of(answer: Any) -> str:
 
 
 @attack("S3", "Four hundred requests for the page's own files at once keep another visitor waiting")
-def floods_with_pages(stage: Stage) -> Seen:
+def floods_with_pages(stage: Stage) -> Outcome:
     who = stage.visitor()
     longest, asked = delay_of_others(stage, lambda: [who.get("/") for _ in range(8)], 40)
-    return seen(longest > PATIENT, f"another visitor waited up to {longest:.1f} s ({asked} actions)")
+    return outcome(longest > PATIENT, f"another visitor waited up to {longest:.1f} s ({asked} actions)")

@@ -6,7 +6,7 @@ import time
 from http.client import HTTPConnection
 from typing import Any
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import Stage, Visitor, log_of, logged
 
 PATIENT = 10.0
@@ -64,7 +64,7 @@ class Chat(threading.Thread):
 
 
 @attack("S5", "Eight chats of 4,096 tokens keep another visitor waiting for the first token", quick=True)
-def hogs_the_models(stage: Stage) -> Seen:
+def hogs_the_models(stage: Stage) -> Outcome:
     hostile, run = stage.trained
     victim = stage.visitor()
     stage.copy_of_run(victim)
@@ -80,26 +80,26 @@ def hogs_the_models(stage: Stage) -> Seen:
         chat.join(10)
     statuses = [(chat.status, chat.lines) for chat in chats]
     good = '"who"' in line and "error" not in line[:10]
-    return seen(
+    return outcome(
         spent > PATIENT or not good, f"the first token came after {spent:.1f} s ({line[:80]!r}); the eight: {statuses}"
     )
 
 
 @attack("S5", "A demo visitor asks for a reply of {0} tokens", [4096, 1000, 300])
-def long_replies(stage: Stage, tokens: int) -> Seen:
+def long_replies(stage: Stage, tokens: int) -> Outcome:
     hostile, run = stage.trained
     answer = hostile.post(
         f"/studio/run/{run}/chat", {"messages": HELLO, "settings": {"max_new_tokens": tokens, "temperature": 2.0}}
     )
     if answer.status != 200 or '"error"' in answer.text:
-        return seen(False, answer.text[:150])
+        return outcome(False, answer.text[:150])
     last = [json.loads(line) for line in answer.text.splitlines() if line]
     longest = max((len(each.get("text", "").split()) for each in last), default=0)
-    return seen(longest > 256, f"{longest} words")
+    return outcome(longest > 256, f"{longest} words")
 
 
 @attack("S5", "One visitor chats twice at the same time")
-def two_chats(stage: Stage) -> Seen:
+def two_chats(stage: Stage) -> Outcome:
     hostile, run = stage.trained
     chats = [Chat(hostile, run, 200) for _ in range(3)]
     for chat in chats:
@@ -108,11 +108,11 @@ def two_chats(stage: Stage) -> Seen:
         chat.join(40)
     answered = sum(chat.status == 200 and '"who"' in chat.text for chat in chats)
     refused = sum("limit-reached" in chat.text or chat.status in (403, 429) for chat in chats)
-    return seen(not refused and answered > 1, f"{answered} of 3 answered, {refused} refused")
+    return outcome(not refused and answered > 1, f"{answered} of 3 answered, {refused} refused")
 
 
 @attack("S5", "Forty requests to load models keep another visitor waiting")
-def loads_models(stage: Stage) -> Seen:
+def loads_models(stage: Stage) -> Outcome:
     hostile, run = stage.trained
     victim = stage.visitor()
     stage.copy_of_run(victim)
@@ -122,7 +122,7 @@ def loads_models(stage: Stage) -> Seen:
     spent, line = first_token(victim, run)
     for hand in hands:
         hand.join(20)
-    return seen(spent > PATIENT, f"the first token came after {spent:.1f} s ({line[:80]!r})")
+    return outcome(spent > PATIENT, f"the first token came after {spent:.1f} s ({line[:80]!r})")
 
 
 def _quietly(who: Visitor, run: str) -> None:
@@ -144,14 +144,14 @@ HUGE: list[tuple[str, Any]] = [
 
 
 @attack("S5", "A chat of {0} is answered by an error of the server or takes long", HUGE)
-def huge_chats(stage: Stage, payload: tuple[str, Any]) -> Seen:
+def huge_chats(stage: Stage, payload: tuple[str, Any]) -> Outcome:
     hostile, run = stage.trained
     began = time.monotonic()
     with logged(hostile.served) as written:
         answer = hostile.post(f"/studio/run/{run}/chat", {"messages": payload[1], "settings": {"max_new_tokens": 4}})
         spent, log = time.monotonic() - began, written()
     bad = answer.status >= 500 or "Traceback" in log or "written down in the log" in answer.text or spent > 30
-    return seen(bad, f"{answer.status} after {spent:.1f} s: {answer.text[:150]}; log: {log[-150:]}")
+    return outcome(bad, f"{answer.status} after {spent:.1f} s: {answer.text[:150]}; log: {log[-150:]}")
 
 
 @attack(
@@ -160,13 +160,13 @@ def huge_chats(stage: Stage, payload: tuple[str, Any]) -> Seen:
     ["\ud800", "a\udfff", "\ud83d"],
     quick=False,
 )
-def half_characters(stage: Stage, text: str) -> Seen:
+def half_characters(stage: Stage, text: str) -> Outcome:
     hostile, run = stage.trained
     answer = hostile.post(
         f"/studio/run/{run}/chat", {"messages": [{"role": "user", "content": text}], "settings": {"max_new_tokens": 4}}
     )
     wrong = "memory" in answer.text or answer.status >= 500 or "log as" in answer.text
-    return seen(wrong, f"{answer.status}: {answer.text[:200]}")
+    return outcome(wrong, f"{answer.status}: {answer.text[:200]}")
 
 
 SETTINGS = [
@@ -186,7 +186,7 @@ SETTINGS = [
 
 
 @attack("S5", "A chat with the settings {0} is answered", SETTINGS)
-def settings(stage: Stage, payload: dict[str, Any]) -> Seen:
+def settings(stage: Stage, payload: dict[str, Any]) -> Outcome:
     hostile, run = stage.trained
     with logged(hostile.served) as written:
         answer = hostile.post(
@@ -194,16 +194,16 @@ def settings(stage: Stage, payload: dict[str, Any]) -> Seen:
         )
         log = written()
     answered = answer.status == 200 and '"who"' in answer.text
-    return seen(
+    return outcome(
         answer.status >= 500 or "Traceback" in log or (answered and "max_new_tokens" in payload),
         f"{answer.status}: {answer.text[:120]}; log: {log[-100:]}",
     )
 
 
 @attack("S5", "The log of the server grows with each chat")
-def chats_in_the_log(stage: Stage) -> Seen:
+def chats_in_the_log(stage: Stage) -> Outcome:
     hostile, run = stage.trained
     before = len(log_of(hostile.served))
     for _ in range(5):
         hostile.post(f"/studio/run/{run}/chat", {"messages": HELLO, "settings": {"max_new_tokens": 1}})
-    return seen(len(log_of(hostile.served)) - before > 5_000, f"{len(log_of(hostile.served)) - before} bytes")
+    return outcome(len(log_of(hostile.served)) - before > 5_000, f"{len(log_of(hostile.served)) - before} bytes")

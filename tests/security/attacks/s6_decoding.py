@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import psutil
 
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.s3_starving import parquet, workbook
-from tests.security.stage import Stage, processes_of, timed
+from tests.security.stage import Stage, processes_of, time_call
 
 MILLION = 10**6
 
@@ -203,7 +203,7 @@ BOMBS: list[tuple[str, str, Callable[[], bytes]]] = [
 
 
 @attack("S6", "{0} is taken in, or takes more than 20 seconds or 600 MB", BOMBS, quick=1)
-def decoded(stage: Stage, payload: tuple[str, str, Callable[[], bytes]]) -> Seen:
+def decoded(stage: Stage, payload: tuple[str, str, Callable[[], bytes]]) -> Outcome:
     who = stage.visitor()
     content = payload[2]()
     peaks = []
@@ -215,7 +215,7 @@ def decoded(stage: Stage, payload: tuple[str, str, Callable[[], bytes]]) -> Seen
 
     before = memory(stage)
     with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(timed, read)
+        work = pool.submit(time_call, read)
         while not work.done():
             peaks.append(memory(stage) - before)
             import time
@@ -230,7 +230,7 @@ def decoded(stage: Stage, payload: tuple[str, str, Callable[[], bytes]]) -> Seen
     words = (
         f"{len(content):,} bytes: {spent:.1f} s, {peak} MB more, rows and columns taken in: {found}; {str(shown)[:150]}"
     )
-    return seen(beyond or leaked or spent > 20 or peak > 600 or not alive, words)
+    return outcome(beyond or leaked or spent > 20 or peak > 600 or not alive, words)
 
 
 def memory(stage: Stage) -> int:

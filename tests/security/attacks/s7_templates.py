@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 
 from studio.models.starter_install import fetch_starter
-from tests.security.attack import Seen, attack, seen
-from tests.security.stage import Stage, Visitor, processes_of, timed
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.stage import Stage, Visitor, processes_of, time_call
 
 LOOPS = "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3
 LONG = "{% for m in messages %}{{ m['content'] * 10 }}{% endfor %}"
@@ -77,24 +77,24 @@ def busy(stage: Stage, seconds: float = 3) -> float:
 
 
 @attack("S7", "A chat template with {0} keeps the model host busy, or runs code", TEMPLATES, quick=1)
-def renders(stage: Stage, payload: tuple[str, str]) -> Seen:
+def renders(stage: Stage, payload: tuple[str, str]) -> Outcome:
     owner = stage.owner()
     folder = with_template(stage, *payload)
-    spent, shown = timed(lambda: asked(owner, folder))
+    spent, shown = time_call(lambda: asked(owner, folder))
     cores = busy(stage)
     memory = sum(each.memory_info().rss for each in processes_of(stage.alone) if each.is_running()) // 10**6
     ran = "uid=" in str(shown) or "root:x:" in str(shown) or "<class 'os" in str(shown) or "<script>alert" in str(shown)
     bad = ran or cores > 0.6 or spent > 40 or memory > 4_000
-    return seen(
+    return outcome(
         bad,
         f"answered after {spent:.0f} s, then {cores:.1f} cores busy, {memory} MB; code ran: {ran}; {str(shown)[-200:]}",
     )
 
 
 @attack("S7", "A hostile template is rendered again at each look")
-def renders_again(stage: Stage) -> Seen:
+def renders_again(stage: Stage) -> Outcome:
     owner = stage.owner()
     folder = with_template(stage, "nested loops", LOOPS)
-    first, _ = timed(lambda: asked(owner, folder))
-    again, _ = timed(lambda: owner.acted("data-body", "count"))
-    return seen(again > 5, f"{first:.0f} s, and again {again:.0f} s")
+    first, _ = time_call(lambda: asked(owner, folder))
+    again, _ = time_call(lambda: owner.acted("data-body", "count"))
+    return outcome(again > 5, f"{first:.0f} s, and again {again:.0f} s")

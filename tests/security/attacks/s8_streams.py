@@ -7,8 +7,8 @@ from typing import Any
 import psutil
 
 from studio.ui.security import CALL
-from tests.security.attack import Seen, attack, seen
-from tests.security.stage import Stage, Visitor, told
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.stage import Stage, Visitor, shown_text
 
 LISTENERS = ["nobody", "another visitor", "an invented secret"]
 QUEUE = [
@@ -44,19 +44,19 @@ def victim_of(stage: Stage) -> Visitor:
 
 
 @attack("S8", "{0} reads the answers of another page through its session_hash", LISTENERS, quick=2)
-def reads_answers(stage: Stage, kind: str) -> Seen:
+def reads_answers(stage: Stage, kind: str) -> Outcome:
     victim, outsider = victim_of(stage), listener(stage, kind)
     victim.acted("data-body", "draw")
     stream = outsider.get(f"/gradio_api/queue/data?session_hash={victim.page}")
     outsider.page = victim.page
-    shown = told(outsider.act("data-body", "draw")) + told(outsider.act("page", "load"))
-    return seen(
+    shown = shown_text(outsider.act("data-body", "draw")) + shown_text(outsider.act("page", "load"))
+    return outcome(
         stream.status != 404 or "stone" in shown, f"stream {stream.status}; {len(shown):,} characters: {shown[:150]!r}"
     )
 
 
 @attack("S8", "The address of the event queue {0} answers for another page", QUEUE, quick=2)
-def queue_is_closed(stage: Stage, route: str) -> Seen:
+def queue_is_closed(stage: Stage, route: str) -> Outcome:
     victim = stage.anna
     method, _, path = route.partition(" ")
     asked = {
@@ -70,34 +70,34 @@ def queue_is_closed(stage: Stage, route: str) -> Seen:
     for who in (victim, Visitor(stage.demo), Visitor(stage.locked)):
         place = path.format(page=victim.page)
         statuses.append((who.get(place) if method == "GET" else who.post(place, asked)).status)
-    return seen(not set(statuses) <= {404, 401} or statuses[0] != 404, f"visitor, nobody, not logged in: {statuses}")
+    return outcome(not set(statuses) <= {404, 401} or statuses[0] != 404, f"visitor, nobody, not logged in: {statuses}")
 
 
 @attack("S8", "{0} joins under another page's session_hash and acts on its data", LISTENERS)
-def acts_for_another(stage: Stage, kind: str) -> Seen:
+def acts_for_another(stage: Stage, kind: str) -> Outcome:
     victim, outsider = victim_of(stage), listener(stage, kind)
     outsider.page = victim.page
     joined = outsider.post("/gradio_api/queue/join", {"data": [], "fn_index": 0, "session_hash": victim.page}).status
     shown = outsider.acted("data-body", "view", value="rows") + outsider.acted("data-body", "draw")
-    return seen("stone" in shown or joined != 404, f"join {joined}; {shown[:100]}")
+    return outcome("stone" in shown or joined != 404, f"join {joined}; {shown[:100]}")
 
 
 REGIONS = ["tab-data", "data-body", "tab-method", "method-body", "tab-runs", "runs-body", "tab-model", "page"]
 
 
 @attack("S8", "Another visitor acts in {0} under the name of an open page that shows another tab", REGIONS, quick=1)
-def acts_in_another_tab(stage: Stage, region: str) -> Seen:
+def acts_in_another_tab(stage: Stage, region: str) -> Outcome:
     victim, outsider = victim_of(stage), stage.visitor()
     name = victim.datasets()[0].name
     before = json.dumps(victim.space.drafts.get("page"))
     outsider.page = victim.page
     shown = outsider.acted(region, "draw") + outsider.acted(region, "delete-data", dataset=victim.datasets()[0].id)
     changed = json.dumps(victim.space.drafts.get("page")) != before or not victim.datasets()
-    return seen("stone" in shown or name in shown or changed, f"the victim's page changed: {changed}; {shown[:100]}")
+    return outcome("stone" in shown or name in shown or changed, f"the victim's page changed: {changed}; {shown[:100]}")
 
 
 @attack("S8", "{0} ends the work of another page by /cancel or /reset", LISTENERS)
-def cancels(stage: Stage, kind: str) -> Seen:
+def cancels(stage: Stage, kind: str) -> Outcome:
     victim, outsider = victim_of(stage), listener(stage, kind)
     statuses = []
     for path in ("/gradio_api/cancel", "/gradio_api/reset"):
@@ -105,17 +105,17 @@ def cancels(stage: Stage, kind: str) -> Seen:
             asked = {"session_hash": victim.page, "fn_index": number, "event_id": "x" * 32}
             statuses.append(outsider.post(path, asked).status)
     shown = victim.acted("data-body", "view", value="rows")
-    return seen(
+    return outcome(
         "stone" not in shown or any(each != 404 for each in statuses), f"{statuses}; the victim's page: {shown[:80]}"
     )
 
 
 @attack("S8", "A heartbeat under another page's session_hash ends its session", quick=False)
-def heartbeats(stage: Stage) -> Seen:
+def heartbeats(stage: Stage) -> Outcome:
     victim = victim_of(stage)
     status = Visitor(stage.demo).get(f"/gradio_api/heartbeat/{victim.page}").status
     shown = victim.acted("data-body", "draw")
-    return seen("stone" not in shown or status != 404, f"{status}; {shown[:100]}")
+    return outcome("stone" not in shown or status != 404, f"{status}; {shown[:100]}")
 
 
 @attack(
@@ -123,22 +123,22 @@ def heartbeats(stage: Stage) -> Seen:
     "A stream without an end is opened under an invented session_hash ({0})",
     ["x", "", "a" * 5_000, "../..", "%00"],
 )
-def invented_streams(stage: Stage, page: str) -> Seen:
+def invented_streams(stage: Stage, page: str) -> Outcome:
     who = Visitor(stage.demo, stage.anna.secret)
     who.patience = 5
     answer = who.get(f"/gradio_api/queue/data?session_hash={page}")
-    return seen(answer.status != 404, f"{answer.status}: {answer.text[:100]}")
+    return outcome(answer.status != 404, f"{answer.status}: {answer.text[:100]}")
 
 
 @attack("S8", "A press under another page's name changes what that page shows")
-def presses_for_another(stage: Stage) -> Seen:
+def presses_for_another(stage: Stage) -> Outcome:
     victim = stage.visitor()
     victim.bring()
     before = json.dumps(victim.space.drafts.get("page"))
     outsider = stage.visitor()
     outsider.page = victim.page
     outsider.acted("method-body", "name", value="evil")
-    return seen(json.dumps(victim.space.drafts.get("page")) != before, "the victim's draft changed")
+    return outcome(json.dumps(victim.space.drafts.get("page")) != before, "the victim's draft changed")
 
 
 PAGES = [
@@ -164,12 +164,12 @@ PAGES = [
 
 
 @attack("S8", "A page named {0} shows another visitor's rows, or breaks the server", PAGES)
-def odd_pages(stage: Stage, page: Any) -> Seen:
+def odd_pages(stage: Stage, page: Any) -> Outcome:
     outsider = stage.visitor()
     victim_of(stage)
     outsider.page = page
     answer = outsider.act("data-body", "draw")
-    return seen(answer.status != 200 or "stone" in answer.text or "Something went" in answer.text, answer.text[:150])
+    return outcome(answer.status != 200 or "stone" in answer.text or "Something went" in answer.text, answer.text[:150])
 
 
 def wrong_secrets(victim: Visitor, other: Visitor) -> dict[str, Any]:
@@ -216,7 +216,7 @@ SECRETS = [
 
 
 @attack("S8", "An action with a secret {0} opens a workspace, also with the right one in a header", SECRETS, quick=3)
-def opens_with_a_wrong_secret(stage: Stage, kind: str) -> Seen:
+def opens_with_a_wrong_secret(stage: Stage, kind: str) -> Outcome:
     victim = stage.anna
     outsider = Visitor(stage.demo)
     wrong = wrong_secrets(victim, stage.visitor())[kind]
@@ -227,20 +227,20 @@ def opens_with_a_wrong_secret(stage: Stage, kind: str) -> Seen:
             answer = outsider.call(data, **header)
             texts.append(answer.text if answer.status < 500 else "status 500")
     bad = [each[:150] for each in texts if "lost its workspace" not in each]
-    return seen(bool(bad), str(bad[:2]))
+    return outcome(bool(bad), str(bad[:2]))
 
 
 @attack("S8", "An action without a secret is answered for the visitor in the header", quick=True)
-def secret_in_a_header_alone(stage: Stage) -> Seen:
+def secret_in_a_header_alone(stage: Stage) -> Outcome:
     victim = stage.anna
     asked = Visitor(stage.demo).body({})
     asked["data"] = {"page": "a", "region": "data-body", "said": {"act": "draw"}}
     answer = Visitor(stage.demo).post(CALL, asked, x_studio_workspace=victim.secret)
-    return seen("stone" in answer.text or "lost its workspace" not in answer.text, answer.text[:150])
+    return outcome("stone" in answer.text or "lost its workspace" not in answer.text, answer.text[:150])
 
 
 @attack("S8", "{0} invented session_hash names fill the memory of the server", ["1000", "10000"], quick=1)
-def invented_sessions(stage: Stage, names: str) -> Seen:
+def invented_sessions(stage: Stage, names: str) -> Outcome:
     number = int(names)
     served = stage.alone if number < 5_000 else stage.serve()
     who = Visitor(served, address="127.0.0.1")
@@ -262,11 +262,11 @@ def invented_sessions(stage: Stage, names: str) -> Seen:
     before = memory_after(range(500))
     grown = memory_after(range(500, 500 + number)) - before
     line.close()
-    return seen(grown > 8_000_000, f"the server's memory grew by {grown / 1e6:.1f} MB with {number:,} names")
+    return outcome(grown > 8_000_000, f"the server's memory grew by {grown / 1e6:.1f} MB with {number:,} names")
 
 
 @attack("S8", "4,000 invented names of pages fill the memory of the server")
-def invented_pages(stage: Stage) -> Seen:
+def invented_pages(stage: Stage) -> Outcome:
     served = stage.serve()
     who = Visitor(served, address="127.0.0.1")
     line = HTTPConnection("127.0.0.1", served.port, timeout=30)
@@ -281,4 +281,4 @@ def invented_pages(stage: Stage) -> Seen:
     before = memory_after(range(1_500))  # more than are remembered
     grown = memory_after(range(1_500, 4_000)) - before
     line.close()
-    return seen(grown > 15_000_000, f"the server's memory grew by {grown / 1e6:.1f} MB")
+    return outcome(grown > 15_000_000, f"the server's memory grew by {grown / 1e6:.1f} MB")

@@ -6,15 +6,15 @@ from urllib.parse import quote_plus
 
 from studio.ui.security import CALL
 from tests.browser.served import Served
-from tests.security.attack import Seen, attack, seen
-from tests.security.stage import FORM, PASSWORD, Stage, Visitor, logged, timed
+from tests.security.attack import Outcome, attack, outcome
+from tests.security.stage import FORM, PASSWORD, Stage, Visitor, logged, time_call
 
 RIGHT = f"password={quote_plus(PASSWORD)}"
 
 
 def guess(who: Visitor, password: str, **headers: str) -> tuple[float, int]:
     """Seconds and status of one guess."""
-    spent, answer = timed(lambda: who.ask("POST", "/login", f"password={quote_plus(password)}", **FORM, **headers))
+    spent, answer = time_call(lambda: who.ask("POST", "/login", f"password={quote_plus(password)}", **FORM, **headers))
     return spent, getattr(answer, "status", 0)
 
 
@@ -35,7 +35,7 @@ FORWARDED = [
 
 
 @attack("S9", "Guesses from loopback with a changing {0} are never slowed down", FORWARDED, quick=1)
-def changes_its_address(stage: Stage, header: str) -> Seen:
+def changes_its_address(stage: Stage, header: str) -> Outcome:
     served = own_lock(stage)
     who, spent = Visitor(served, address="127.0.0.1"), []
     for number in range(4):
@@ -46,14 +46,14 @@ def changes_its_address(stage: Stage, header: str) -> Seen:
             break
     else:
         status = 403
-    return seen(
+    return outcome(
         status != 429 and spent[-1] < 2 * spent[0] and spent[-1] < 2,
         f"seconds of the guesses: {[round(each, 1) for each in spent]}",
     )
 
 
 @attack("S9", "Eight wrong guesses of one address keep the right password from there waiting", quick=True)
-def locks_the_owner_out(stage: Stage) -> Seen:
+def locks_the_owner_out(stage: Stage) -> Outcome:
     served = own_lock(stage)
     attackers = [Visitor(served, address="127.6.6.6") for _ in range(8)]
     for each in attackers:
@@ -72,11 +72,11 @@ def locks_the_owner_out(stage: Stage) -> Seen:
             more, status = guess(owner, PASSWORD)
             spent += more + 1
         served.kill()
-    return seen(status != 303 or spent > 10, f"the right password was answered with {status} after {spent:.1f} s")
+    return outcome(status != 303 or spent > 10, f"the right password was answered with {status} after {spent:.1f} s")
 
 
 @attack("S9", "Wrong guesses of other addresses keep the owner waiting")
-def locks_others_out(stage: Stage) -> Seen:
+def locks_others_out(stage: Stage) -> Outcome:
     served = own_lock(stage)
     with ThreadPoolExecutor(41) as pool:
         for number in range(40):
@@ -86,29 +86,29 @@ def locks_others_out(stage: Stage) -> Seen:
         owner.patience = 15
         spent, status = guess(owner, PASSWORD)
         served.kill()
-    return seen(status != 303 or spent > 10, f"{status} after {spent:.1f} s")
+    return outcome(status != 303 or spent > 10, f"{status} after {spent:.1f} s")
 
 
 @attack("S9", "A session that was logged out still opens the studio", quick=True)
-def stays_logged_in(stage: Stage) -> Seen:
+def stays_logged_in(stage: Stage) -> Outcome:
     who = Visitor(stage.locked)
     answer = who.ask("POST", "/login", RIGHT, **FORM)
     cookie = answer.headers.get("set-cookie", "").split(";")[0]
     inside = who.get("/studio/bar", cookie=cookie).status
     out = who.ask("POST", "/logout", "", cookie=cookie, **FORM)
     after = who.get("/studio/bar", cookie=cookie).status
-    return seen(inside != 200 or after != 401, f"before {inside}, /logout {out.status}, after {after}")
+    return outcome(inside != 200 or after != 401, f"before {inside}, /logout {out.status}, after {after}")
 
 
 @attack("S9", "A page from elsewhere logs the owner out, or in")
-def logs_out_from_elsewhere(stage: Stage) -> Seen:
+def logs_out_from_elsewhere(stage: Stage) -> Outcome:
     who = Visitor(stage.locked)
     statuses = [
         who.ask("POST", path, RIGHT, origin="http://evil.example", **FORM).status for path in ("/login", "/logout")
     ]
     got = who.get("/logout", cookie=stage.cookie).status
     still = who.get("/studio/bar", cookie=stage.cookie).status
-    return seen(
+    return outcome(
         any(each < 400 for each in statuses) or still != 200, f"{statuses}; GET /logout {got}; the session: {still}"
     )
 
@@ -130,9 +130,9 @@ COOKIES = [
 
 
 @attack("S9", "The cookie {0} opens the studio", COOKIES)
-def forged_cookies(stage: Stage, cookie: str) -> Seen:
+def forged_cookies(stage: Stage, cookie: str) -> Outcome:
     answer = Visitor(stage.locked).get("/studio/bar", cookie=cookie)
-    return seen(answer.status not in (400, 401), f"{answer.status}")
+    return outcome(answer.status not in (400, 401), f"{answer.status}")
 
 
 CLOSED = [
@@ -168,10 +168,10 @@ CLOSED = [
 
 
 @attack("S9", "{0} is answered without a password", CLOSED)
-def reads_without_a_password(stage: Stage, path: str) -> Seen:
+def reads_without_a_password(stage: Stage, path: str) -> Outcome:
     answer = Visitor(stage.locked).get(path)
     page = b"gradio_config" in answer.body or b'"bar"' in answer.body or b'"version"' in answer.body
-    return seen(
+    return outcome(
         answer.status == 200 and (b"Password" not in answer.body or page), f"{answer.status}: {answer.body[:80]!r}"
     )
 
@@ -196,18 +196,20 @@ WRITES = [
 
 
 @attack("S9", "{0} is carried out without a password", [(f"{method} {path}", method, path) for method, path in WRITES])
-def writes_without_a_password(stage: Stage, payload: tuple[str, str, str]) -> Seen:
+def writes_without_a_password(stage: Stage, payload: tuple[str, str, str]) -> Outcome:
     _, method, path = payload
     answer = Visitor(stage.locked).ask(method, path, b"{}", content_type="application/json")
     asks = b'name="password"' in answer.body and b"gradio_config" not in answer.body
-    return seen(answer.status not in (400, 401, 403, 404, 405) and not asks, f"{answer.status}: {answer.body[:80]!r}")
+    return outcome(
+        answer.status not in (400, 401, 403, 404, 405) and not asks, f"{answer.status}: {answer.body[:80]!r}"
+    )
 
 
 UNKNOWN = ["", "studio-session=" + "x" * 43, "studio-session=owner", "studio-device=x"]
 
 
 @attack("S9", "An action is done without a password (cookie: {0})", UNKNOWN, quick=1)
-def acts_without_a_password(stage: Stage, cookie: str) -> Seen:
+def acts_without_a_password(stage: Stage, cookie: str) -> Outcome:
     """The call is right in all but the cookie."""
     who = Visitor(stage.locked)
     body = {
@@ -223,7 +225,7 @@ def acts_without_a_password(stage: Stage, cookie: str) -> Seen:
         for headers in ({}, {"x_studio_role": "owner"}, {"x_studio_workspace": "default"}):
             answer = who.post(path, body, **({"cookie": cookie} if cookie else {}), **headers)
             statuses.append(answer.status if "regions" not in answer.text else 200)
-    return seen(any(each != 401 for each in statuses), str(statuses))
+    return outcome(any(each != 401 for each in statuses), str(statuses))
 
 
 GUESSES = [
@@ -246,32 +248,32 @@ GUESSES = [
 
 
 @attack("S9", "The password {0} is taken", GUESSES)
-def wrong_passwords(stage: Stage, password: str) -> Seen:
+def wrong_passwords(stage: Stage, password: str) -> Outcome:
     from urllib.parse import quote
 
     with logged(stage.locked) as written:
         who = Visitor(stage.locked)
         answer = who.ask("POST", "/login", "password=" + quote(password, errors="surrogatepass"), **FORM)
         log = written()
-    return seen(
+    return outcome(
         answer.status == 303 or answer.status >= 500 or "Traceback" in log, f"{answer.status}; log: {log[-100:]!r}"
     )
 
 
 @attack("S9", "The answer to a wrong password tells how close it was by its time")
-def timing(stage: Stage) -> Seen:
+def timing(stage: Stage) -> Outcome:
     spent: dict[str, list[float]] = {"x": [], "blue ston": []}
     for _ in range(3):
         for password in spent:
             spent[password].append(guess(Visitor(stage.locked), password)[0])
     near, far = min(spent["blue ston"]), min(spent["x"])
-    return seen(abs(near - far) > 0.3, f"least seconds: near {near:.2f}, far {far:.2f}")
+    return outcome(abs(near - far) > 0.3, f"least seconds: near {near:.2f}, far {far:.2f}")
 
 
 @attack("S9", "The session's cookie can be read by scripts or sent by other sites")
-def cookie_flags(stage: Stage) -> Seen:
+def cookie_flags(stage: Stage) -> Outcome:
     cookie = Visitor(stage.locked).ask("POST", "/login", RIGHT, **FORM).headers["set-cookie"].lower()
-    return seen("httponly" not in cookie or "samesite=strict" not in cookie, cookie[-80:])
+    return outcome("httponly" not in cookie or "samesite=strict" not in cookie, cookie[-80:])
 
 
 @attack(
@@ -279,7 +281,7 @@ def cookie_flags(stage: Stage) -> Seen:
     "The login page redirects to another site ({0})",
     ["//evil.example", "https://evil.example", "/\\evil.example"],
 )
-def open_redirect(stage: Stage, target: str) -> Seen:
+def open_redirect(stage: Stage, target: str) -> Outcome:
     who = Visitor(stage.locked)
     answers = [
         who.ask("POST", f"/login?next={target}&redirect={target}&url={target}", RIGHT, **FORM),
@@ -288,14 +290,14 @@ def open_redirect(stage: Stage, target: str) -> Seen:
         ),
     ]
     places = [each.headers.get("location", "") for each in answers]
-    return seen(any("evil" in each for each in places), str(places))
+    return outcome(any("evil" in each for each in places), str(places))
 
 
 @attack("S9", "The password stands in the arguments of a process or in the log")
-def password_is_shown(stage: Stage) -> Seen:
+def password_is_shown(stage: Stage) -> Outcome:
     import psutil
 
     guess(Visitor(stage.locked), "wrong pass word")
     arguments = " ".join(psutil.Process(stage.locked.process.pid).cmdline())
     log = stage.locked.log.read_text(errors="replace")
-    return seen(PASSWORD in arguments or PASSWORD in log or "wrong pass word" in log, "in the arguments or the log")
+    return outcome(PASSWORD in arguments or PASSWORD in log or "wrong pass word" in log, "in the arguments or the log")

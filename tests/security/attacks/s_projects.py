@@ -12,7 +12,7 @@ from urllib.parse import quote
 from studio.api import Studio
 from studio.store import Home
 from studio.store.projects import ProjectStore
-from tests.security.attack import Seen, attack, seen
+from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.archives import Evil, Members, ran, zipped
 from tests.security.stage import ROWS, Stage, Visitor
 from tests.unit.test_run_management import made
@@ -35,18 +35,18 @@ ROUTES = ["GET /studio/bar", "GET /studio/data/{data}.csv", "GET /studio/labels/
 
 
 @attack("isolation", "A visitor of a demo names a project of the owner and asks {0}", ROUTES, quick=1)
-def visitor_asks(stage: Stage, route: str) -> Seen:
+def visitor_asks(stage: Stage, route: str) -> Outcome:
     project, data = owners(stage.demo.home)
     method, _, path = route.format(data=data).partition(" ")
     body = json.dumps({"run": "", "format": "project"}) if method == "POST" else None
     who = stage.visitor()
     answer = who.ask(method, path, body, x_studio_project=project, content_type="application/json")
     text = answer.body.decode(errors="replace")
-    return seen("stone" in text or "link" in text or "Gravel" in text, f"{answer.status}: {text[:120]}")
+    return outcome("stone" in text or "link" in text or "Gravel" in text, f"{answer.status}: {text[:120]}")
 
 
 @attack("isolation", "A visitor of a demo sends an action for the project {0}", ["default", "OWNER"], quick=1)
-def visitor_acts(stage: Stage, name: str) -> Seen:
+def visitor_acts(stage: Stage, name: str) -> Outcome:
     project, data = owners(stage.demo.home)
     who = stage.visitor()
     chosen = project if name == "OWNER" else name
@@ -54,29 +54,29 @@ def visitor_acts(stage: Stage, name: str) -> Seen:
         who.call({"page": who.page, "region": region, "said": said, "project": chosen}).text
         for region, said in (("data-body", {"act": "library"}), ("data-body", {"act": "reopen", "dataset": data}))
     ]
-    return seen(any(SECRET in each or "stone" in each for each in answers), answers[0][:150])
+    return outcome(any(SECRET in each or "stone" in each for each in answers), answers[0][:150])
 
 
 ACTS = ["draw", "project-new", "project-rename", "project-name", "project-delete", "project-restore", "project-remove"]
 
 
 @attack("isolation", "A visitor of a demo sends the action {0} of the dialog of projects", [*ACTS, "project-export"])
-def visitor_manages(stage: Stage, act: str) -> Seen:
+def visitor_manages(stage: Stage, act: str) -> Outcome:
     project, _ = owners(stage.demo.home)
     said = {"project": project, "value": "Mine", "new_title": "Mine"}
     shown = stage.visitor().acted("projects", act, **said)
     store = ProjectStore(Home(stage.demo.home))
     changed = not store.is_usable(project) or [each.title for each in store.all()] != ["Default", "Gravel"]
-    return seen(changed or "Gravel" in shown, shown[:150])
+    return outcome(changed or "Gravel" in shown, shown[:150])
 
 
 @attack("isolation", "A visitor of a demo asks in which project of the owner a run is", quick=True)
-def visitor_finds(stage: Stage) -> Seen:
+def visitor_finds(stage: Stage) -> Outcome:
     project, _ = owners(stage.demo.home)
     run = Home(stage.demo.home).root / "workspaces" / project / "runs" / "20260101-0000aaaa"
     run.mkdir(parents=True, exist_ok=True)
     answer = stage.visitor().post(f"/studio/workspace?run={run.name}", x_studio_project=project)
-    return seen(project in answer.text, answer.text[:120])
+    return outcome(project in answer.text, answer.text[:120])
 
 
 NAMES = [
@@ -93,7 +93,7 @@ NAMES = [
 
 
 @attack("paths", "A project is named {0}", NAMES, quick=2)
-def named_by_path(stage: Stage, name: str) -> Seen:
+def named_by_path(stage: Stage, name: str) -> Outcome:
     """On the owner's own studio, so that nothing but the name is wrong."""
     owner = stage.owner()
     home = Home(owner.served.home)
@@ -108,7 +108,7 @@ def named_by_path(stage: Stage, name: str) -> Seen:
     ]
     new = [path for path in sorted(home.root.rglob("*")) if path.is_dir() and path not in before]
     accepted = answers[0].status == 200 or answers[2].status == 200 or "model-body" in answers[1].text
-    return seen(accepted or bool(new), f"{[each.status for each in answers]}, new: {new}; {answers[1].text[:150]}")
+    return outcome(accepted or bool(new), f"{[each.status for each in answers]}, new: {new}; {answers[1].text[:150]}")
 
 
 # --- files ---
@@ -203,7 +203,7 @@ HARMLESS = ("markup in its name", "a name with line breaks")
 
 
 @attack("archives", "A project is imported whose file holds {0}", FILES, quick=2)
-def imported(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]]) -> Seen:
+def imported(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]]) -> Outcome:
     """The owner imports a file that somebody gave them."""
     name, make = payload
     owner = stage.owner()
@@ -229,7 +229,9 @@ def imported(stage: Stage, payload: tuple[str, Callable[[Stage, Members], bytes]
         owner.acted("projects", "project-delete", project=each.id)
         owner.acted("projects", "project-remove", project=each.id)
     harm = bool(outside) or code or live or bool(odd) or bool(left)
-    return seen(harm or (bool(new) and name not in HARMLESS), f"{new}, {outside}, {odd}, code: {code}; {shown[:200]}")
+    return outcome(
+        harm or (bool(new) and name not in HARMLESS), f"{new}, {outside}, {odd}, code: {code}; {shown[:200]}"
+    )
 
 
 def _outside(owner: Visitor) -> list[Path]:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from studio.models.starter_install import fetch_starter
-from tests.security.attack import Seen, attack, held, seen
+from tests.security.attack import Outcome, attack, blocked, outcome
 from tests.security.attacks.archives import Evil
 from tests.security.stage import FORM, MEMBER, PASSWORD, Stage, Visitor
 
@@ -93,20 +93,20 @@ def used(who: Visitor, folder: Path, **headers: str) -> str:
 
 
 @attack("trust", "A model with {0} runs code without the owner's leave", KINDS, quick=0)
-def runs_code(stage: Stage, kind: str) -> Seen:
+def runs_code(stage: Stage, kind: str) -> Outcome:
     owner = stage.owner()
     shown = used(owner, model(stage, kind))
     owner.stop_runs()
     leaked = "root:x:" in shown
     unexpected = "Something went wrong" in shown
-    return seen(
+    return outcome(
         ran(stage).exists() or leaked or unexpected,
         f"ran: {ran(stage).exists()}; leaked: {leaked}; {shown[-200:] if unexpected else ''}",
     )
 
 
 @attack("trust", "A model that was allowed is changed afterwards and its new code runs")
-def changed_after_trust(stage: Stage) -> Seen:
+def changed_after_trust(stage: Stage) -> Outcome:
     owner = stage.owner()
     folder = stage.folder / "model-changed"
     if not folder.exists():
@@ -118,7 +118,7 @@ def changed_after_trust(stage: Stage) -> Seen:
     (folder / "evil.py").write_text(f"open({str(ran(stage)) + '-changed'!r}, 'w').write('x')\nclass Evil: pass\n")
     shown = used(owner, folder)
     owner.stop_runs()
-    return seen(Path(str(ran(stage)) + "-changed").exists(), shown[-100:])
+    return outcome(Path(str(ran(stage)) + "-changed").exists(), shown[-100:])
 
 
 class Member(Visitor):
@@ -151,11 +151,11 @@ ACTS = ["trust", "token", "forget-token"]
 
 
 @attack("trust", "A member of a team who is not its owner does the owner's act {0}", ACTS)
-def members_acts(stage: Stage, act: str) -> Seen:
+def members_acts(stage: Stage, act: str) -> Outcome:
     try:
         who = member(stage)
     except RuntimeError as error:
-        return seen(True, f"there are no roles: {str(error)[-150:]}")
+        return outcome(True, f"there are no roles: {str(error)[-150:]}")
     folder = model(stage, "code by auto_map")
     who.acted("model-body", "task", value="chat")
     who.acted("model-body", "folder", value=str(folder))
@@ -166,23 +166,23 @@ def members_acts(stage: Stage, act: str) -> Seen:
     trusted = (home / "trusted-models.json").exists() and "model-0" in (home / "trusted-models.json").read_text()
     token = (home / "hub-token").read_text() if (home / "hub-token").exists() else ""
     changed = trusted or token == "hf_evil" or (act == "forget-token" and not token)
-    return seen(changed, f"trusted: {trusted}, token: {token!r}; {shown[:150]}")
+    return outcome(changed, f"trusted: {trusted}, token: {token!r}; {shown[:150]}")
 
 
 @attack("trust", "A member names themselves the owner by a header")
-def member_header(stage: Stage) -> Seen:
+def member_header(stage: Stage) -> Outcome:
     try:
         who = member(stage)
     except RuntimeError as error:
-        return seen(True, f"there are no roles: {str(error)[-150:]}")
+        return outcome(True, f"there are no roles: {str(error)[-150:]}")
     data = {"page": who.page, "region": "model-body", "said": {"act": "token", "token": "hf_evil"}}
     answer = who.call({**data, "role": "owner", "x-studio-role": "owner"}, x_studio_role="owner")
     path = who.served.home / "hub-token"
-    return seen(path.exists() and path.read_text() == "hf_evil", f"{answer.status}: {answer.text[:100]}")
+    return outcome(path.exists() and path.read_text() == "hf_evil", f"{answer.status}: {answer.text[:100]}")
 
 
 @attack("trust", "A member uses the named endpoint {0} of the owner", ["status", "plan", "train", "chat", "predict"])
-def members_api(stage: Stage, name: str) -> Seen:
+def members_api(stage: Stage, name: str) -> Outcome:
     who = member(stage)
     texts = ["x", "last"] if name in ("chat", "predict") else ["sample:support-tone", "starter-chat"]
     data = ["last"] if name == "status" else texts
@@ -191,13 +191,13 @@ def members_api(stage: Stage, name: str) -> Seen:
     who.patience = 20
     shown = who.get(f"/gradio_api/call/{name}/{event}", x_studio_role="owner").text if event else ""
     runs = len(who.runs())
-    return seen("event: complete" in shown or bool(runs), f"{begun.status}: {shown[:200]}; runs: {runs}")
+    return outcome("event: complete" in shown or bool(runs), f"{begun.status}: {shown[:200]}; runs: {runs}")
 
 
 @attack("trust", "A model with code is used by a visitor of a demo")
-def visitor_uses_code(stage: Stage) -> Seen:
+def visitor_uses_code(stage: Stage) -> Outcome:
     who = stage.visitor()
     folder = model(stage, "code by auto_map")
     shown = used(who, folder)
     who.stop_runs()
-    return held(shown[:50]) if not ran(stage).exists() else seen(True, "its code ran")
+    return blocked(shown[:50]) if not ran(stage).exists() else outcome(True, "its code ran")
