@@ -77,21 +77,18 @@ def configuration(docker: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def requirements(beside: Path) -> list[str]:
-    """The lines of requirements.txt: what the studio needs, in the versions that it was tested with."""
+    """The lines of requirements.txt: what the studio needs, in the versions that it was tested with.
+
+    A package that constraints.txt does not name gets the versions that pyproject.toml allows.
+    """
     needed = tomllib.loads((beside / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    tested = dict(
-        line.split("==")
-        for line in (beside / "constraints.txt").read_text(encoding="utf-8").splitlines()
-        if re.fullmatch(r"[\w.-]+==[\w.+-]+", line)
-    )
-    names = [re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0] for line in needed]
-    pinned = [f"{name}=={_tested(tested, name)}" for name in names if name not in NOT_LISTED]
-    return ["spaces", TORCH, *pinned]
-
-
-def _tested(tested: Mapping[str, str], name: str) -> str:
-    """The tested version of a package. constraints.txt may write its name with other separators."""
-    return {_normal(each): number for each, number in tested.items()}[_normal(name)]
+    lines = (beside / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    tested = {
+        _normal(name): f"{name}=={number}"
+        for name, number in (line.split("==") for line in lines if re.fullmatch(r"[\w.-]+==[\w.+-]+", line))
+    }
+    named = {_normal(re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0]): line for line in needed}
+    return ["spaces", TORCH, *(tested.get(name, line) for name, line in named.items() if name not in NOT_LISTED)]
 
 
 def _normal(name: str) -> str:

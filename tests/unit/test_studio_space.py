@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from studio.export.hub import read_front
-from studio.export.studio_space import write_studio_space
+from studio.export.studio_space import requirements, write_studio_space
 from studio.schema.errors import StudioError
 from tests.said import caller
 
@@ -79,3 +79,13 @@ def test_a_zero_gpu_space_has_its_metadata_and_the_tested_versions_of_what_the_s
             assert pin.operator == "==" and each.specifier.contains(pin.version), each
     assert not listed
     assert not (to / "Dockerfile").exists() and (to / "docs" / "index.md").exists()
+
+
+def test_a_package_without_a_tested_version_gets_the_versions_that_the_studio_allows(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    assert "psutil==" in "\n".join(requirements(tmp_path))
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    (tmp_path / "constraints.txt").write_text("\n".join(line for line in lines if not line.startswith("psutil")))
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert next(line for line in needed if line.startswith("psutil")) in requirements(tmp_path)
