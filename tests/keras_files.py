@@ -35,7 +35,7 @@ def preset_bytes(backbone: str = "GPT2Backbone", **settings: Any) -> dict[str, b
         "config.json": json.dumps(described(backbone, **{**SETTINGS, **settings})).encode(),
         "tokenizer.json": json.dumps(tokenizer).encode(),
         "metadata.json": b"{}",
-        "model.weights.h5": bytes(4000),
+        "model.weights.h5": bytes(20_000),
         "assets/tokenizer/vocabulary.json": b"{}",
         "assets/tokenizer/merges.txt": b"",
     }

@@ -95,8 +95,8 @@ def read_preset(read: Callable[[str], dict[str, Any]], files: Mapping[str, int],
         if settings.get(name):
             raise _unsupported(title, given)
     _check_objects(config, CONFIG, given)
-    if not _class_of(tokenizer, TOKENIZER, given).endswith("Tokenizer"):
-        raise _broken(given, f"{TOKENIZER} does not describe a tokenizer of KerasHub.")
+    if _class_of(tokenizer, TOKENIZER, given) != backbone.replace("Backbone", "Tokenizer"):
+        raise _broken(given, f"{TOKENIZER} does not describe the tokenizer of this model.")  # others can read any file
     _check_objects(tokenizer, TOKENIZER, given)
     if tokenizer["config"].get("config_file", TOKENIZER) != TOKENIZER:
         raise _broken(given, f"{TOKENIZER} names another file.")
@@ -115,13 +115,15 @@ def read_preset(read: Callable[[str], dict[str, Any]], files: Mapping[str, int],
             field="model",
         )
     index = [INDEX] if INDEX in files and WEIGHTS not in files else []
+    size = sum(files[name] for name in weights)
+    _check_size(settings, size, given)
     return KerasPreset(
         architecture=ARCHITECTURES[backbone],
         config=settings,
         dtype=_dtype(settings, given),
         weights=tuple(weights),
         files=(CONFIG, TOKENIZER, *index, *weights, *assets),
-        bytes=sum(files[name] for name in weights),
+        bytes=size,
     )
 
 
@@ -148,14 +150,26 @@ def _class_of(config: Mapping[str, Any], file: str, given: str) -> str:
         raise _broken(given, f"{file} does not describe an object of KerasHub.")
     if str(config.get("class_name")) != found[1] or not _is_own_module(config):
         raise _broken(given, f"{file} names a class outside of KerasHub.")
+    if any(config.get(name) for name in ("compile_config", "build_config")):  # Keras would make what they name
+        raise _broken(given, f"{file} has more than the settings of an object.")
     return found[1]
+
+
+def _check_size(settings: Mapping[str, Any], size: int, given: str) -> None:
+    """Raise `StudioError` if the settings declare more weights than the files hold. Keras would make all of them."""
+    layers, hidden, vocabulary = (
+        _number(settings.get(name)) for name in ("num_layers", "hidden_dim", "vocabulary_size")
+    )
+    if not (layers and hidden and vocabulary) or hidden * (vocabulary + layers) > size:
+        raise _broken(given, f"{CONFIG} declares another size of the model than its weights have.")
 
 
 def _check_objects(config: Mapping[str, Any], file: str, given: str) -> None:
     """Raise `StudioError` if settings have other objects than number formats, because Keras would make them."""
     for each in _objects(config["config"]):
         class_name = str(each.get("class_name"))[:60]
-        if each.get("module") != "keras" or class_name not in ("DTypePolicy", "DTypePolicyMap"):
+        is_plain = each.get("module") == "keras" and each.get("registered_name") is None
+        if not is_plain or class_name not in ("DTypePolicy", "DTypePolicyMap"):
             raise _broken(given, f"{file} has an object of an unexpected class ({class_name}).")
 
 

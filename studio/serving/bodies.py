@@ -11,7 +11,7 @@ from typing import Any
 
 from studio.data.limits import depth_of
 from studio.schema.serving import ServeLimits
-from studio.serving.errors import ApiError, bad_value
+from studio.serving.errors import ApiError, bad_value, printable
 
 IGNORED = frozenset(("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"))
 SHARED = frozenset(("model", "max_tokens", "temperature", "top_p", "n", "stop", "stream", "stream_options", "seed"))
@@ -171,7 +171,7 @@ def _message(message: Any, place: str) -> dict[str, str]:
         content = "".join(each["text"] for each in content)
     if not isinstance(content, str):
         raise bad_value(f"{place}.content", "expected a string.")
-    return {"role": "system" if role == "developer" else role, "content": _printable(content)}
+    return {"role": "system" if role == "developer" else role, "content": printable(content)}
 
 
 def prompts_of(body: Mapping[str, Any], limits: ServeLimits) -> list[str]:
@@ -194,7 +194,7 @@ def _texts(body: Mapping[str, Any], name: str, most: int, limits: ServeLimits) -
     if not all(texts):
         raise bad_value(name, "a text is empty.")
     _check_length(sum(map(len, texts)), limits, name)
-    return [_printable(each) for each in texts]
+    return [printable(each) for each in texts]
 
 
 def _check_length(characters: int, limits: ServeLimits, param: str) -> None:
@@ -205,11 +205,6 @@ def _check_length(characters: int, limits: ServeLimits, param: str) -> None:
             "context_length_exceeded",
             param=param,
         )
-
-
-def _printable(text: str) -> str:
-    """A text that can be encoded: lone surrogates, which JSON can hold, become the replacement character."""
-    return text.encode("utf-8", "replace").decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in text) else text
 
 
 def _boolean(body: Mapping[str, Any], name: str) -> bool:

@@ -21,8 +21,9 @@ class ApiError(Exception):
         param: str | None = None,
         retry_after: float = 0,
     ) -> None:
+        message = printable(message)
         super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code, param
+        self.status, self.message, self.code, self.param = status, message, code, param and printable(param)
         self.retry_after = retry_after
 
     def document(self) -> dict[str, Any]:
@@ -38,6 +39,11 @@ class ApiError(Exception):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.document(), self.status, headers)
+
+
+def printable(text: str) -> str:
+    """Return a text that can be encoded: lone surrogates, which JSON can hold, become the replacement character."""
+    return text.encode("utf-8", "replace").decode("utf-8") if any("\ud800" <= c <= "\udfff" for c in text) else text
 
 
 def bad_value(param: str, message: str) -> ApiError:

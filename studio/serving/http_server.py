@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from studio.machine.descriptors import raise_descriptor_limit
-from studio.ui.connections import limits_for, protocol
+from studio.ui.connections import OneLength, limits_for, protocol
 
 
 class GatewayServer(Server):
@@ -23,7 +23,7 @@ def http_server(app: ASGIApp) -> GatewayServer:
     """A server with the connection limits and deadlines of the page."""
     return GatewayServer(
         Config(
-            app,
+            OneLength(app),
             http=protocol(limits_for(raise_descriptor_limit())),
             ws="none",
             lifespan="off",

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from studio.machine.environment import forget_variable
 from studio.schema.errors import StudioError
 from studio.schema.serving import ServedModel
 from studio.serving.engines.own import MODEL, SECRET
@@ -155,6 +156,7 @@ def main() -> None:
     """Load the model of the environment, and answer on the port of the command line until a signal."""
     import uvicorn
 
-    model, secret = ServedModel.model_validate_json(os.environ.pop(MODEL)), os.environ.pop(SECRET)
+    model, secret = ServedModel.model_validate_json(os.environ.pop(MODEL)), os.environ[SECRET]
+    forget_variable(SECRET)
     app = make_app(load(model), secret)
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)

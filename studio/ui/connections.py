@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import h11
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from studio.ui.proxies import Trusted, client_network, plain_address
@@ -252,3 +254,22 @@ def protocol(limits: ConnectionLimits, trusted: Sequence[str] = (), on_space: bo
         "secure_headers": tuple(security_headers(on_space)),
     }
     return type("StudioProtocol", (LimitedProtocol,), made)
+
+
+class OneLength:
+    """Refuses a request with both a length and chunks, and closes its connection.
+
+    A proxy may go by the length and take the next request for a part of the body. So a request could be hidden in it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, or refuse."""
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope.get("headers", ())}:
+            refused = PlainTextResponse("This is not a valid HTTP request.", 400, {"Connection": "close"})
+            refused.raw_headers.extend(security_headers(on_space=False))
+            await refused(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

@@ -176,11 +176,11 @@ def serve(options: ServeOptions, wrap: Callable[[ASGIApp], ASGIApp] | None = Non
 def _run(app: ASGIApp, listening: socket.socket, trusted: Sequence[str]) -> None:
     import uvicorn
 
-    from studio.ui.connections import limits_for, protocol
+    from studio.ui.connections import OneLength, limits_for, protocol
 
     connections = protocol(limits_for(raise_descriptor_limit()), trusted, bool(os.environ.get("SPACE_ID")))
     config = uvicorn.Config(
-        app,
+        OneLength(app),
         http=connections,
         ws="none",
         log_config=None,

@@ -31,7 +31,27 @@ CLASSES = {
     "S11": ("Malformed requests", "all addresses of the server", "an answer 500, a traceback, or a full log"),
     "S12": ("Forged addresses", "headers of a proxy", "a stranger's header counts"),
     "S13": ("Foreign websites", "host, origin and method of requests", "another site acts or reads"),
+    "api-connections": (
+        "Connections of the API server",
+        "`studio serve-api`, over plain sockets",
+        "others are shut out, a hidden request is answered, or another site is answered",
+    ),
+    "api-keys": (
+        "Keys of the API server",
+        "`studio serve-api` with a key",
+        "an answer without the key, a name of a model without it, or a key in a log",
+    ),
+    "api-requests": (
+        "Requests to the API server",
+        "all endpoints of `studio serve-api`, with a key",
+        "an answer 500, a traceback, a file of the machine, or much time or memory",
+    ),
     "archives": ("Archives", "imports of runs, projects and rows", "a file outside of its folder, code, or a bomb"),
+    "converters": (
+        "Models of Keras and TensorFlow",
+        "folders of models, and the converters in their own environment",
+        "the model is converted, code runs, another file is read, or it takes much time or memory",
+    ),
     "gguf": ("GGUF bombs", "the reader of GGUF headers", "the header is read, or takes time or memory"),
     "headers": ("Headers of answers", "all addresses of the server", "a protecting header is missing"),
     "injection": (

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psutil
@@ -23,6 +24,7 @@ import psutil
 from studio.store import Home, Workspace
 from tests.browser.served import Served
 from tests.real.asking import Answer, Asking, component_of, config_of
+from tests.security.api_server import ApiServer
 
 TOKEN = "hf_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
 """The owner's Hub token on every server here; it opens nothing."""
@@ -31,6 +33,8 @@ ROWS = b"question,answer\n" + b"".join(b"Where is number %d?,Under the blue ston
 FORM = {"content_type": "application/x-www-form-urlencoded"}
 MARK = "STUDIO_SECURITY_STAGE"
 """In the environment of all processes of a stage, so that none is left behind."""
+TOOLS = Path(__file__).resolve().parents[2] / "build" / "export-tools"
+"""The tools that exports are tested with, too."""
 _ADDRESSES = count(2)
 
 
@@ -222,6 +226,52 @@ class Stage:
         giver, run = self.trained
         give_run(giver.space, run, who.space)
         return run
+
+    # --- API servers ---
+
+    @cached_property
+    def api(self) -> ApiServer:
+        """An API server with the trained run, which needs a key."""
+        return self.serve_api()
+
+    @cached_property
+    def api_without_key(self) -> ApiServer:
+        """An API server that answers programs of this machine without a key."""
+        return self.serve_api("--no-key")
+
+    @cached_property
+    def api_of_labels(self) -> ApiServer:
+        """An API server with a classifier."""
+        from studio.api import RunRequest, Studio
+
+        home = self.folder / "api-labels"
+        with Studio(home) as studio:
+            rows = studio.datasets.open("sample:review-mood")
+            settings = {"max_steps": 2, "max_length": 64, "batch_size": 2, "threads": 1}
+            run = studio.runs.start(RunRequest(dataset=rows.id, model="starter-classify", settings=settings)).id
+            for _ in studio.runs.watch(run):
+                pass
+        return self.serve_api(home=home, run=run)
+
+    def serve_api(self, *flags: str, home: Path | None = None, run: str = "") -> ApiServer:
+        """A server with a run. Without one: with the trained run, copied to a data folder of its own."""
+        if home is None:
+            home = self.folder / f"api{''.join(flags)}"
+            giver, run = self.trained
+            give_run(giver.space, run, Home(home).workspace())
+        server = ApiServer(home, run, *flags, environment={MARK: str(self.folder)})
+        self.at_end.callback(server.stop)
+        return server
+
+    # --- converters ---
+
+    @cached_property
+    def tools(self) -> Path:
+        """The folder of the tools, with the Keras converter in it. It is installed once."""
+        from studio.models.conversion import KERAS
+
+        KERAS.install(TOOLS, lambda *_: None, Event())
+        return TOOLS
 
     # --- what a server does meanwhile ---
 

@@ -1,8 +1,12 @@
 """All attacks. Importing this package registers them: the ten high ones first, then the other classes."""
 
 from tests.security.attacks import (  # noqa: F401  (importing registers them)
+    api_connections,
+    api_keys,
+    api_requests,
     archives,
     cards,
+    converters,
     gguf_files,
     injection,
     isolation,
