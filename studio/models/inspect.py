@@ -202,9 +202,13 @@ def _check_complete(folder: Path, has_weights: bool) -> None:
         raise _broken(folder, "The model folder has no tokenizer.", valid, hint)
 
 
+def width_of(config: dict[str, Any]) -> int:
+    """Return how many bytes a weight has, by the number format in config.json. Without one, 4."""
+    return 2 if str(config.get("dtype") or config.get("torch_dtype") or "") in ("float16", "bfloat16") else 4
+
+
 def _parameters(config: dict[str, Any], weights: Weights, pickles: list[Path]) -> int:
     """Return the number of parameters, by shapes. For pickles, which are not opened, estimate it from their size."""
     if weights.shapes:
         return weights.parameters(tied=bool(config.get("tie_word_embeddings", False)))
-    width = 2 if str(config.get("dtype") or config.get("torch_dtype") or "") in ("float16", "bfloat16") else 4
-    return sum(file.stat().st_size for file in pickles) // width
+    return sum(file.stat().st_size for file in pickles) // width_of(config)

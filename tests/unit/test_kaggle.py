@@ -58,6 +58,7 @@ def test_a_variant_is_described_then_downloaded_and_then_used_without_a_request(
     assert (info.source, info.kind, info.title, info.revision) == ("kaggle", "causal", "tiny, tiny", "3")
     assert info.bytes == weights and info.parameters == weights // 4 and info.licence == "Apache 2.0"
     assert not info.here and info.layers == 4 and info.has_chat_template
+    assert not folder_of("kaggle", TINY).exists(), "a look at a model leaves nothing"
     seen: list[tuple[int, int]] = []
     local = SOURCES["kaggle"].fetch(info, Fetching(lambda done, total: seen.append((done, total))))
     folder = Path(local.path or "")
@@ -79,6 +80,7 @@ def test_a_stopped_download_continues_where_it_stopped(server: KaggleServer) -> 
     info = find_model(TINY)
     # In its tests' environment kagglehub reads the first answer at once. It streams only what it resumes.
     file = folder_below(folder_of("kaggle", TINY) / kaggle.PARTS, TINY.removeprefix("kaggle:"), 3) / "model.safetensors"
+    file.parent.mkdir(parents=True)
     file.write_bytes(weights[:1000])
     server.slow = 0.03
     assert not fetch(info, lambda: file.stat().st_size > 1000).here
@@ -162,7 +164,10 @@ def test_a_keras_variant_is_described_by_its_settings_and_needs_the_converter_be
     info = find_model(PRESET)
     assert (info.source, info.kind, info.architecture, info.layers) == ("kaggle", "causal", "GPT2LMHeadModel", 2)
     assert (
-        info.bytes == 4000 and info.parameters == 1000 and info.tools == "keras" and "compares its logits" in info.note
+        info.bytes == 20_000
+        and info.parameters == 5_000
+        and info.tools == "keras"
+        and "compares its logits" in info.note
     )
     server.seen.clear()
     status, _, words = call("download", PRESET)

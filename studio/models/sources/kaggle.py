@@ -6,32 +6,24 @@ Keras variants are presets of KerasHub. They are converted when they are downloa
 import os
 import re
 import shutil
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from studio.machine.disk import FULL
 from studio.machine.run_in_process import ProcessCancelled, ProcessError, ProcessLimits, run_in_process
-from studio.models.architectures import architecture_of, context_of, kind_of, size_of
 from studio.models.conversion import Conversion, convert, require_converter
-from studio.models.downloaded import (
-    CACHE_VARIABLE,
-    RECORD,
-    complete_folder,
-    downloaded_model,
-    downloaded_models,
-    folder_of,
-)
+from studio.models.downloaded import CACHE_VARIABLE, RECORD
 from studio.models.fetching import Fetching
-from studio.models.file_download import check_space, disk_full
-from studio.models.hub_cache import HUB_CACHE
+from studio.models.file_download import check_space
 from studio.models.hub_files import needed_files
-from studio.models.inspect import quantized_by, read_json, trust_reason
+from studio.models.inspect import read_json, trust_reason
 from studio.models.kaggle import TITLE, folder_below
 from studio.models.keras_preset import KerasPreset, read_preset
-from studio.models.source_errors import require_online, unreachable
+from studio.models.source_errors import unreachable
 from studio.models.sources.converted_folder import describe_preset
+from studio.models.sources.downloading import DownloadingSource, describe_files
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 
@@ -42,56 +34,43 @@ USABLE = ("transformers", "pytorch", KERAS)
 """Frameworks whose variants can be folders of transformers, or can be converted to them."""
 SECONDS = 20.0
 SEARCH_SECONDS = 6.0
-TWO_BYTES = ("float16", "bfloat16")
 PARTS = ".parts"
 """In a model's folder: kagglehub's own folders, until the download is complete."""
 
 
-class KaggleSource:
+class KaggleSource(DownloadingSource):
     """Models of Kaggle, if kagglehub is installed."""
 
     name: ModelSource = "kaggle"
     title = TITLE
+    prefix = PREFIX
 
     @property
     def is_searched(self) -> bool:
         """Whether kagglehub is installed."""
         return find_spec("kagglehub") is not None
 
-    def find(self, name: str, token: str | None = None) -> ModelInfo | None:
-        """Return the downloaded variant, else what Kaggle says about it, which is cached briefly."""
-        if not name.startswith(PREFIX):
-            return None
-        local = downloaded_model(self.name, name)
-        if local is not None:
-            return local
-        handle = _handle(name)
-        _require_kagglehub(name)
-        require_online(TITLE, name)
-        return HUB_CACHE.get((TITLE, name), lambda: _ask(name, handle))
+    def require_server(self, given: str) -> None:
+        """Raise `StudioError` without kagglehub, or without a network."""
+        _require_kagglehub(given)
+        super().require_server(given)
 
-    def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
-        """Download a variant. A stopped download resumes."""
-        _require_kagglehub(info.name)
-        require_online(TITLE, info.name)
-        try:
-            _download(info, fetching)
-        except ProcessCancelled:
-            return info
-        except OSError as error:
-            raise disk_full(info.name, variable=CACHE_VARIABLE) if error.errno in FULL else error from error
-        return downloaded_model(self.name, info.name) or info
+    def check_name(self, name: str) -> None:
+        """Raise `StudioError` unless it is `kaggle:owner/model/framework/variation` of a framework that can be used."""
+        _handle(name)
 
-    def known(self) -> list[ModelInfo]:
-        """Return the downloaded variants."""
-        return downloaded_models(self.name)
+    def ask(self, name: str) -> ModelInfo:
+        """Ask Kaggle for a variant, its files and its settings. Nothing of it is kept."""
+        with tempfile.TemporaryDirectory(prefix="studio-kaggle-") as cache:
+            return _ask(name, Path(cache))
 
-    def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """Return the usable variants of the models that Kaggle finds for this text."""
-        require_online(TITLE, text)
-        found = HUB_CACHE.get((TITLE, "search", text, limit), lambda: _search(text, limit))
-        local = {info.name: info for info in self.known()}
-        return [local.get(info.name, info) for info in found]
+    def ask_for_models(self, text: str, limit: int) -> list[ModelInfo]:
+        """Ask Kaggle for the usable variants of the models that it finds for this text."""
+        return _search(text, limit)
+
+    def download(self, info: ModelInfo, folder: Path, fetching: Fetching) -> ModelInfo:
+        """Download the needed files of the newest version, and convert a Keras variant."""
+        return _download(info, folder, fetching)
 
 
 def _handle(name: str) -> str:
@@ -162,19 +141,17 @@ def _search(text: str, limit: int) -> list[ModelInfo]:
     ]
 
 
-def _describe(name: str, handle: str) -> tuple[str, dict[str, int], Path, str]:
-    """Ask for a variant. Returns its version, its files with their sizes, the folder for them, and its license."""
-    parts = folder_of("kaggle", name) / PARTS
-    parts.mkdir(parents=True, exist_ok=True)
-    described = _run("describe", {"handle": handle, "cache": str(parts)}, SECONDS)
+def _describe(handle: str, cache: Path) -> tuple[str, dict[str, int], Path, str]:
+    """Ask for a variant. Returns its version, its files with their sizes, their folder, and its license."""
+    described = _run("describe", {"handle": handle, "cache": str(cache)}, SECONDS)
     files = {str(key): int(value) for key, value in described["files"].items()}
     version = int(described["version"])
-    return str(version), files, folder_below(parts, handle, version), str(described["license"] or "")
+    return str(version), files, folder_below(cache, handle, version), str(described["license"] or "")
 
 
-def _ask(name: str, handle: str) -> ModelInfo:
-    """Ask Kaggle for a variant, its files and its settings."""
-    version, files, folder, licence = _describe(name, handle)
+def _ask(name: str, cache: Path) -> ModelInfo:
+    handle = _handle(name)
+    version, files, folder, licence = _describe(handle, cache)
     owner, model, framework, variation = handle.split("/")[:4]
     facts = {
         "name": name,
@@ -209,45 +186,32 @@ def _described_folder(name: str, files: dict[str, int], folder: Path) -> dict[st
             hint="Or download it yourself, and add its folder on the Model tab.",
             field="model",
         )
-    size = sum(files[each] for each in weights)
-    width = 2 if str(config.get("dtype") or config.get("torch_dtype") or "") in TWO_BYTES else 4
-    return {
-        "kind": kind_of(config),
-        "architecture": architecture_of(config),
-        "parameters": 0 if quantized_by(config) else size // width,
-        "bytes": size,
-        "context": context_of(config, tokenizer),
-        "has_chat_template": bool(tokenizer.get("chat_template"))
-        or any(each.startswith("chat_template.") for each in files),
-        "quantized": quantized_by(config),
-        **size_of(config),
-    }
+    return describe_files(config, tokenizer, files)
 
 
-def _download(info: ModelInfo, fetching: Fetching) -> None:
-    """Download the needed files of the newest version, convert a Keras variant, and put the files into the model's
-    folder."""
-    handle, folder = _handle(info.name), folder_of("kaggle", info.name)
-    version, files, source, licence = _describe(info.name, handle)
+def _download(info: ModelInfo, folder: Path, fetching: Fetching) -> ModelInfo:
+    """Put the files of the newest version into the model's folder. Until all are there, they are in `PARTS`."""
+    handle, cache = _handle(info.name), folder / PARTS
+    if _is_keras(handle):
+        require_converter("keras", fetching)
+    cache.mkdir(exist_ok=True)
+    version, files, source, licence = _describe(handle, cache)
     preset = _preset(info.name, files, source) if _is_keras(handle) else None
     names = list(preset.files) if preset else [each for each in needed_files(files) if each != RECORD]
-    if preset:
-        require_converter("keras", fetching)
     total = sum(files[each] for each in names)
     wanted = [source / each for each in names]
     present = sum(map(_received, wanted))
     check_space(folder, info.name, max(total - present, 0), CACHE_VARIABLE)
     versioned = "/".join([*handle.split("/")[:4], version])
     with fetching.watching_bytes(lambda: sum(map(_received, wanted)), total) as cancel:
-        arguments = {"handle": versioned, "names": names, "cache": str(folder / PARTS)}
-        _run("download", arguments, None, cancel)
+        _run("download", {"handle": versioned, "names": names, "cache": str(cache)}, None, cancel)
     note = info.note
     if preset:
         paths = {each: source / each for each in names}
         conversion = Conversion(
             "keras", info.name, info.title, paths, preset.architecture, preset.parameters, preset.dtype, licence
         )
-        source = folder / PARTS / "converted"
+        source = cache / "converted"
         shutil.rmtree(source, ignore_errors=True)
         note = convert(conversion, source, fetching) or ""
         if not note:
@@ -258,9 +222,9 @@ def _download(info: ModelInfo, fetching: Fetching) -> None:
             path.unlink()
     for each in names:
         os.replace(source / each, folder / each)
-    shutil.rmtree(folder / PARTS)
-    complete_folder(folder, info.model_copy(update={"revision": version, "note": note}))
+    shutil.rmtree(cache)
     fetching.progress(total, total)
+    return info.model_copy(update={"revision": version, "note": note})
 
 
 def _received(path: Path) -> int:

@@ -5,78 +5,52 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from studio.machine.disk import FULL
 from studio.models import modelscope
-from studio.models.architectures import architecture_of, context_of, kind_of, size_of
-from studio.models.downloaded import (
-    CACHE_VARIABLE,
-    RECORD,
-    complete_folder,
-    downloaded_model,
-    downloaded_models,
-    folder_of,
-)
+from studio.models.architectures import kind_of
+from studio.models.downloaded import CACHE_VARIABLE, RECORD
 from studio.models.fetching import Fetching
-from studio.models.file_download import DownloadStopped, FileDownload, check_space, disk_full, matches
+from studio.models.file_download import FileDownload, check_space, matches
 from studio.models.fingerprint import CONFIGS, fingerprint_of_sums
-from studio.models.hub_cache import HUB_CACHE
 from studio.models.hub_files import needed_files, pickled_names
-from studio.models.inspect import quantized_by, trust_reason
-from studio.models.loading_rules import check_trust
+from studio.models.inspect import trust_reason
 from studio.models.modelscope import TITLE, ModelScopeFile
-from studio.models.source_errors import refused, require_online, unreachable
+from studio.models.source_errors import refused, unreachable
+from studio.models.sources.downloading import DownloadingSource, describe_files
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 
 PREFIX = "modelscope:"
 IDENTIFIER = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
-TWO_BYTES = ("float16", "bfloat16")
 
 
-class ModelScopeSource:
+class ModelScopeSource(DownloadingSource):
     """Public models of ModelScope. No token is sent."""
 
     name: ModelSource = "modelscope"
     title = TITLE
+    prefix = PREFIX
     is_searched = True
 
-    def find(self, name: str, token: str | None = None) -> ModelInfo | None:
-        """Return the downloaded model, else what ModelScope says about it, which is cached briefly."""
-        if not name.startswith(PREFIX):
-            return None
-        identifier = _identifier(name)
-        local = downloaded_model(self.name, name)
-        if local is not None:
-            return local
-        require_online(TITLE, name)
-        return HUB_CACHE.get((TITLE, modelscope.endpoint(), name), lambda: _ask(identifier))
+    def endpoint(self) -> str:
+        """Return the address of ModelScope."""
+        return modelscope.endpoint()
 
-    def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
-        """Download a model. A stopped download resumes."""
-        check_trust(info, fetching.trust)
-        require_online(TITLE, info.name)
-        folder = folder_of(self.name, info.name)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _download(info, folder, fetching)
-            complete_folder(folder, info)
-        except DownloadStopped:
-            return info
-        except OSError as error:
-            raise disk_full(info.name, variable=CACHE_VARIABLE) if error.errno in FULL else error from error
-        return downloaded_model(self.name, info.name) or info
+    def check_name(self, name: str) -> None:
+        """Raise `StudioError` unless it is `modelscope:owner/name`."""
+        _identifier(name)
 
-    def known(self) -> list[ModelInfo]:
-        """Return the downloaded models."""
-        return downloaded_models(self.name)
+    def ask(self, name: str) -> ModelInfo:
+        """Ask ModelScope for a model, its files and its settings."""
+        return _ask(_identifier(name))
 
-    def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """Return models with this text in their names, the most downloaded first."""
-        require_online(TITLE, text)
-        key = (TITLE, modelscope.endpoint(), "search", text, limit)
-        found = HUB_CACHE.get(key, lambda: [_listed(each) for each in modelscope.search(text, limit)])
-        local = {info.name: info for info in self.known()}
-        return [local.get(info.name, info) for info in found if info is not None]
+    def ask_for_models(self, text: str, limit: int) -> list[ModelInfo]:
+        """Ask ModelScope for models with this text in their names, the most downloaded first."""
+        return [info for each in modelscope.search(text, limit) if (info := _listed(each))]
+
+    def download(self, info: ModelInfo, folder: Path, fetching: Fetching) -> ModelInfo:
+        """Download the needed files, and remove other files from the folder."""
+        _download(info, folder, fetching)
+        return info
 
 
 def _identifier(name: str) -> str:
@@ -123,30 +97,19 @@ def _described(identifier: str, described: dict[str, Any], **fields: Any) -> Mod
 
 
 def _ask(identifier: str) -> ModelInfo:
-    """Ask ModelScope for a model, its files and its settings."""
     described = modelscope.describe(identifier)
     if _is_closed(described):
         raise refused(TITLE, f"{PREFIX}{identifier}", 403)
     files = modelscope.files(identifier)
     config, tokenizer = (modelscope.small_json(identifier, name) if name in files else {} for name in CONFIGS)
-    weights = [name for name in needed_files(files) if name.endswith(".safetensors")]
-    needs_trust = trust_reason(config, tokenizer, bool(weights))
-    size = sum(files[name].size for name in weights or pickled_names(files))
-    width = 2 if str(config.get("dtype") or config.get("torch_dtype") or "") in TWO_BYTES else 4
+    has_weights = any(name.endswith(".safetensors") for name in needed_files(files))
+    needs_trust = trust_reason(config, tokenizer, has_weights)
     return _described(
         identifier,
         described,
-        kind=kind_of(config),
-        architecture=architecture_of(config),
-        parameters=0 if quantized_by(config) else size // width,
-        bytes=size,
-        context=context_of(config, tokenizer),
-        has_chat_template=bool(tokenizer.get("chat_template"))
-        or any(name.startswith("chat_template.") for name in files),
         needs_trust=needs_trust,
         fingerprint=_fingerprint(files) if needs_trust else "",
-        quantized=quantized_by(config),
-        **size_of(config),
+        **describe_files(config, tokenizer, {name: file.size for name, file in files.items()}),
     )
 
 
