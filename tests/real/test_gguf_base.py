@@ -11,7 +11,8 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker
 from studio.api import Studio
 from studio.models import find_model
 from studio.models.fetching import Fetching
-from studio.models.sources.gguf import GgufSource, converted_folder
+from studio.models.sources.conversions import conversion_folder
+from studio.models.sources.gguf import GgufSource
 from studio.schema.errors import StudioError
 from studio.store import Home
 from tests.gguf_files import tiny_gguf
@@ -43,7 +44,7 @@ def test_a_gguf_file_is_converted_trained_and_found_without_the_file(file: Path,
     assert f"studio download {file}" in early.value.message
     seen: list[tuple[int, int]] = []
     info = studio.models.download(str(file), lambda done, total: seen.append((done, total)))
-    assert info.here and info.path == str(converted_folder(file)) and info.licence == "apache-2.0"
+    assert info.here and info.path == str(conversion_folder("gguf", file)) and info.licence == "apache-2.0"
     assert "dequantized from Q8_0" in info.origin and seen and all(done <= total for done, total in seen)
     card = (Path(info.path) / "README.md").read_text()
     assert str(file.parent) not in card + (Path(info.path) / "config.json").read_text()
@@ -71,7 +72,7 @@ def test_a_changed_file_is_converted_again_and_a_lacking_weight_is_named(file: P
     with pytest.raises(StudioError) as refused:
         fetch(other)
     assert refused.value.code == "broken-model" and "lacks weights" in refused.value.message
-    assert "up_proj" in refused.value.message and not converted_folder(other).exists()
+    assert "up_proj" in refused.value.message and not conversion_folder("gguf", other).exists()
     tiny_gguf(other)
     fetch(other)
     assert find_model(str(other)).here
@@ -87,11 +88,11 @@ def test_a_stopped_conversion_leaves_nothing(tmp_path: Path, file: Path) -> None
     assert info is not None
     threading.Timer(0.5, stop.set).start()
     assert source.fetch(info, Fetching(lambda done, total: None, stop.is_set)) == info
-    assert not converted_folder(other).exists()
-    assert not [each for each in converted_folder(other).parent.iterdir() if each.name.startswith(".new-")]
+    assert not conversion_folder("gguf", other).exists()
+    assert not [each for each in conversion_folder("gguf", other).parent.iterdir() if each.name.startswith(".new-")]
 
 
 def test_known_models_are_the_converted_ones(file: Path) -> None:
     fetch(file)
     assert str(file) in [info.name for info in GgufSource().known()]
-    assert json.loads((converted_folder(file) / "gguf.json").read_text())["quantization"] == "Q8_0"
+    assert json.loads((conversion_folder("gguf", file) / "gguf.json").read_text())["quantization"] == "Q8_0"

@@ -12,14 +12,15 @@ from studio.machine.tool_environment import MARK
 from studio.models import find_model
 from studio.models.conversion import CONVERTERS, KERAS, TENSORFLOW, Conversion, convert, sentence
 from studio.models.keras_preset import ARCHITECTURES, MAX_ASSET_BYTES, read_preset
-from studio.models.sources import Fetching
-from studio.models.sources.converted_folder import RECORD, converted_folder
+from studio.models.sources import SOURCES, Fetching
+from studio.models.sources.conversions import conversion_folder
+from studio.models.sources.converted_folder import RECORD
 from studio.models.tensorflow_checkpoint import MAX_FILE_BYTES
 from studio.schema.errors import StudioError
 from studio.ui.session import Visit
 from studio.ui.tabs.model import tab as model_tab
 from tests.hubserver import tiny_folder
-from tests.keras_files import DTYPE, described, preset_bytes, preset_folder
+from tests.keras_files import DTYPE, SETTINGS, described, preset_bytes, preset_folder
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_a_preset_is_described_by_its_settings_before_it_is_converted(tmp_path: 
     info = find_model(str(preset_folder(tmp_path / "tiny")))
     assert (info.source, info.kind, info.architecture, info.here) == ("keras", "causal", "GPT2LMHeadModel", False)
     assert (info.layers, info.hidden, info.intermediate, info.context, info.vocabulary) == (2, 32, 64, 128, 300)
-    assert info.bytes == 4000 and info.parameters == 1000 and info.path is None and info.is_converted
+    assert info.bytes == 20_000 and info.parameters == 1000 and info.path is None and info.is_converted
     assert info.tools == "keras" and "Keras" in info.note and str(tmp_path) not in info.origin
 
 
@@ -95,10 +96,19 @@ def test_a_quantized_preset_is_refused_with_the_reason(tmp_path: Path) -> None:
         ("config.json", described("GPT2Backbone", x=[{"class_name": "__lambda__", "config": {}}]), "unexpected class"),
         ("config.json", described("GPT2Backbone", x={"module": "builtins", "class_name": "eval"}), "unexpected class"),
         ("config.json", described("GPT2Backbone", x={"registered_name": "my>Layer"}), "unexpected class"),
-        ("tokenizer.json", described("GPT2Backbone"), "does not describe a tokenizer"),
+        ("tokenizer.json", described("GPT2Backbone"), "does not describe the tokenizer"),
         ("tokenizer.json", {"model": {"type": "BPE"}}, "does not describe an object"),
         ("tokenizer.json", described("GPT2Tokenizer", vocabulary="/etc/passwd"), "vocabulary outside"),
-        ("tokenizer.json", described("GemmaTokenizer", proto="/etc/passwd"), "vocabulary outside"),
+        ("tokenizer.json", described("GPT2Tokenizer", proto="/etc/passwd"), "vocabulary outside"),
+        ("tokenizer.json", described("WhisperTokenizer", special_tokens="/x"), "does not describe the tokenizer"),
+        (
+            "config.json",
+            described("GPT2Backbone", dtype={**DTYPE, "registered_name": "keras_hub>X"}),
+            "unexpected class",
+        ),
+        ("config.json", {**described("GPT2Backbone"), "compile_config": {"loss": "x"}}, "more than the settings"),
+        ("config.json", described("GPT2Backbone", **{**SETTINGS, "num_layers": 10**9}), "another size"),
+        ("config.json", described("GPT2Backbone", **{**SETTINGS, "hidden_dim": "64"}), "another size"),
         ("tokenizer.json", described("GPT2Tokenizer", config_file="../../x.json"), "names another file"),
         ("tokenizer.json", described("GPT2Tokenizer", x={"class_name": "function", "config": "y"}), "unexpected class"),
     ],
@@ -121,7 +131,7 @@ def test_a_preset_in_several_files_has_only_files_of_its_own(tmp_path: Path, pla
     (folder / "model.weights.h5").rename(folder / "model_00000.weights.h5")
     (folder / "model.weights.json").write_text(json.dumps({"weight_map": {"/layers/a": [place]}}))
     if is_valid:
-        assert find_model(str(folder)).bytes == 4000
+        assert find_model(str(folder)).bytes == 20_000
     else:
         assert "names a file that is missing" in refusal(folder).message
 
@@ -210,14 +220,16 @@ def test_a_converted_model_is_found_until_its_folder_changes(tmp_path: Path) -> 
     import shutil
 
     folder = preset_folder(tmp_path / "tiny")
-    converted = tiny_folder(converted_folder("keras", folder.resolve()))
+    converted = tiny_folder(conversion_folder("keras", folder.resolve()))
     facts = [(folder / name).stat() for name in sorted(preset_bytes()) if name != "metadata.json"]
     note = sentence("keras", 1.26e-6, 4)
     record = {"folder": str(folder), "version": [[each.st_size, each.st_mtime_ns] for each in facts], "note": note}
     (converted / RECORD).write_text(json.dumps(record))
     info = find_model(str(folder))
     assert info.here and info.note == note and "1.3e-06" in note and info.origin == "tiny, converted from Keras"
-    (folder / "model.weights.h5").write_bytes(bytes(4004))
+    source = SOURCES["keras"]
+    assert source.known() == [info] == source.search("TINY", 5) and source.search("large", 5) == []
+    (folder / "model.weights.h5").write_bytes(bytes(20_004))
     assert not find_model(str(folder)).here
     shutil.rmtree(folder)
     assert find_model(str(folder)).here

@@ -1,6 +1,5 @@
 """Folders of this machine with weights of Keras or TensorFlow. Each is converted once, to a folder in the cache."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ from studio.models.conversion import CONVERTERS, TITLES, Conversion, Library, co
 from studio.models.fetching import Fetching
 from studio.models.inspect import inspect_folder, pickled_files, read_card, read_json
 from studio.models.keras_preset import KerasPreset, is_preset, read_preset, size_of_preset
-from studio.models.starters import cache_folder
+from studio.models.sources.conversions import ConvertingSource, conversion_folder
 from studio.models.tensorflow_checkpoint import TensorFlowCheckpoint, read_checkpoint
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
@@ -21,10 +20,10 @@ RECORD = "converted.json"
 ASSETS = "assets/tokenizer"
 
 
-class ConvertedFolderSource:
+class ConvertedFolderSource(ConvertingSource):
     """Models by the path of a folder with weights of one library. A server for visitors must not use this source."""
 
-    is_searched = False
+    record, original = RECORD, "folder"
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -45,7 +44,7 @@ class ConvertedFolderSource:
             exists = bool(name) and folder.is_dir()
         except (OSError, ValueError, RuntimeError):
             return None
-        converted = converted_folder(self.library, folder)
+        converted = conversion_folder(self.library, folder)
         record = read_json(converted / RECORD)
         if not exists:
             return _converted(self.library, folder, converted, str(record.get("note"))) if record else None
@@ -69,7 +68,7 @@ class ConvertedFolderSource:
                 field="model",
             )
         version = _version(folder, original.files)
-        converted = converted_folder(self.library, folder)
+        converted = conversion_folder(self.library, folder)
         converted.parent.mkdir(parents=True, exist_ok=True)
         new = converted.with_name(f"{converted.name}.new-{os.getpid()}")
         note = convert(_conversion(self.library, folder, original), new, fetching)
@@ -80,26 +79,6 @@ class ConvertedFolderSource:
         shutil.rmtree(converted, ignore_errors=True)
         new.rename(converted)
         return _converted(self.library, folder, converted, note)
-
-    def known(self) -> list[ModelInfo]:
-        """Return the converted models."""
-        infos = []
-        for record in sorted((cache_folder() / self.library).glob(f"*/{RECORD}")):
-            try:
-                info = self.find(str(read_json(record).get("folder", "")))
-            except StudioError:
-                continue
-            infos += [info] if info and info.here else []
-        return infos
-
-    def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """Return the converted models whose path contains the text."""
-        return [info for info in self.known() if text.casefold() in info.name.casefold()][:limit]
-
-
-def converted_folder(library: Library, folder: Path) -> Path:
-    """Return the cache folder for the conversion of a folder. The conversion may not exist yet."""
-    return cache_folder() / library / hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]
 
 
 def preset_files(folder: Path) -> dict[str, int]:

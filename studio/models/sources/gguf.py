@@ -1,6 +1,5 @@
 """GGUF files of this machine. Each is converted once, to a folder of bfloat16 safetensors in the cache."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ from studio.machine.run_in_process import ProcessCancelled, ProcessCrashed, Proc
 from studio.models.fetching import Fetching
 from studio.models.gguf_header import ARCHITECTURES, GgufHeader, read_gguf_header
 from studio.models.inspect import inspect_folder, read_json
-from studio.models.starters import cache_folder
+from studio.models.sources.conversions import ConvertingSource, conversion_folder
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 from studio.schema.numbers import memory, size
@@ -31,12 +30,12 @@ SECONDS = 3600.0
 """Maximum duration of a conversion."""
 
 
-class GgufSource:
+class GgufSource(ConvertingSource):
     """Models by the path of a `.gguf` file. A server for visitors must not use this source."""
 
     name: ModelSource = "gguf"
     title = "GGUF file"
-    is_searched = False
+    record, original = RECORD, "file"
 
     def find(self, name: str, token: str | None = None) -> ModelInfo | None:
         """Return the converted model, or what the file declares. None for a name that is not a path of a GGUF file.
@@ -50,7 +49,7 @@ class GgufSource:
             facts = file.stat() if file.is_file() else None
         except (OSError, ValueError, RuntimeError):
             return None
-        folder = converted_folder(file)
+        folder = conversion_folder("gguf", file)
         record = read_json(folder / RECORD)
         if record and (facts is None or _version(facts) == record.get("version")):
             return _converted(file, folder, record)
@@ -62,26 +61,6 @@ class GgufSource:
         """Convert the file. A stopped conversion starts from its beginning."""
         return convert_gguf(info, fetching)
 
-    def known(self) -> list[ModelInfo]:
-        """Return the converted models."""
-        infos = []
-        for record in sorted((cache_folder() / "gguf").glob(f"*/{RECORD}")):
-            try:
-                info = self.find(str(read_json(record).get("file", "")))
-            except StudioError:
-                continue
-            infos += [info] if info and info.here else []
-        return infos
-
-    def search(self, text: str, limit: int, token: str | None = None) -> list[ModelInfo]:
-        """Return the converted models whose path contains the text."""
-        return [info for info in self.known() if text.casefold() in info.name.casefold()][:limit]
-
-
-def converted_folder(file: Path) -> Path:
-    """Return the cache folder for the conversion of a GGUF file. The conversion may not exist yet."""
-    return cache_folder() / "gguf" / hashlib.sha256(os.fsencode(file)).hexdigest()[:24]
-
 
 def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
     """Convert a GGUF file in a process with limits of memory and time, and return the model.
@@ -90,7 +69,7 @@ def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
     or disk space is too small, or when the file can't be converted.
     """
     file = Path(info.name)
-    folder = converted_folder(file)
+    folder = conversion_folder("gguf", file)
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         version = _version(file.stat())
