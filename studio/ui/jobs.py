@@ -33,6 +33,8 @@ class Job:
     ended: bool = False
     result: Any = None
     error: StudioError | None = None
+    at_end: Callable[[], None] = lambda: None
+    """Called once when the job has ended, also when it was canceled before its turn."""
 
     def read(self, rows: int, size: int) -> None:
         """Progress of a job that reads rows: rows and bytes so far."""
@@ -115,6 +117,8 @@ class Jobs:
                 "Something went wrong.",
                 hint=f"Try again. The server's log has the cause under {number}.",
             )
+        finally:
+            job.at_end()
         job.ended = True
 
 

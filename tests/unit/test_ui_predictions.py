@@ -1,7 +1,10 @@
 """Predictions on the page: the offer, the progress, saved predictions, and what is refused. No model is loaded."""
 
+import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from studio.ui.jobs import JOBS
 from studio.ui.session import Visit
 from studio.ui.tabs import prediction
 from studio.ui.tabs.data import labeling, unlabeled
+from studio.ui.uploads import Uploads
 from tests.browser.made import Made
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -179,3 +183,35 @@ def test_predictions_of_the_base_model_say_so_and_are_continued_with_it(visit: V
     assert "by the base model" not in saved_list(
         run.id, run.name, [saved.model_copy(update={"base": False})], set(), False
     )
+
+
+def test_the_upload_of_a_refused_job_is_deleted_at_once_and_that_of_a_canceled_one_when_it_ends(
+    visit: Visiting, run: RunRecord, tmp_path: Path
+) -> None:
+    files, key = Uploads(tmp_path / "uploads"), ("default", f"predict {run.id}")
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"comment\nGood.\n"
+
+    def sent() -> str:
+        return asyncio.run(files.keep("default", "rows.csv", content()))
+
+    def left() -> list[Path]:
+        return [each for each in (tmp_path / "uploads").rglob("*") if each.is_file()]
+
+    with pytest.raises(StudioError, match="one file at a time"):
+        prediction.predict_file(visit(run=run.id, tickets=f"{sent()} {sent()}"), files)
+    assert left() == []
+    with pytest.raises(StudioError):
+        prediction.predict_file(visit(run="unknown", ticket=sent()), files)
+    assert left() == []
+    JOBS.begin(key, PredictionJob(run=run.id), lambda job: job.cancelled.wait(20))
+    with pytest.raises(StudioError, match="Other rows are being predicted"):
+        prediction.predict_file(visit(run=run.id, ticket=sent()), files)
+    assert left() == []
+    prediction.stop(visit(run=run.id))
+    ended = threading.Event()
+    job = PredictionJob(run=run.id, at_end=ended.set)
+    job.cancelled.set()  # canceled before its turn
+    JOBS.begin(key, job, lambda job: pytest.fail("the work began"))
+    assert ended.wait(20)

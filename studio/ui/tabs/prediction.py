@@ -1,7 +1,8 @@
 """Predictions for many rows: a file, a dataset, or the rows without a label. Part of the tabs Evaluate and Data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from studio.schema.dataset import DatasetRecord
@@ -38,7 +39,8 @@ def acts(files: Uploads) -> Acts:
 def label_rest(visit: Visit) -> None:
     """Predict labels for the rows without one, in the background."""
     run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
-    _begin(visit, run, run.dataset, lambda job: studio.predictions.label_rest(run.id, "", job.advance, job.cancelled))
+    job = PredictionJob(run=run.id, dataset=run.dataset)
+    _begin(visit, job, lambda job: studio.predictions.label_rest(run.id, "", job.advance, job.cancelled))
 
 
 def predict(visit: Visit) -> None:
@@ -52,35 +54,51 @@ def predict(visit: Visit) -> None:
     def work(job: PredictionJob) -> PredictionSet:
         return studio.predictions.predict(run.id, record.id, job.advance, job.cancelled, base=base)
 
-    _begin(visit, run, record.id, work)
+    _begin(visit, PredictionJob(run=run.id, dataset=record.id), work)
 
 
 def predict_file(visit: Visit, files: Uploads) -> None:
-    """Import the file that was just sent, unless it is a dataset already, and predict its rows in the background."""
-    run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
-    tickets = (visit.text("tickets", 200) or visit.text("ticket", 64)).split()
-    if len(tickets) != 1:
+    """Import the file that was just sent, unless it is a dataset already, and predict its rows in the background.
+
+    The uploaded file is deleted when it has been imported, and at once when the job is refused.
+    """
+    paths: list[Path] = []
+
+    def delete_uploads() -> None:
+        for each in paths:
+            files.forget(each)
+
+    try:
+        for ticket in (visit.text("tickets", 200) or visit.text("ticket", 64)).split():
+            paths.append(files.take(visit.workspace, ticket))
+        _begin_file(visit, paths, delete_uploads)
+    except BaseException:
+        delete_uploads()
+        raise
+
+
+def _begin_file(visit: Visit, paths: Sequence[Path], delete_uploads: Callable[[], None]) -> None:
+    if len(paths) != 1:
         raise StudioError(
             "too-large",
             "The studio predicts one file at a time.",
-            given=f"{len(tickets)} files",
+            given=f"{len(paths)} files",
             valid="one file",
             hint="Choose the next file when this one is done.",
         )
-    path = files.take(visit.workspace, tickets[0])
+    [path] = paths
+    run, studio = visit.studio.runs.get(target_run(visit)), visit.studio
 
     def work(job: PredictionJob) -> PredictionSet:
-        try:
-            record = studio.library.find_same([path])
-            if record is None and path.stat().st_size > AT_ONCE:
-                record = studio.jobs.add_files({path.name: path}, job.watch)
-            record = record or studio.datasets.add_file(path, path.name)
-        finally:
-            files.forget(path)
+        record = studio.library.find_same([path])
+        if record is None and path.stat().st_size > AT_ONCE:
+            record = studio.jobs.add_files({path.name: path}, job.watch)
+        record = record or studio.datasets.add_file(path, path.name)
+        delete_uploads()  # predicting takes longer than importing
         job.dataset = record.id
         return studio.predictions.predict(run.id, record.id, job.advance, job.cancelled)
 
-    _begin(visit, run, "", work)
+    _begin(visit, PredictionJob(run=run.id, at_end=delete_uploads), work)
 
 
 def stop(visit: Visit) -> None:
@@ -124,9 +142,9 @@ def _key(visit: Visit, run: str) -> Key:
     return visit.workspace, f"predict {run}"
 
 
-def _begin(visit: Visit, run: RunRecord, dataset: str, work: Callable[[Any], Any]) -> None:
+def _begin(visit: Visit, job: PredictionJob, work: Callable[[Any], Any]) -> None:
     """Start a job. Refused while another dataset is predicted with this model."""
-    key, job = _key(visit, run.id), PredictionJob(run=run.id, dataset=dataset)
+    key = _key(visit, job.run)
     JOBS.take(key)
     if JOBS.begin(key, job, work) is not job:
         hint = "Wait until it ends, or cancel it."
