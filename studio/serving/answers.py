@@ -27,7 +27,8 @@ class Answer:
     sampling: Sampling
     limits: ServeLimits
     began: float = field(default_factory=time.monotonic)
-    replies: list[Reply] = field(default_factory=list)
+    replies: list[Reply] = field(init=False)
+    """One for each choice."""
     first_text_seconds: float | None = None
     """Seconds until the first text of the first reply. None: there is none yet."""
     status: int = 200
@@ -36,30 +37,64 @@ class Answer:
     def __post_init__(self) -> None:
         self.id = ("chatcmpl-" if self.chat else "cmpl-") + secrets.token_hex(12)
         self.created = int(time.time())
+        self.replies = [self._reply(place, each) for place, each in enumerate(self.generations)]
 
     @property
     def chat(self) -> bool:
         """Whether it answers a conversation."""
         return self.generations[0].chat
 
-    async def pieces(self, place: int) -> AsyncGenerator[Piece, None]:
-        """One reply as it is written, in its turn and within the time of the request.
+    def _reply(self, place: int, generation: Generation) -> Reply:
+        if self.sampling.n > 1 and generation.seed is not None:
+            generation = generation.model_copy(update={"seed": (generation.seed + place) % 2**31})
+        return Reply(self.served.engine, self.served.model, generation, self.sampling.stop)
+
+    async def pieces(self) -> AsyncGenerator[tuple[int, Piece], None]:
+        """All replies as they are written: pieces with the places of their choices. Engines that can, batch them.
+
+        Ending the iteration ends the work on all of them.
 
         Raises:
             ApiError: no turn, no engine, or no time.
         """
-        generation, engine = self.generations[place], self.served.engine
-        if self.sampling.n > 1 and generation.seed is not None:
-            generation = generation.model_copy(update={"seed": (generation.seed + place) % 2**31})
-        reply = Reply(engine, self.served.model, generation, self.sampling.stop)
-        self.replies.append(reply)
+        written: asyncio.Queue[tuple[int, Piece] | Exception | None] = asyncio.Queue(len(self.replies))
+
+        async def write(place: int) -> None:
+            """An error or None at its end."""
+            try:
+                async with aclosing(self._pieces_of(self.replies[place])) as pieces:
+                    async for piece in pieces:
+                        await written.put((place, piece))
+            except Exception as error:
+                await written.put(error)
+            else:
+                await written.put(None)
+
+        tasks = [asyncio.create_task(write(place)) for place in range(len(self.replies))]
+        remaining = len(tasks)
+        try:
+            while remaining:
+                each = await written.get()
+                if isinstance(each, Exception):
+                    raise each
+                if each is None:
+                    remaining -= 1
+                else:
+                    yield each
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _pieces_of(self, reply: Reply) -> AsyncGenerator[Piece, None]:
+        """One reply as it is written, in its turn and within the time of the request."""
         async with AsyncExitStack() as stack:
             await _within(stack.enter_async_context(self.served.turns.turn()), self.began, self.limits)
             require_ready(self.served)
             pieces = await stack.enter_async_context(aclosing(reply.pieces()))
             while True:
                 try:
-                    piece = await _within(anext(pieces), self.began, self.limits, engine)
+                    piece = await _within(anext(pieces), self.began, self.limits, self.served.engine)
                 except StopAsyncIteration:
                     return
                 if self.first_text_seconds is None and (piece.text or piece.reasoning):
@@ -68,37 +103,35 @@ class Answer:
 
     async def whole(self) -> dict[str, Any]:
         """The answer as one document."""
-        choices = []
-        for place in range(len(self.generations)):
-            text = reasoning = ""
-            finish: str | None = None
-            async with aclosing(self.pieces(place)) as pieces:
-                async for piece in pieces:
-                    text, reasoning, finish = text + piece.text, reasoning + piece.reasoning, piece.finish
-            choice: dict[str, Any] = {"index": place, "finish_reason": finish, "logprobs": None}
-            if self.chat:
-                message = {"role": "assistant", "content": text, "refusal": None}
-                choice["message"] = message | ({"reasoning_content": reasoning} if reasoning else {})
-            else:
-                choice["text"] = text
-            choices.append(choice)
-        return {**self._head("chat.completion" if self.chat else "text_completion"), "choices": choices} | {
-            "usage": self.usage()
-        }
+        replies = [Piece() for _ in self.replies]
+        async with aclosing(self.pieces()) as pieces:
+            async for place, piece in pieces:
+                before = replies[place]
+                replies[place] = Piece(before.text + piece.text, before.reasoning + piece.reasoning, piece.finish)
+        choices = [self._whole_choice(place, reply) for place, reply in enumerate(replies)]
+        head = self._head("chat.completion" if self.chat else "text_completion")
+        return {**head, "choices": choices, "usage": self.usage()}
+
+    def _whole_choice(self, place: int, reply: Piece) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": place, "finish_reason": reply.finish, "logprobs": None}
+        if not self.chat:
+            return choice | {"text": reply.text}
+        message = {"role": "assistant", "content": reply.text, "refusal": None}
+        return choice | {"message": message | ({"reasoning_content": reply.reasoning} if reply.reasoning else {})}
 
     async def events(self) -> AsyncGenerator[str, None]:
         """The answer as events. An error after the first one is an event, too."""
         try:
-            for place in range(len(self.generations)):
-                if self.chat:
+            if self.chat:
+                for place in range(len(self.replies)):
                     yield self._event([self._choice(place, {"role": "assistant", "content": ""})])
-                async with aclosing(self.pieces(place)) as pieces:
-                    async for piece in pieces:
-                        if piece.text or piece.reasoning:
-                            name = "content" if piece.text else "reasoning_content"
-                            yield self._event([self._choice(place, {name: piece.text or piece.reasoning})])
-                        if piece.finish:
-                            yield self._event([self._choice(place, {}, piece.finish)])
+            async with aclosing(self.pieces()) as pieces:
+                async for place, piece in pieces:
+                    if piece.text or piece.reasoning:
+                        name = "content" if piece.text else "reasoning_content"
+                        yield self._event([self._choice(place, {name: piece.text or piece.reasoning})])
+                    if piece.finish:
+                        yield self._event([self._choice(place, {}, piece.finish)])
             if self.sampling.include_usage:
                 yield self._event([], self.usage())
             yield "data: [DONE]\n\n"

@@ -51,11 +51,10 @@ class Answering:
             prompt = str(prompt[-1]["content"])
         ids = pair.task.prompt_ids(prompt, pair.encoding(system=self.system_prompt))
         settings = ChatSettings(
-            max_new_tokens=min(body["max_tokens"], 4096),
-            temperature=body["temperature"],
-            top_p=body["top_p"],
-            seed=body.get("seed", secrets.randbelow(2**31)),
+            temperature=body["temperature"], top_p=body["top_p"], seed=body.get("seed", secrets.randbelow(2**31))
         )
+        # The gateway has checked the limit. --max-tokens may be higher than the chat's own maximum.
+        settings = settings.model_copy(update={"max_new_tokens": body["max_tokens"]})
         return Reply(pair.model_for(self.who), pair.tokenizer, ids, settings, pair.context), len(ids)
 
     @property

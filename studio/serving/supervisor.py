@@ -26,6 +26,8 @@ START_SECONDS = 900.0
 """Time for loading a model."""
 RESTART_AFTER = 600.0
 """Seconds within which an engine that died is not restarted a second time. One that hung always is."""
+PORTS = 3
+"""Ports that are tried when another program takes the one that was free."""
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 POLL = 0.2
@@ -108,14 +110,19 @@ class EngineProcess:
 
     async def _run(self) -> str:
         """Run it until it ends. Returns its exit status, or why it could not be started."""
-        try:
-            process = self._process = await self._launch()
-        except (OSError, ValueError, StudioError) as error:  # for example, its run was deleted
-            return f"{type(error).__name__}: {error}"
-        if await self._becomes_ready(process):
-            self.state = "ready"
-            await process.wait()
-        await self._end()
+        for _ in range(PORTS):
+            try:
+                process = self._process = await self._launch()
+            except (OSError, ValueError, StudioError) as error:  # for example, its run was deleted
+                return f"{type(error).__name__}: {error}"
+            was_ready = await self._becomes_ready(process)
+            if was_ready:
+                self.state = "ready"
+                await process.wait()
+            await self._end()
+            if was_ready or not _is_taken(self.port):
+                break
+            _log.warning("Another program has taken port %s of the engine %s.", self.port, self.engine.name)
         return str(process.returncode)
 
     async def _launch(self) -> asyncio.subprocess.Process:
@@ -191,6 +198,17 @@ def _free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def _is_taken(port: int) -> bool:
+    """Whether another program uses the port, so that an engine could not."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not count
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _python_path() -> str:

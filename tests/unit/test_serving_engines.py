@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from studio.schema.serving import ServeLimits, ServeRequest
+from studio.schema.serving import ServedModel, ServeLimits, ServeRequest
 from studio.serving.bodies import CHAT, check_names, sampling_of
-from studio.serving.engines import ENGINES
+from studio.serving.engines import ENGINES, Launch
 from studio.serving.errors import ApiError
 from studio.serving.gateway import Gate, Gateway
 from studio.serving.models import Directory, Served
@@ -196,6 +198,63 @@ def test_each_prompt_of_several_choices_is_counted_once(tmp_path: Path) -> None:
         assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == (2 + 2 + 4, 2 * (2 + 2 + 4))
 
     play(tmp_path, act)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_choices_of_one_request_are_written_together(stream: bool, tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        asked = time.monotonic()
+        answer = await scene.ask("wait 3", n=4, stream=stream)
+        assert answer.status_code == 200 and time.monotonic() - asked < 10, "one after another they take 12 seconds"
+        if stream:
+            events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+            choices = [choice for event in events for choice in event["choices"]]
+            texts = ["".join(c["delta"].get("content", "") for c in choices if c["index"] == n) for n in range(4)]
+            assert answer.text.rstrip().endswith("[DONE]")
+        else:
+            texts = [choice["message"]["content"] for choice in answer.json()["choices"]]
+        assert texts == ["3"] * 4 and (scene.served.turns.running, scene.served.turns.waiting) == (0, 0)
+
+    play(tmp_path, act, slots=4)
+
+
+def test_an_error_of_one_choice_ends_the_others(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        body = {"model": scene.served.model.name, "prompt": ["wait 30", "too long"]}
+        answer = await scene.client.post("/v1/completions", json=body)
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == "context_length_exceeded"
+        assert (scene.served.turns.running, scene.served.turns.waiting) == (0, 0)
+
+    play(tmp_path, act, slots=2)
+
+
+class Beaten(Scripted):
+    """Its first port is taken by another program before the engine listens on it."""
+
+    def __init__(self) -> None:
+        self.taken: list[socket.socket] = []
+
+    def launch(self, models: Sequence[ServedModel], folders: Mapping[str, Path], port: int, secret: str) -> Launch:
+        if not self.taken:
+            other = socket.socket()
+            other.bind(("127.0.0.1", port))
+            self.taken.append(other)
+        return super().launch(models, folders, port, secret)
+
+
+def test_an_engine_whose_port_was_taken_is_started_on_another_one(tmp_path: Path) -> None:
+    async def run() -> None:
+        kind = Beaten()
+        engine = EngineProcess(kind, [lora_run(tmp_path)], {}, "", tmp_path / "engine.log")
+        engine.start()
+        try:
+            assert await engine.wait_ready(), engine.log.read_text()
+            assert engine.restarts == 0 and engine.port != kind.taken[0].getsockname()[1]
+        finally:
+            await engine.stop()
+            kind.taken[0].close()
+
+    asyncio.run(run())
 
 
 def word_tokenizer() -> Tokenizer:
