@@ -40,6 +40,8 @@ KINDS = {
 }
 """Which zygote is asked for a module, of the studio or a program of the tests. Of the functions that `run_in_process`
 calls, only those named here are forked: others have a limit of memory, or load models."""
+PYTHON_FLAGS = ("-P", "-W", "ignore", "-u")
+"""Flags of Python before the module. torchrun sets -u; what a forked process writes is buffered by lines."""
 ROOT = Path(__file__).resolve().parents[1]
 READ_BY_IMPORTS = (
     "hf_",
@@ -88,9 +90,10 @@ def asked_for(command: Any, environment: Mapping[str, str] | None, folder: Any) 
     if not isinstance(command, Sequence) or isinstance(command, str | bytes) or not hasattr(os, "pidfd_open"):
         return None
     words = [os.fspath(each) for each in command]
-    quiet = words[1:3] == ["-W", "ignore"]
-    unbuffered = words[1:2] == ["-u"]  # as torchrun starts its processes; what they write is buffered by lines
-    at = 3 if quiet else 2 if unbuffered else 1
+    at = 1
+    while words[at : at + 1] and words[at] in PYTHON_FLAGS:
+        at += 1
+    quiet = "-W" in words[1:at]
     named = words[at + 1] if words[:1] == [sys.executable] and words[at : at + 1] == ["-m"] else ""
     place = os.environ.get(PLACE)
     kind = KINDS.get(named) or KINDS.get(" ".join([named, *words[at + 2 : at + 3]]))

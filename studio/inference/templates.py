@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from functools import cache
@@ -20,6 +19,7 @@ from typing import Any
 
 from studio.inference.template_process import SECONDS
 from studio.machine.environment import child_environment
+from studio.machine.processes import module_command
 from studio.models.starters import STARTERS, starter_folder
 from studio.schema.errors import StudioError
 from studio.tasks.rendering import PLAIN_TEMPLATE
@@ -122,7 +122,7 @@ class Renderer:
             self.close()
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "studio.inference.template_process"],
+                module_command("studio.inference.template_process"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -38,7 +38,8 @@ def why_no_nvme() -> str:
     if why := why_no_deepspeed():
         return why
     try:
-        result = subprocess.run([sys.executable, "-c", NVME], capture_output=True, check=False, timeout=NVME_SECONDS)
+        command = [sys.executable, "-P", "-c", NVME]
+        result = subprocess.run(command, capture_output=True, check=False, timeout=NVME_SECONDS)
     except subprocess.TimeoutExpired:
         return "DeepSpeed did not report whether it can offload to disk on this machine."
     if result.returncode == 0:

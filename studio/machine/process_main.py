@@ -85,7 +85,6 @@ def load_function(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.rpartition(":")
     if not module_name.endswith(".py"):
         return getattr(importlib.import_module(module_name), function_name)
-    sys.path[:] = [folder for folder in sys.path if folder not in ("", os.getcwd())]  # -m has put it there
     spec = importlib.util.spec_from_file_location(Path(module_name).stem, module_name)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

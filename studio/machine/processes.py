@@ -13,6 +13,24 @@ DEATH_SIGNAL = 1
 """The option of Linux's prctl that sets the signal for the death of the parent (PR_SET_PDEATHSIG)."""
 
 
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""As `-P`, for processes that a library starts."""
+
+
+def module_command(module: str, *arguments: str, python: str = "", quiet: bool = False) -> list[str]:
+    """Return the command that runs a module in a process of its own.
+
+    Files in the working folder can't take the place of modules (`-P`): a downloaded `json.py` must not run.
+
+    Args:
+        module: The module.
+        arguments: Its arguments.
+        python: The Python that runs it. Empty: that of this process.
+        quiet: Without warnings.
+    """
+    return [python or sys.executable, "-P", *(["-W", "ignore"] if quiet else []), "-m", module, *arguments]
+
+
 @cache
 def _boot() -> str:
     path = Path("/proc/sys/kernel/random/boot_id")

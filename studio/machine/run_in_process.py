@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 from studio.machine.cores import THREAD_VARIABLES
 from studio.machine.process_main import GRACE
+from studio.machine.processes import module_command
 from studio.schema.errors import StudioError
 from studio.schema.numbers import memory
 
@@ -134,7 +134,7 @@ def run_in_process(
 def _started(name: str, variables: Mapping[str, str], python: str | None) -> Iterator["subprocess.Popen[bytes]"]:
     """The process, with its pipes. They are closed in the end; the thread that reads stderr closes that one."""
     process = subprocess.Popen(
-        [python or sys.executable, "-W", "ignore", "-m", "studio.machine.process_main", name],
+        module_command("studio.machine.process_main", name, python=python or "", quiet=True),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

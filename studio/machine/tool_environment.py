@@ -18,7 +18,7 @@ from threading import Event, Thread
 
 from studio.machine.environment import child_environment
 from studio.machine.locks import alone
-from studio.machine.processes import end_group
+from studio.machine.processes import end_group, module_command
 from studio.schema.errors import StudioError
 
 MARK = "installed"
@@ -100,13 +100,13 @@ class ToolEnvironment:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             progress(0, 3, "Making the environment")
-            self._run([sys.executable, "-m", "venv", str(folder)], cancel)
+            self._run(module_command("venv", str(folder)), cancel)
             if self.sees_studio:
                 self._show_studio_packages(tools)
             progress(1, 3, f"Installing the {self.title}")
-            pip = [str(self.python(tools)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+            pip = module_command("pip", "install", "--disable-pip-version-check", python=str(self.python(tools)))
             # what they need is the studio's own; installing it again would take gigabytes
-            pip += ["--no-deps"] if self.sees_studio else []
+            pip += ["--no-input", *(["--no-deps"] if self.sees_studio else [])]
             self._run([*pip, "--requirement", str(self.requirements)], cancel)
             (folder / MARK).write_text(self._mark(), encoding="utf-8")
             progress(3, 3, "Done")

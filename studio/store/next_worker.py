@@ -1,12 +1,12 @@
 """Starts the worker of the next run in the queue. Called by workers that end, by the server and by commands."""
 
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from studio.machine.environment import child_environment
 from studio.machine.facts import free_for_training
+from studio.machine.processes import module_command
 from studio.store.home import Home
 
 Start = Callable[[str, str, Path], object]
@@ -25,7 +25,7 @@ def start_worker(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "studio.worker", "--home", str(home.root), "--workspace", workspace, run],
+            module_command("studio.worker", "--home", str(home.root), "--workspace", workspace, run),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

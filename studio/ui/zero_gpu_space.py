@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import studio
 from studio.machine.facts import GPU_OF_RUNS
+from studio.machine.processes import module_command
 from studio.schema.limits import LIMITS_VARIABLE, demo_limits
 from studio.services.runners import RUNNER_VARIABLE
 from studio.services.runners.zero_gpu import ZeroGpuRunner, gpu_call, visitor_token
@@ -39,7 +39,7 @@ def main() -> None:
     os.environ[LIMITS_VARIABLE] = ",".join(filter(None, (LIMITS, os.environ.get(LIMITS_VARIABLE))))
     port = ZeroGpuRunner.port = int(os.environ.get("GRADIO_SERVER_PORT") or 7860)
     quiet_gradio()
-    if subprocess.run([sys.executable, "-m", "studio.models"], check=False).returncode:  # before HF_HUB_OFFLINE is set
+    if subprocess.run(module_command("studio.models"), check=False).returncode:  # before HF_HUB_OFFLINE is set
         raise SystemExit("The starter models were not downloaded; the lines above say why. Restart the Space.")
     gpu_call()
     if os.environ.get("SPACES_ZERO_GPU"):

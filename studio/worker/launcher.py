@@ -23,6 +23,7 @@ from studio.machine.cores import THREAD_VARIABLES
 from studio.machine.facts import machine_facts
 from studio.machine.limits import oom_kills
 from studio.machine.memory import peak_memory
+from studio.machine.processes import SAFE_PATH, module_command
 from studio.schema.errors import StudioError
 from studio.schema.events import StepEvent
 from studio.training.distributed.processes import OFFLOAD_FOLDER
@@ -65,7 +66,7 @@ def _launched(job: "TrainingJob", meeting: Path) -> Iterator["subprocess.Popen[b
         (job.folder / f"rank-{number}.log").unlink(missing_ok=True)
     forget_stale_builds(extensions())
     launcher = subprocess.Popen(
-        [sys.executable, "-m", "studio.worker.torchrun", str(os.getpid()), str(count), str(meeting), str(job.folder)],
+        module_command("studio.worker.torchrun", str(os.getpid()), str(count), str(meeting), str(job.folder)),
         stdin=subprocess.DEVNULL,
         env=environment(count),
     )
@@ -83,7 +84,7 @@ def environment(processes: int) -> dict[str, str]:
     threads = str(max(1, facts.cores // processes))
     # ninja is installed beside python.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    variables = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "PATH": path}
+    variables = {**os.environ, **SAFE_PATH, **dict.fromkeys(THREAD_VARIABLES, threads), "PATH": path}
     if sys.platform == "linux":
         variables["GLOO_SOCKET_IFNAME"] = "lo"  # the processes communicate on this machine only
     if facts.gpus:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from studio.machine.environment import child_environment
+from studio.machine.processes import module_command
 
 _ENVIRONMENT = dict(os.environ)
 """The environment at the start of this process. Variables that a run has set do not apply to the next one."""
@@ -23,6 +24,5 @@ def restart_prepared() -> None:
 def _replace_process(*arguments: str, visitors: bool = False) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(
-        sys.executable, [sys.executable, "-m", "studio.worker", *arguments], child_environment(visitors, _ENVIRONMENT)
-    )
+    command = module_command("studio.worker", *arguments)
+    os.execve(command[0], command, child_environment(visitors, _ENVIRONMENT))

@@ -5,7 +5,6 @@ request starts a new host. `HostClient.of` gives each workspace the host with th
 """
 
 import subprocess
-import sys
 import threading
 import weakref
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from studio.machine.environment import child_environment
+from studio.machine.processes import module_command
 from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, request_line
 from studio.schema.host_responses import RESPONSE, Chunk, Done, Failed, Moved
@@ -185,15 +185,7 @@ class HostClient(Host):
                 logs.mkdir(exist_ok=True)
                 with open_log(logs / "host.log") as log:
                     self._process = subprocess.Popen(
-                        [
-                            sys.executable,
-                            "-m",
-                            "studio.host",
-                            "--home",
-                            str(self.home.root),
-                            "--idle",
-                            str(IDLE_MINUTES),
-                        ],
+                        module_command("studio.host", "--home", str(self.home.root), "--idle", str(IDLE_MINUTES)),
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
                         stderr=log,

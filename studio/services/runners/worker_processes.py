@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from studio.machine.environment import child_environment
-from studio.machine.processes import identity, lives
+from studio.machine.processes import identity, lives, module_command
 from studio.schema.runs import RunSpec
 from studio.store.home import Home
 from studio.store.next_worker import start_worker
@@ -118,7 +117,7 @@ class WorkerProcesses:
             self._prepared = None
         if self._prepared is None:
             self._prepared = subprocess.Popen(
-                [sys.executable, "-m", "studio.worker", "--prepared"],
+                module_command("studio.worker", "--prepared"),
                 stdin=subprocess.PIPE,
                 bufsize=0,  # a line is written at once or refused, and closing writes nothing
                 stdout=subprocess.DEVNULL,
