@@ -95,7 +95,8 @@ def read_preset(read: Callable[[str], dict[str, Any]], files: Mapping[str, int],
         if settings.get(name):
             raise _unsupported(title, given)
     _check_objects(config, CONFIG, given)
-    if _class_of(tokenizer, TOKENIZER, given) != backbone.replace("Backbone", "Tokenizer"):
+    family, tokenizer_class = backbone.removesuffix("Backbone"), _class_of(tokenizer, TOKENIZER, given)
+    if not tokenizer_class.startswith(family) or not tokenizer_class.endswith("Tokenizer"):
         raise _broken(given, f"{TOKENIZER} does not describe the tokenizer of this model.")  # others can read any file
     _check_objects(tokenizer, TOKENIZER, given)
     if tokenizer["config"].get("config_file", TOKENIZER) != TOKENIZER:
