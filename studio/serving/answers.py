@@ -52,35 +52,34 @@ class Answer:
     async def pieces(self) -> AsyncGenerator[tuple[int, Piece], None]:
         """All replies as they are written: pieces with the places of their choices. Engines that can, batch them.
 
-        Ending the iteration ends the work on all of them.
+        An engine does not wait for a client that does not read: meanwhile, the pieces of a choice become one. Ending
+        the iteration ends the work on all choices.
 
         Raises:
             ApiError: no turn, no engine, or no time.
         """
-        written: asyncio.Queue[tuple[int, Piece] | Exception | None] = asyncio.Queue(len(self.replies))
+        unread, changed = [Piece() for _ in self.replies], asyncio.Event()
 
         async def write(place: int) -> None:
-            """An error or None at its end."""
-            try:
-                async with aclosing(self._pieces_of(self.replies[place])) as pieces:
-                    async for piece in pieces:
-                        await written.put((place, piece))
-            except Exception as error:
-                await written.put(error)
-            else:
-                await written.put(None)
+            async with aclosing(self._pieces_of(self.replies[place])) as pieces:
+                async for piece in pieces:
+                    unread[place] += piece
+                    changed.set()
 
         tasks = [asyncio.create_task(write(place)) for place in range(len(self.replies))]
-        remaining = len(tasks)
+        for task in tasks:
+            task.add_done_callback(lambda _: changed.set())
         try:
-            while remaining:
-                each = await written.get()
-                if isinstance(each, Exception):
-                    raise each
-                if each is None:
-                    remaining -= 1
-                else:
-                    yield each
+            while any(unread) or not all(task.done() for task in tasks):
+                await changed.wait()
+                changed.clear()
+                for place in range(len(unread)):
+                    piece, unread[place] = unread[place], Piece()
+                    if piece:
+                        yield place, piece
+                for task in tasks:
+                    if task.done():
+                        task.result()  # raises its error
         finally:
             for task in tasks:
                 task.cancel()
@@ -106,8 +105,7 @@ class Answer:
         replies = [Piece() for _ in self.replies]
         async with aclosing(self.pieces()) as pieces:
             async for place, piece in pieces:
-                before = replies[place]
-                replies[place] = Piece(before.text + piece.text, before.reasoning + piece.reasoning, piece.finish)
+                replies[place] += piece
         choices = [self._whole_choice(place, reply) for place, reply in enumerate(replies)]
         head = self._head("chat.completion" if self.chat else "text_completion")
         return {**head, "choices": choices, "usage": self.usage()}
@@ -127,9 +125,9 @@ class Answer:
                     yield self._event([self._choice(place, {"role": "assistant", "content": ""})])
             async with aclosing(self.pieces()) as pieces:
                 async for place, piece in pieces:
-                    if piece.text or piece.reasoning:
-                        name = "content" if piece.text else "reasoning_content"
-                        yield self._event([self._choice(place, {name: piece.text or piece.reasoning})])
+                    for name, text in (("reasoning_content", piece.reasoning), ("content", piece.text)):
+                        if text:
+                            yield self._event([self._choice(place, {name: text})])
                     if piece.finish:
                         yield self._event([self._choice(place, {}, piece.finish)])
             if self.sampling.include_usage:

@@ -22,6 +22,14 @@ class Piece:
     """What a model with reasoning thinks. Only where the engine tells it apart."""
     finish: str | None = None
 
+    def __add__(self, later: "Piece") -> "Piece":
+        """This piece and the next one."""
+        return Piece(self.text + later.text, self.reasoning + later.reasoning, later.finish or self.finish)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.text or self.reasoning or self.finish)
+
 
 @dataclass
 class Reply:

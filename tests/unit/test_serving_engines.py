@@ -228,6 +228,38 @@ def test_an_error_of_one_choice_ends_the_others(tmp_path: Path) -> None:
     play(tmp_path, act, slots=2)
 
 
+def test_a_client_that_does_not_read_its_stream_keeps_no_turn(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        messages = [{"role": "user", "content": "words " + "word " * 5_000}]
+        body = {"model": scene.served.model.name, "messages": messages, "stream": True, "n": 2}
+        received = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+        sent: list[bytes] = []
+        reads = asyncio.Event()
+
+        async def receive() -> Any:
+            return received.pop() if received else await asyncio.Future()
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b""))
+            if b"word" in sent[-1]:
+                await reads.wait()
+
+        headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+        asking = asyncio.create_task(scene.gateway.app()({**scope, "query_string": b""}, receive, send))
+        assert (await scene.ask("words another client")).status_code == 200
+        assert scene.served.turns.running == 0 and not asking.done() and len(sent) < 10
+        reads.set()
+        await asking
+        events = [json.loads(line[6:]) for each in sent for line in each.decode().splitlines() if "{" in line]
+        choices = [choice for event in events for choice in event["choices"]]
+        for place in range(2):
+            text = "".join(each["delta"].get("content", "") for each in choices if each["index"] == place)
+            assert text == "word" * 5_000
+
+    play(tmp_path, act)
+
+
 class Beaten(Scripted):
     """Its first port is taken by another program before the engine listens on it."""
 
