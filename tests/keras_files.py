@@ -30,7 +30,8 @@ def described(class_name: str, **settings: Any) -> dict[str, Any]:
 
 def preset_bytes(backbone: str = "GPT2Backbone", **settings: Any) -> dict[str, bytes]:
     """Name → content of the files of a preset. `settings` are those of the backbone."""
-    tokenizer = described("GPT2Tokenizer", name="tokenizer", config_file="tokenizer.json", dtype=DTYPE)
+    own = backbone.replace("Backbone", "Tokenizer")
+    tokenizer = described(own, name="tokenizer", config_file="tokenizer.json", dtype=DTYPE)
     return {
         "config.json": json.dumps(described(backbone, **{**SETTINGS, **settings})).encode(),
         "tokenizer.json": json.dumps(tokenizer).encode(),

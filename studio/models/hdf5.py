@@ -5,7 +5,8 @@ from typing import Any
 
 from studio.schema.errors import StudioError
 
-MAX_OBJECTS = 200_000
+MAX_OBJECTS = 20_000
+"""The largest models of Keras and TensorFlow have some thousands. Each takes a tenth of a millisecond or more."""
 MAX_DEPTH = 32
 SLACK = 1_000_000
 """Bytes by which the arrays may exceed the file, because several can share a few bytes."""

@@ -26,12 +26,12 @@ STARTS_WITHIN = 180
 
 
 class ApiServer:
-    """A process of `studio serve-api`, with one key and the studio's own engine."""
+    """A process of `studio serve-api`, with two keys and the studio's own engine."""
 
     def __init__(self, home: Path, run: str, *flags: str, environment: dict[str, str]) -> None:
         self.home, self.run = home, run
         keys = ApiKeys(Home(home))
-        self.key, self.removed_key = keys.add("attacked"), keys.add("removed")
+        self.key, self.other_key, self.removed_key = (keys.add(name) for name in ("attacked", "other", "removed"))
         keys.remove("removed")
         self.log = home.parent / f"{home.name}.log"
         command = [sys.executable, "-m", "studio", "--home", str(home), "serve-api", run, "--json", "--port", "0"]
@@ -55,7 +55,7 @@ class ApiServer:
 
     @property
     def right(self) -> Headers:
-        """The header with the key."""
+        """The header with the attacker's key."""
         return [("Authorization", f"Bearer {self.key}")]
 
     def ask(
@@ -91,9 +91,10 @@ class ApiServer:
         return self.ask("POST", CHAT, chat_body(self.run, **changes), address=address)
 
     def answers_others(self) -> bool:
-        """Whether a client of another address gets a reply now."""
+        """Whether a client with another key, of another address, gets a reply now."""
+        key = [("Authorization", f"Bearer {self.other_key}")]
         with suppress(OSError):
-            return self.chat("127.77.0.1").status == 200
+            return self.ask("POST", CHAT, chat_body(self.run), key, "127.77.0.1").status == 200
         return False
 
     def processes(self) -> list[psutil.Process]:
@@ -122,14 +123,16 @@ class ApiServer:
         self.process.stdout.close()
 
 
-def chat_body(model: str, **changes: Any) -> bytes:
+def chat_body(model: str, /, **changes: Any) -> bytes:
     """The body of a request for a reply, with changed fields. A field that is `...` is left out."""
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, **changes}
     return json.dumps({name: value for name, value in body.items() if value is not ...}).encode()
 
 
 def error_of(answer: Answer) -> dict[str, Any]:
-    """The error of an answer in OpenAI's format. Empty: it has none."""
+    """The error of an answer in OpenAI's format, or of a request that is no HTTP. Empty: it has none."""
+    if answer.text == "This is not a valid HTTP request.":
+        return {"message": answer.text}
     with suppress(ValueError, AttributeError):
         error = answer.json.get("error")
         return error if isinstance(error, dict) else {}

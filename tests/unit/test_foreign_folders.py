@@ -49,7 +49,7 @@ def test_a_preset_is_described_by_its_settings_before_it_is_converted(tmp_path: 
     info = find_model(str(preset_folder(tmp_path / "tiny")))
     assert (info.source, info.kind, info.architecture, info.here) == ("keras", "causal", "GPT2LMHeadModel", False)
     assert (info.layers, info.hidden, info.intermediate, info.context, info.vocabulary) == (2, 32, 64, 128, 300)
-    assert info.bytes == 20_000 and info.parameters == 1000 and info.path is None and info.is_converted
+    assert info.bytes == 20_000 and info.parameters == 5_000 and info.path is None and info.is_converted
     assert info.tools == "keras" and "Keras" in info.note and str(tmp_path) not in info.origin
 
 
@@ -63,7 +63,7 @@ def test_each_backbone_of_the_table_is_accepted_and_has_a_class_in_transformers(
 
 def test_weights_of_16_bits_are_counted_as_such(tmp_path: Path) -> None:
     policy = {**DTYPE, "config": {"name": "bfloat16"}}
-    assert find_model(str(preset_folder(tmp_path / "half", dtype=policy))).parameters == 2000
+    assert find_model(str(preset_folder(tmp_path / "half", dtype=policy))).parameters == 10_000
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,12 @@ def test_a_parameter_that_can_not_be_honored_is_refused_by_name(change: dict[str
     assert error.document()["error"].keys() == {"message", "type", "param", "code"}
 
 
+@pytest.mark.parametrize("change", [{"half \ud800": 1}, {"model": "\udfff", "messages": 7}, {"stop": ["\ud800"] * 5}])
+def test_an_error_about_half_a_character_can_be_sent(change: dict[str, Any]) -> None:
+    error = json.loads(bytes(refused({**CHAT, **change}).response().body))["error"]
+    assert error["message"] and "\ud800" not in f"{error['message']}{error['param']}"
+
+
 @pytest.mark.parametrize(
     "raw", [b"", b"[]", b"{", b"\xff", b'{"a": NaN}', b"[" * 100_000, b'{"a":' * 20 + b"1" + b"}" * 20]
 )

@@ -248,7 +248,10 @@ def test_a_client_that_does_not_read_its_stream_keeps_no_turn(tmp_path: Path) ->
         scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
         asking = asyncio.create_task(scene.gateway.app()({**scope, "query_string": b""}, receive, send))
         assert (await scene.ask("words another client")).status_code == 200
-        assert scene.served.turns.running == 0 and not asking.done() and len(sent) < 10
+        async with asyncio.timeout(SECONDS):
+            while scene.served.turns.running or scene.served.turns.waiting:
+                await asyncio.sleep(0.05)
+        assert not asking.done() and len(sent) < 10
         reads.set()
         await asking
         events = [json.loads(line[6:]) for each in sent for line in each.decode().splitlines() if "{" in line]

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tests.security.api_server import CHAT, JSON, MOST_TOKENS, ApiServer, chat_body
+from tests.security.api_server import CHAT, JSON, ApiServer, chat_body
 from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.api_requests import running
 from tests.security.stage import Stage, time_call, wait_for
@@ -63,10 +63,10 @@ def never_reads(stage: Stage, number: int) -> Outcome:
     return served_meanwhile(stage.api, number, stream(stage.api, max_tokens=64 // number, temperature=1.5))
 
 
-@attack("api-connections", "A stream of 8 long replies is read a byte a second")
+@attack("api-connections", "A stream of 8 replies is read byte by byte")
 def reads_slowly(stage: Stage) -> Outcome:
     server = stage.api
-    with opened(server, 1, stream(server, n=8, max_tokens=MOST_TOKENS, temperature=1.5)) as [line]:
+    with opened(server, 1, stream(server, n=8, max_tokens=12, temperature=1.5)) as [line]:
         read = wait_for(lambda: not line.recv(1), 5)
         answered = server.answers_others()
     return outcome(not answered or bool(read), f"another client is answered: {answered}")
@@ -213,6 +213,7 @@ def foreign_pages(stage: Stage, payload: tuple[str, list[tuple[str, str]]]) -> O
     """Also with the content types that a browser sends without asking first."""
     server = stage.api_without_key
     named = [f"{name}: {value.replace('PORT', str(server.port))}" for name, value in payload[1]]
+    named.append("Connection: close")
     body = chat_body(server.run)
     answers = [answer_to(server, "\r\n".join(["GET /v1/models HTTP/1.1", *named, "", ""]).encode())]
     for kind in ("application/json", "text/plain"):

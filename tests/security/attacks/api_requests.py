@@ -161,7 +161,7 @@ PROMPTS: list[tuple[str, Any]] = [
     ("100,000 texts", ["a"] * 100_000),
     ("a text of 100,001 letters", "a" * 100_001),
     ("8 texts of 12,501 letters", ["a" * 12_501] * 8),
-    ("lists 30 levels deep", json.loads("[" * 14 + "]" * 14)),
+    ("lists in each other", json.loads("[" * 14 + "]" * 14)),
 ]
 
 
@@ -265,7 +265,7 @@ def model_names(stage: Stage, name: str) -> Outcome:
     before = {each.pid for each in server.processes()}
     answers = [server.chat(model=name), server.ask("POST", TEXT, chat_body(name, messages=..., prompt="a"))]
     answers.append(server.ask("POST", LABELS, json.dumps({"model": name, "input": "a"}).encode()))
-    if len(name) < 10_000:
+    if len(name) < 10_000 and not name.endswith("\n"):  # routes of Starlette ignore a line end: it is the same model
         answers += [server.ask("GET", f"/v1/models/{quote(name, safe=safe)}") for safe in ("", "/.")]
     text = "".join(each.text + json.dumps(each.headers) for each in answers)
     leaked = "root:x:" in text or "attacked" in text or "set-cookie" in text or "api-keys" in text.replace(name, "")

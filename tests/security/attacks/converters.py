@@ -139,7 +139,7 @@ LAMBDA = keras_object(
     "keras.layers",
     function={"class_name": "__lambda__", "config": {"code": "4wEAAAA=", "defaults": None, "closure": None}},
 )
-GET_FILE = keras_object("function", "builtins", "function", name="get_file", module="keras.utils")
+GET_FILE = {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"}
 TOKENIZER = "keras_hub>GPT2Tokenizer"
 Changes = Callable[[dict[str, Any], dict[str, Any]], None]
 """Changes config.json and tokenizer.json."""
