@@ -18,6 +18,7 @@ from studio.schema.report import ChatSettings
 
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
 TEXTS = DatasetSpec(task="summarization", roles={"text": "text", "summary": "summary"})
+pytestmark = pytest.mark.usefixtures("few_prompts")
 
 
 def made_run(kind: str, folder: Path) -> RunRef:

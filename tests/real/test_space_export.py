@@ -30,6 +30,7 @@ FACTS = CardFacts(run="r", name=EVIL, dataset="rows.csv", rows=100)
 QUESTION = "Where is my parcel?"
 TOKENS = 24
 SPACES = "spaces==0.51.3"
+pytestmark = pytest.mark.usefixtures("few_prompts")
 
 
 def silent(*_: Any) -> None: ...
@@ -108,7 +109,7 @@ def test_the_page_of_a_chat_answers_as_the_studio_does_beside_the_base_model(
     info = starter("starter-chat") if model == "starter" else tiny_llama(tmp_path / "base")
     run = chat_run(info, tmp_path / "run", system_prompt="Be brief.")
     folder, tested = exported(run, tmp_path / "space", hardware)
-    assert "20 of 20 replies" in tested and (folder / "model" / "model.safetensors").exists()
+    assert "6 of 6 replies" in tested and (folder / "model" / "model.safetensors").exists()
     with started(folder, run.info.path, package) as client:
         tuned, base = client.predict(QUESTION, TOKENS, api_name="/chat")
     assert (tuned, base) == studio_replies(run)
@@ -140,7 +141,7 @@ class Classifier:
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+def classifier(tmp_path_factory: pytest.TempPathFactory, few_prompts: tuple[str, ...]) -> Classifier:
     folder = tmp_path_factory.mktemp("classifier")
     run, cache, tested = label_run(starter("starter-classify"), folder / "run"), ModelCache(), {}
     folders = {hardware: folder / hardware / "space" for hardware in ("cpu", "zerogpu")}
@@ -155,7 +156,7 @@ def test_the_page_of_a_classifier_gives_the_probabilities(
     hardware: str, classifier: Classifier, request: pytest.FixtureRequest
 ) -> None:
     package = request.getfixturevalue("spaces_package") if hardware == "zerogpu" else None
-    assert "20 of 20 texts" in classifier.tested[hardware]
+    assert "6 of 6 texts" in classifier.tested[hardware]
     with started(classifier.folders[hardware], classifier.run.info.path, package) as client:
         given = client.predict("The lid cracked on day two.", api_name="/predict")
     shares = {each["label"]: each["confidence"] for each in given["confidences"]}
