@@ -1,4 +1,4 @@
-"""The example of docs/reference/python.md runs as it is written."""
+"""The example of docs/reference/python.md runs as it is written, on a tiny model."""
 
 import re
 import subprocess
@@ -8,29 +8,15 @@ from pathlib import Path
 from studio.machine.environment import child_environment
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
-CAPITALS = {
-    "France": "Paris",
-    "Italy": "Rome",
-    "Spain": "Madrid",
-    "Japan": "Tokyo",
-    "Egypt": "Cairo",
-    "Norway": "Oslo",
-    "Peru": "Lima",
-    "Cuba": "Havana",
-    "Austria": "Vienna",
-    "Greece": "Athens",
-    "Poland": "Warsaw",
-    "Ireland": "Dublin",
-}
 
 
-def test_the_example_of_the_python_api_trains_evaluates_chats_and_exports(tmp_path: Path) -> None:
+def test_the_example_of_the_python_api_trains_evaluates_chats_and_exports(llama: str, tmp_path: Path) -> None:
     example = re.search(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert example
-    # Questions with short answers: a reply ends where the model ends it.
-    rows = "question,answer\n" + "".join(f"What is the capital of {each}?,{city}.\n" for each, city in CAPITALS.items())
+    assert example and '"starter-chat"' in example[1], "tests/real/test_docs_run.py has the starter do the same"
+    code = example[1].replace('"starter-chat"', repr(llama))
+    rows = "question,answer\n" + "".join(f"Where is order {n}?,It left on day {n}.\n" for n in range(40))
     (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
-    (tmp_path / "example.py").write_text(example[1], encoding="utf-8")
+    (tmp_path / "example.py").write_text(code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "tests.run_file", "example.py"],
         cwd=tmp_path,
