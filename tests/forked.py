@@ -27,7 +27,8 @@ from typing import Any
 AFRESH = {"STUDIO_TEST_AFRESH": "1"}
 PLACE = "STUDIO_TEST_ZYGOTES"
 """The folder with the sockets of all zygotes of one process of tests."""
-TRAINING = "training"
+TRAINING, LIBRARIES = "training", "libraries"
+ROOT = Path(__file__).resolve().parents[1]
 KINDS = {
     "studio.worker": TRAINING,
     "studio.host": TRAINING,
@@ -35,14 +36,18 @@ KINDS = {
     "studio.worker.rank": TRAINING,
     "studio": "page",
     "studio.machine.process_main studio.services.datasets.subprocess_jobs:run_job": "page",
+    "studio.machine.process_main studio.serving.weights:write": TRAINING,
+    f"studio.machine.process_main {ROOT}/studio/export/reload_check.py:answer": LIBRARIES,
+    f"studio.machine.process_main {ROOT}/studio/export/script_run.py:first_losses": LIBRARIES,
+    "tests.run_file": LIBRARIES,
     "tests.faults.killed": TRAINING,
     "tests.killed_training": TRAINING,
 }
 """Which zygote is asked for a module, of the studio or a program of the tests. Of the functions that `run_in_process`
-calls, only those named here are forked: others have a limit of memory, or load models."""
+calls, only those named here are forked: others have a limit of memory, or run seldom. The zygote with libraries has not
+imported the studio's own code, because what is forked from it must run without the studio."""
 PYTHON_FLAGS = ("-P", "-W", "ignore", "-u")
 """Flags of Python before the module. torchrun sets -u; what a forked process writes is buffered by lines."""
-ROOT = Path(__file__).resolve().parents[1]
 READ_BY_IMPORTS = (
     "hf_",
     "hugging",

@@ -35,6 +35,17 @@ IMPORTED = {
         "studio.worker.run",
         "studio.host.host",
     ),
+    forked.LIBRARIES: (
+        "fastapi",
+        "gradio_client",  # gradio itself reads its port when it is imported
+        "pandas",
+        "datasets",
+        "peft",
+        "transformers.generation",
+        "transformers.models.bert.modeling_bert",
+        "transformers.models.llama.modeling_llama",
+        "trl.trainer.sft_trainer",
+    ),
     "page": (
         "gradio",
         "fastapi",

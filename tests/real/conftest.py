@@ -28,3 +28,14 @@ def data(home: Home) -> DatasetRecord:
     from worker_runs import add_sample
 
     return add_sample(home, "support-tone", 40)
+
+
+@pytest.fixture(scope="module")
+def few_prompts() -> Iterator[tuple[str, ...]]:
+    """The prompts on which a test file compares exports with the chat: six of the twenty that the studio has."""
+    from studio.export import agreement_check
+
+    prompts = agreement_check.PROMPTS[:6]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement_check, "PROMPTS", prompts)
+        yield prompts

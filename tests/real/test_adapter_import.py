@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_runs import starter
+from made_runs import chat_run, starter, tiny_llama
 from safetensors.torch import load_file, save_file
 
 from studio.api import Studio
@@ -87,13 +87,15 @@ def test_a_folder_of_another_machine_is_not_followed_and_the_layers_tell_the_bas
         assert studio.adapters.open(copy(base_model_name_or_path=named)).model == "starter-chat"
 
 
-def test_the_run_chats_and_continues(studio: Studio, copy: Callable[..., Path], tmp_path: Path) -> None:
-    record = studio.adapters.open(copy(), name="from elsewhere")
-    base, tuned = "", ""
+def test_the_run_chats_and_continues(studio: Studio, tmp_path: Path) -> None:
+    base = tiny_llama(tmp_path / "base")
+    model = str(base.path)
+    record = studio.adapters.open(Path(chat_run(base, tmp_path / "theirs").folder) / "adapter", model, "from elsewhere")
+    said = {"base": "", "tuned": ""}
     settings = ChatSettings(max_new_tokens=12)
     for chunk in studio.chat.stream(record.id, [{"role": "user", "content": "Where is my parcel?"}], settings):
-        base, tuned = (chunk.text, tuned) if chunk.who == "base" else (base, chunk.text)
-    assert base and tuned and base != tuned
+        said[chunk.who] = chunk.text
+    assert said["base"] and said["tuned"] and said["base"] != said["tuned"]
     rows = tmp_path / "rows.csv"
     rows.write_text("prompt,reply\n" + "".join(f"Question {n}?,Answer {n}.\n" for n in range(12)), encoding="utf-8")
     dataset = studio.datasets.add_file(rows).id
@@ -101,7 +103,7 @@ def test_the_run_chats_and_continues(studio: Studio, copy: Callable[..., Path], 
     assert report.rows == 12 and report.metrics
     from studio.schema.requests import RunRequest
 
-    request = RunRequest(dataset=dataset, model="starter-chat", settings={"start_from": record.id, "max_steps": 1})
+    request = RunRequest(dataset=dataset, model=model, settings={"start_from": record.id, "max_steps": 1})
     started = studio.runs.start(request)
     for _ in studio.runs.watch(started.id):
         pass

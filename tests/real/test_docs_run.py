@@ -1,21 +1,26 @@
 """Code blocks of README and docs, as a reader would use them: each command and each piece of Python runs."""
 
-import json
 import os
 import re
 import shlex
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from worker_runs import wait_for
 
+from studio.api import Studio
+from studio.machine.environment import VISITORS
 from tests.browser.served import Served
-from tests.code_blocks import GENERATED, PAGES, ROOT, Block, blocks_of
+from tests.code_blocks import GENERATED, PAGES, Block, blocks_of
 
 NOT_RUN = {
     "git clone ": "needs the network",
@@ -57,7 +62,10 @@ NOT_RUN = {
 """How a command or a Python block begins that does not run here → why. test_docs.py parses those of the studio."""
 
 ADDED = {
-    "studio train": ["--max-steps", "2", "--max-length", "96", "--eval-rows", "4", "--validation-share", "0.01"],
+    "studio train": [
+        *("--max-steps", "2", "--max-length", "96", "--eval-rows", "4"),
+        *("--validation-share", "0.01", "--test-share", "0.01"),
+    ],
     "studio train DATA": ["--detach"],
     "studio train sample:support-tone --config": ["--detach"],
     "studio repeat": ["--detach"],
@@ -66,8 +74,8 @@ ADDED = {
     "studio chat": ["--max-new-tokens", "8"],
 }
 """How a command begins → flags that are added to it, so that it takes the time of a test."""
-FEW_TOKENS = ("max_new_tokens=160", "max_new_tokens=8")
-"""The same for Python."""
+SHORTENED = {"max_new_tokens=160": "max_new_tokens=8", '"max_steps": 20': '"max_steps": 2, "eval_rows": 8'}
+"""The same for Python: what is written → what runs here."""
 
 ROWS = "Frage,Antwort\n" + "".join(f"Wie ist Nummer {n}?,Nummer {n} ist gut.\n" for n in range(1, 20))
 ASKED = [f"Where is parcel {n}?,It left us on day {n}.,c{n % 7},2024-01-{n:02d}\n" for n in range(1, 29)]
@@ -81,7 +89,7 @@ FILES = {
         "book.txt": "".join(f"This is line {n} of a book.\n" for n in range(40)),
     },
     "docs/guides/prepare-data.md": {
-        "my-test-rows.csv": "question,answer\n" + "".join(f"Is {n} open?,Yes it is.\n" for n in range(2)),
+        "my-test-rows.csv": "question,answer\nWhat is the capital of France?,Paris.\n",
         "questions.csv": QUESTIONS,
     },
     "docs/guides/manage-runs.md": {"axolotl.yaml": AXOLOTL, "rows.csv": QUESTIONS},
@@ -114,8 +122,13 @@ class Reader:
         return self.root / "work"
 
     @property
+    def home(self) -> Path:
+        """The data folder."""
+        return self.root / "home"
+
+    @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "STUDIO_HOME": str(self.root / "home"), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+        return {**os.environ, "STUDIO_HOME": str(self.home), "HF_HUB_OFFLINE": "1"}
 
     def open(self, page: str) -> None:
         """Begin a page, with the files that it names."""
@@ -128,15 +141,20 @@ class Reader:
         own = any(name in line for name in FILES.get(self.page, {}))
         if own or line not in self.printed:
             added = [flag for start, flags in ADDED.items() if line.startswith(start) for flag in flags]
-            self.printed[line] = self.call("-m", *shlex.split(filled(line)), *added)
+            self.printed[line] = self.call(*shlex.split(filled(line)), *added)
         return self.printed[line]
 
-    def call(self, *arguments: str) -> str:
-        """Run Python with arguments, in the page's folder."""
+    def run(self, code: str) -> str:
+        """Run Python code. Returns what it printed."""
+        (self.folder / "block.py").write_text(code, encoding="utf-8")
+        return self.call("tests.run_file", "block.py", **VISITORS)
+
+    def call(self, *arguments: str, **environment: str) -> str:
+        """Run a module with arguments, in the page's folder."""
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-m", *arguments],
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
             timeout=240,
@@ -160,23 +178,49 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
 def placeholders_filled(reader: Reader, page: str) -> Iterator[Callable[[str], str]]:
     """What turns a line of a page into one with real runs and data.
 
-    While the guide about runs is read, a run trains, so that others wait. Afterwards all of them end.
+    While the guide about runs is read, a run has its turn, so that others wait. Afterwards all of them end.
     """
     if page != "docs/guides/manage-runs.md":
         yield lambda line: line
         return
     ended = reader.type(TRAINING).split()[-1]
-    shutil.copy(next((reader.root / "home").glob(f"workspaces/*/runs/{ended}/config.yaml")), reader.folder)
-    begin = ("-m", *shlex.split(TRAINING), "--max-length", "96", "--detach")
-    try:
-        _, waiting = (reader.call(*begin).split()[-1] for _ in range(2))
+    shutil.copy(next(reader.home.glob(f"workspaces/*/runs/{ended}/config.yaml")), reader.folder)
+    begin = (*shlex.split(TRAINING), "--max-length", "96", "--detach")
+    first = reader.call(*begin).split()[-1]
+    with frozen(reader.home, first):
+        waiting = reader.call(*begin).split()[-1]
         runs = dict.fromkeys(("queue", "pause", "resume", "stop", "delete"), waiting)
         yield lambda line: re.sub(r"\bRUN\b", runs.get(line.split()[1], ended), line).replace(
             "DATA", "sample:support-tone"
         )
-    finally:
-        for run in json.loads(reader.call("-m", "studio", "queue", "--json")):
-            reader.call("-m", "studio", "stop", run["id"], "--discard")
+
+
+@contextmanager
+def frozen(home: Path, run: str) -> Iterator[None]:
+    """Meanwhile a run has its turn, and takes no time of the processor. Afterwards all queued runs are stopped."""
+    with Studio(home) as studio:
+        turns = studio.runs.queue.listing
+        worker = wait_for(lambda: next((each.pid for each in turns() if each.running), None), studio=studio)
+        os.kill(worker, signal.SIGSTOP)
+        while not all(map(can_be_written, home.rglob("*.db"))):  # others would wait for it
+            os.kill(worker, signal.SIGCONT)
+            time.sleep(0.1)
+            os.kill(worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in reversed(studio.runs.queued()):  # the frozen one last, so that no other begins
+                studio.runs.stop(each.id, "discard")
+            os.kill(worker, signal.SIGCONT)
+            wait_for(lambda: studio.runs.get(run).status == "stopped", studio=studio)
+
+
+def can_be_written(database: Path) -> bool:
+    """Whether no process is writing a database."""
+    with closing(sqlite3.connect(database, timeout=0.2)) as connection, suppress(sqlite3.OperationalError):
+        connection.execute("BEGIN IMMEDIATE")
+        return True
+    return False
 
 
 @pytest.mark.parametrize("page", RUN_PAGES)
@@ -198,12 +242,15 @@ def run_python(reader: Reader, block: Block) -> None:
     """Run a block of Python, with a studio at the address that it names."""
     if reason_not_to_run(block.text):
         return
-    if "127.0.0.1:7860" not in block.text:
-        reader.call("-c", block.text.replace(*FEW_TOKENS))
+    code = block.text
+    for written, short in SHORTENED.items():
+        code = code.replace(written, short)
+    if "127.0.0.1:7860" not in code:
+        reader.run(code)
         return
-    served = Served(reader.root / "home")
+    served = Served(reader.home)
     try:
-        reader.call("-c", block.text.replace("http://127.0.0.1:7860", served.url))
+        reader.run(code.replace("http://127.0.0.1:7860", served.url))
     finally:
         served.stop()
 
@@ -213,5 +260,6 @@ def test_each_reason_not_to_run_something_is_needed_and_the_rest_is_there() -> N
     lines = [line for block in blocks if block.language == "sh" for line in block.commands]
     shown = [*lines, *(block.text for block in blocks if block.language == "python")]
     assert [start for start in NOT_RUN if not any(text.startswith(start) for text in shown)] == []
+    assert [written for written in SHORTENED if not any(written in text for text in shown)] == []
     commands = {line.split()[1] for line in lines if line.startswith("studio ") and not reason_not_to_run(line)}
     assert commands >= {"check", "train", "evaluate", "chat", "export", "queue", "label", "import-run"}

@@ -1,21 +1,22 @@
-"""Exports in a fresh process, with transformers and peft alone: the same replies, and nothing of this machine."""
+"""Exports in a process without the studio, with transformers and peft alone: the same replies, and nothing of this
+machine."""
 
 import json
 import os
-import subprocess
-import sys
 import zipfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_runs import LABELS, chat_run, label_run, random_run, starter, tiny_llama
+from plain_libraries import stranger
 from task_runs import tiny_model
 
 from studio.export import ExportJob, export_named
 from studio.export.agreement_check import ReferenceAnswers, compare, reference_answers
 from studio.export.base import Phase
+from studio.export.snippets import NEW_TOKENS, PROMPT
 from studio.inference.generate import reply
 from studio.inference.model_cache import ModelCache
 from studio.schema.dataset import DatasetSpec
@@ -24,81 +25,120 @@ from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ChatSettings, ExportResult
 
 FOLDERS = ("adapter", "merged")
-"""Formats that transformers and peft load. Others have tests of their own."""
-FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
-QUESTIONS = ("Where is my parcel?", "Hello, can you help me?", "What is a refund?")
-FORMATS = ("adapter", "merged")
 """The formats that transformers and peft load. tests/exports and other files have the others."""
+FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
+PROMPTS, GENERATED = 6, 3
+"""How many prompts exports are compared on, and how many of them another program answers token by token."""
 TOKENS = 24
-STRANGER = """
-import json, sys, torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-folder, base, questions, tokens = json.loads(sys.argv[1])
-assert not any(name.startswith("studio") for name in sys.modules)
-tokenizer = AutoTokenizer.from_pretrained(folder)
-if base:
-    from peft import PeftModel
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    model = PeftModel.from_pretrained(model, folder)
+REPLIES = """
+load = transformers.AutoModelForCausalLM.from_pretrained
+tokenizer = transformers.AutoTokenizer.from_pretrained(told["folder"])
+if told["base"]:
+    model = peft.PeftModel.from_pretrained(load(told["base"], dtype=torch.bfloat16), told["folder"])
 else:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model = load(told["folder"], dtype="auto")
 said = []
-for question in questions:
+for question in told["questions"]:
     turns = [{"role": "user", "content": question}]
     inputs = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    out = model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
+    out = model.generate(**inputs, max_new_tokens=told["tokens"], do_sample=False)
     said.append(tokenizer.decode(out[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
-print(json.dumps({"dtype": str(model.dtype), "said": said}))
+answer = {"dtype": str(model.dtype), "said": said}
 """
-Exported = tuple[RunRef, dict[str, ExportResult], list[str]]
+RUN_CODE = """
+import contextlib, io
+printed = io.StringIO()
+with contextlib.redirect_stdout(printed):
+    exec(told, {"__name__": "snippet"})
+answer = printed.getvalue()
+"""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A run, and its exports by format."""
+
+    run: RunRef
+    results: dict[str, ExportResult]
+    reference: ReferenceAnswers
+    """What the exports were compared with."""
+
+
+pytestmark = pytest.mark.usefixtures("few_prompts")
 
 
 def silent(*_: Any) -> None: ...
 
 
-def stranger(folder: str, base: str | None, questions: tuple[str, ...] = QUESTIONS) -> dict[str, Any]:
-    """Another person's program: it knows the exported folder, and for an adapter the base's."""
-    asked = json.dumps([folder, base, questions, TOKENS])
-    done = subprocess.run([sys.executable, "-c", STRANGER, asked], capture_output=True, text=True, check=False, cwd="/")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def replies_of(questions: tuple[str, ...], folder: str, base: str | None) -> dict[str, Any]:
+    """What another person's program gets: it knows the exported folder, and for an adapter the base's."""
+    told = {"folder": folder, "base": base, "questions": questions, "tokens": TOKENS}
+    found: dict[str, Any] = stranger().answers(REPLIES, told)
     return found
 
 
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    folder = tmp_path_factory.mktemp("talk")
-    run, model_cache = chat_run(starter("starter-chat"), folder / "run"), ModelCache()
+def printed_by(result: ExportResult, run: RunRef) -> str:
+    """What the code of a card prints in a process without the studio. Replies are no longer than `TOKENS`."""
+    code = result.how_to_use.replace(repr(Path(result.path).name), repr(result.path))
+    code = code.replace(repr(run.info.hub_id or run.info.title), repr(run.info.path))  # no network in tests
+    code = code.replace(f", revision={run.info.revision!r}", "")
+    code = code.replace(f"max_new_tokens={NEW_TOKENS}", f"max_new_tokens={TOKENS}")
+    printed: str = stranger().answers(RUN_CODE, code)
+    return printed
+
+
+def exported(run: RunRef, folder: Path, **options: Any) -> Exported:
+    """Both exports of a run, from one copy of its models."""
+    cache = ModelCache()
     results = {
-        name: export_named(name).export(ExportJob(run, FACTS, model_cache), folder / name, silent) for name in FOLDERS
+        name: export_named(name).export(ExportJob(run, FACTS, cache, **options), folder / name, silent)
+        for name in FOLDERS
     }
-    pair, settings = model_cache.pair(run), ChatSettings(max_new_tokens=TOKENS)
-    prompts = [pair.task.prompt_ids(question, pair.encoding()) for question in QUESTIONS]
-    said = [reply(pair.tuned, pair.tokenizer, prompt, settings).text for prompt in prompts]
-    base = [reply(pair.base, pair.tokenizer, prompt, settings).text for prompt in prompts]
-    assert all(ours != others for ours, others in zip(said, base, strict=True)), "the adapter must change the replies"
-    return run, results, said
+    return Exported(run, results, reference_answers(cache, run))
 
 
-def test_the_merged_model_gives_all_the_chats_replies(talk: Exported) -> None:
-    _, results, said = talk
-    found = stranger(results["merged"].path, None)
-    assert found == {"dtype": "torch.bfloat16", "said": said}
-    assert results["merged"].tested == "Tested without the studio: 20 of 20 replies are the same as in the Chat tab."
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory, few_prompts: tuple[str, ...]) -> Exported:
+    folder = tmp_path_factory.mktemp("talk")
+    made = exported(chat_run(starter("starter-chat"), folder / "run"), folder)
+    assert made.reference.differing_prompts == PROMPTS, "the adapter must change the replies"
+    return made
 
 
-def test_the_adapter_gives_their_first_words_on_the_same_base(talk: Exported) -> None:
-    run, results, said = talk
-    found = stranger(results["adapter"].path, run.info.path)
-    begun = sum(ours.split()[:3] == theirs.split()[:3] for ours, theirs in zip(said, found["said"], strict=True))
-    assert begun >= 2, (said, found["said"])
+@pytest.fixture(scope="module")
+def said(talk: Exported, few_prompts: tuple[str, ...]) -> dict[str, str]:
+    """Question → the reply of the chat, token by token."""
+    pair, settings = ModelCache().pair(talk.run), ChatSettings(max_new_tokens=TOKENS)
+    encoding = pair.encoding()
+    return {
+        question: reply(pair.tuned, pair.tokenizer, pair.task.prompt_ids(question, encoding), settings).text
+        for question in few_prompts[:GENERATED]
+    }
+
+
+def test_an_export_is_compared_with_the_replies_that_the_chat_gives_token_by_token(
+    talk: Exported, said: dict[str, str]
+) -> None:
+    assert talk.reference.texts[:GENERATED] == list(said.values()) and len(talk.reference.texts) == PROMPTS
+
+
+def test_the_merged_model_gives_all_the_chats_replies(talk: Exported, said: dict[str, str]) -> None:
+    found = replies_of(tuple(said), talk.results["merged"].path, None)
+    assert found == {"dtype": "torch.bfloat16", "said": list(said.values())}
+    tested = f"Tested without the studio: {PROMPTS} of {PROMPTS} replies are the same as in the Chat tab."
+    assert talk.results["merged"].tested == tested
+
+
+def test_the_adapter_gives_their_first_words_on_the_same_base(talk: Exported, said: dict[str, str]) -> None:
+    found = replies_of(tuple(said), talk.results["adapter"].path, str(talk.run.info.path))["said"]
+    begun = sum(ours.split()[:3] == theirs.split()[:3] for ours, theirs in zip(said.values(), found, strict=True))
+    assert begun >= 2, (said, found)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_nothing_of_this_machine_is_in_an_export(talk: Exported, name: str) -> None:
-    run, results, _ = talk
-    folder = Path(results[name].path)
-    private = (str(Path.home()), run.folder, str(run.info.path), str(folder.parent))
+    folder = Path(talk.results[name].path)
+    private = (str(Path.home()), talk.run.folder, str(talk.run.info.path), str(folder.parent))
     for file in folder.iterdir():
         assert file.suffix in (".safetensors", ".json", ".jinja", ".md", ".txt"), file.name
         content = file.read_bytes()
@@ -107,44 +147,41 @@ def test_nothing_of_this_machine_is_in_an_export(talk: Exported, name: str) -> N
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_zip_holds_the_same_files_in_one_folder(talk: Exported, name: str) -> None:
-    _, results, _ = talk
-    folder = Path(results[name].path)
-    with zipfile.ZipFile(str(results[name].zip_path)) as archive:
+    result = talk.results[name]
+    folder = Path(result.path)
+    with zipfile.ZipFile(str(result.zip_path)) as archive:
         assert archive.testzip() is None
         assert sorted(archive.namelist()) == sorted(f"{name}/{file.name}" for file in folder.iterdir())
-    assert results[name].bytes == sum(file.stat().st_size for file in folder.iterdir())
+    assert result.bytes == sum(file.stat().st_size for file in folder.iterdir())
 
 
 def test_the_adapter_names_its_base_by_its_hub_id(talk: Exported) -> None:
-    run, results, _ = talk
-    config = json.loads((Path(results["adapter"].path) / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == run.info.hub_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert config["revision"] == run.info.revision
+    config = json.loads((Path(talk.results["adapter"].path) / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == talk.run.info.hub_id == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config["revision"] == talk.run.info.revision
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_the_cards_own_code_runs(talk: Exported, name: str) -> None:
-    run, results, _ = talk
-    code = results[name].how_to_use.replace(repr(name), repr(results[name].path))
-    code = code.replace(repr(run.info.hub_id), repr(run.info.path))  # no network in tests
-    card = (Path(results[name].path) / "README.md").read_text()
-    assert results[name].how_to_use.replace(repr(name), "'path/to/this/folder'").strip() in card
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) > 3
+def test_the_cards_own_code_runs(talk: Exported, said: dict[str, str], name: str) -> None:
+    result = talk.results[name]
+    card = (Path(result.path) / "README.md").read_text()
+    assert result.how_to_use.replace(repr(name), "'path/to/this/folder'").strip() in card
+    words, expected = printed_by(result, talk.run).split(), said[PROMPT].split()
+    assert words[:3] == expected[:3] and (name == "adapter" or words == expected)
 
 
-@pytest.mark.parametrize("make", [label_run], ids=["classifier"])
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory, few_prompts: tuple[str, ...]) -> Exported:
+    folder = tmp_path_factory.mktemp("labels")
+    return exported(label_run(starter("starter-classify"), folder / "run"), folder, zip=False)
+
+
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_classifier_keeps_its_labels(make: Callable[..., RunRef], name: str, tmp_path: Path) -> None:
-    run = make(starter("starter-classify"), tmp_path / "run")
-    done = export_named(name).export(ExportJob(run, FACTS, ModelCache(), zip=False), tmp_path / "out", silent)
-    assert done.zip_path is None and "20 of 20 texts" in done.tested
-    code = done.how_to_use.replace(repr("out"), repr(done.path)).replace(repr(run.info.hub_id), repr(run.info.path))
-    code = code.replace(repr(run.info.revision), "None")
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stderr
-    assert all(repr(label) in said.stdout for label in LABELS)
+def test_a_classifier_keeps_its_labels(labels: Exported, name: str) -> None:
+    result = labels.results[name]
+    assert result.zip_path is None and f"{PROMPTS} of {PROMPTS} texts" in result.tested
+    printed = printed_by(result, labels.run)
+    assert all(repr(label) in printed for label in LABELS)
 
 
 LABELLED = ("broken", "late")
@@ -171,21 +208,10 @@ FORMS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str, str, str]] = {
     "texts": ("completion", {"text": "text"}, (), "gpt2", "lora", "adapter"),
 }
 """What is trained → task, roles, labels, shape, method, form."""
-IN_TURN = """
-import contextlib, io, json, sys
-said = {}
-for name, code in json.load(sys.stdin).items():
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(code, {"__name__": "snippet"})
-    said[name] = out.getvalue()
-assert not any(name.split(".")[0] == "studio" for name in sys.modules)
-print(json.dumps(said))
-"""
 
 
 def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp_path: Path) -> None:
-    codes = {}
+    printed = {}
     for name, (task, roles, labels, shape, method, form) in FORMS.items():
         place = tmp_path / name
         data = DatasetSpec(task=task, roles=roles, label_names=labels)
@@ -193,26 +219,22 @@ def test_what_each_task_leaves_can_be_taken_away_and_the_code_beside_it_runs(tmp
         info = tiny_model(shape, place / "base")
         run = random_run(info, place / "run", data, method, max_length=64, test_prompts=prompts)
         done = export_named(form).export(ExportJob(run, FACTS, ModelCache(), zip=False), place / "out", silent)
-        count = 20 + len(prompts)
+        count = PROMPTS + len(prompts)
         words = "texts get the same labels as" if shape in ("bert", "roberta") else "replies are the same as"
         assert f"{count} of {count} {words} in the Chat tab" in done.tested, (name, done.tested)
-        code = done.how_to_use.replace(repr("out"), repr(done.path)).replace(repr(info.title), repr(info.path))
-        codes[name] = code
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", IN_TURN], input=json.dumps(codes), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert set(said) == set(FORMS)
-    assert all(label in said["several labels"] for label in LABELLED)
-    assert "0" in said["scores of two texts"] and said["texts"].startswith("Hello, can you help me?")
+        printed[name] = printed_by(done, run)
+    assert all(label in printed["several labels"] for label in LABELLED)
+    assert "0" in printed["scores of two texts"] and printed["texts"].startswith("Hello, can you help me?")
 
 
 def test_a_full_run_is_exported_whole_in_the_precision_of_the_chat_and_offers_no_adapter(tmp_path: Path) -> None:
     run = chat_run(tiny_llama(tmp_path / "base"), tmp_path / "run", "full", "bfloat16")
     done = export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", silent)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["dtype"] == "bfloat16" and "20 of 20 replies are the same as in the Chat tab" in done.tested
+    assert (
+        config["dtype"] == "bfloat16"
+        and f"{PROMPTS} of {PROMPTS} replies are the same as in the Chat tab" in done.tested
+    )
     assert "Saved in bfloat16" in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(StudioError) as refused:
         export_named("adapter").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "adapter", silent)
@@ -226,7 +248,7 @@ def test_a_base_without_a_chat_template_gets_the_one_that_it_was_tuned_with(tmp_
     info = info.model_copy(update={"has_chat_template": False})
     run = chat_run(info, tmp_path / "run", precision="float32")
     done = export_named("merged").export(ExportJob(run, FACTS, ModelCache(), zip=False), tmp_path / "out", silent)
-    assert "20 of 20 replies are the same as in the Chat tab" in done.tested
+    assert f"{PROMPTS} of {PROMPTS} replies are the same as in the Chat tab" in done.tested
     template = (tmp_path / "out" / "chat_template.jinja").read_text()
     assert "### Prompt:" in template and "generation %}" not in template and "begin_text" not in template
 

@@ -1,7 +1,6 @@
 """A script and a notebook repeat a run without the studio: the same tokens, the same order of rows, the same losses."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from studio.export.base import ExportJob
 from studio.export.script import Notebook, Script, code_of_notebook
 from studio.export.script_text import literal, part
 from studio.inference.model_cache import ModelCache
+from studio.machine.environment import child_environment
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent, ReadEvent
@@ -55,9 +55,9 @@ def trained(job: TrainingJob, root: Path) -> ExportJob:
 def repeated(folder: Path, base: str, script: str = "train.py") -> dict[str, dict[int, float]]:
     """Run the script as another person does: in a process that knows the folder and the base model."""
     done = subprocess.run(
-        [sys.executable, "-I", script],
+        [sys.executable, "-m", "tests.run_file", script],
         cwd=folder,
-        env={**os.environ, "BASE_MODEL": base, "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"},
+        env={**child_environment(visitors=True), "BASE_MODEL": base},
         capture_output=True,
         text=True,
         check=False,
@@ -75,8 +75,9 @@ JOBS = {
     "chat": lambda root: chat_job(
         root / "run",
         starter("starter-chat"),
-        rows=7,
+        rows=5,
         held=2,
+        max_length=64,
         batch_size=2,
         epochs=1,
         learning_rate=3e-4,

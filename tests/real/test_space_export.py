@@ -1,12 +1,13 @@
 """The Space of a model: its page runs in a process of its own, with the exported model as a folder, and is asked."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from task_runs import tiny_model
 from studio.export import ExportJob, export_named
 from studio.inference.generate import reply
 from studio.inference.model_cache import ModelCache
+from studio.machine.environment import child_environment
 from studio.schema.dataset import DatasetSpec
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ChatSettings
@@ -28,14 +30,15 @@ FACTS = CardFacts(run="r", name=EVIL, dataset="rows.csv", rows=100)
 QUESTION = "Where is my parcel?"
 TOKENS = 24
 SPACES = "spaces==0.51.3"
+pytestmark = pytest.mark.usefixtures("few_prompts")
 
 
 def silent(*_: Any) -> None: ...
 
 
-def exported(run: RunRef, to: Path, hardware: str) -> tuple[Path, str]:
+def exported(run: RunRef, to: Path, hardware: str, cache: ModelCache | None = None) -> tuple[Path, str]:
     """The folder of the Space, and what was tested."""
-    job = ExportJob(run, FACTS, ModelCache(), zip=False, options={"hardware": hardware})
+    job = ExportJob(run, FACTS, cache or ModelCache(), zip=False, options={"hardware": hardware})
     done = export_named("space").export(job, to, silent)
     return Path(done.path), done.tested
 
@@ -53,17 +56,21 @@ def spaces_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def started(folder: Path, base: str | None = None, package: Path | None = None) -> Iterator[Any]:
-    """A client of the Space's page, which runs as on a Space, but without a network."""
+    """A client of the Space's page, which runs as on a Space, but without a network.
+
+    With the package of ZeroGPU it is started afresh: the package must be imported before torch.
+    """
     from gradio_client import Client
 
     port = free_port()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
-    environment |= {"BASE_MODEL": base} if base else {}
-    environment |= {"PYTHONPATH": str(package)} if package else {}
+    environment = child_environment(visitors=True) | {"BASE_MODEL": base or ""}
+    command = [sys.executable, "-m", "tests.run_file", str(folder / "app.py"), str(port)]
+    if package:
+        environment |= {"PYTHONPATH": str(package), "GRADIO_SERVER_PORT": str(port)}
+        command = [sys.executable, "app.py"]
     log = folder.parent / f"{folder.name}.log"
     with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=environment, stdout=out, stderr=out)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
     try:
         for _ in range(600):
             assert process.poll() is None, log.read_text()
@@ -87,14 +94,22 @@ def studio_replies(run: RunRef) -> tuple[str, str]:
     return tuple(reply(model, pair.tokenizer, prompt, settings).text for model in (pair.tuned, pair.base))
 
 
-@pytest.mark.parametrize("hardware", ["cpu", pytest.param("zerogpu", marks=pytest.mark.matrix)])
+@pytest.mark.parametrize(
+    ("model", "hardware"),
+    [
+        ("tiny", "cpu"),
+        pytest.param("starter", "cpu", marks=pytest.mark.matrix),
+        pytest.param("starter", "zerogpu", marks=pytest.mark.matrix),
+    ],
+)
 def test_the_page_of_a_chat_answers_as_the_studio_does_beside_the_base_model(
-    hardware: str, tmp_path: Path, request: pytest.FixtureRequest
+    model: str, hardware: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     package = request.getfixturevalue("spaces_package") if hardware == "zerogpu" else None
-    run = chat_run(starter("starter-chat"), tmp_path / "run", system_prompt="Be brief.")
+    info = starter("starter-chat") if model == "starter" else tiny_llama(tmp_path / "base")
+    run = chat_run(info, tmp_path / "run", system_prompt="Be brief.")
     folder, tested = exported(run, tmp_path / "space", hardware)
-    assert "20 of 20 replies" in tested
+    assert "6 of 6 replies" in tested and (folder / "model" / "model.safetensors").exists()
     with started(folder, run.info.path, package) as client:
         tuned, base = client.predict(QUESTION, TOKENS, api_name="/chat")
     assert (tuned, base) == studio_replies(run)
@@ -116,15 +131,33 @@ def test_an_adapter_is_loaded_on_its_base_and_both_answer(
     assert (tuned, base) == studio_replies(run)
 
 
+@dataclass(frozen=True)
+class Classifier:
+    """Spaces of a classifier, one for each hardware. That for ZeroGPU took the place of one for a CPU."""
+
+    run: RunRef
+    folders: dict[str, Path]
+    tested: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory, few_prompts: tuple[str, ...]) -> Classifier:
+    folder = tmp_path_factory.mktemp("classifier")
+    run, cache, tested = label_run(starter("starter-classify"), folder / "run"), ModelCache(), {}
+    folders = {hardware: folder / hardware / "space" for hardware in ("cpu", "zerogpu")}
+    _, tested["cpu"] = exported(run, folders["cpu"], "cpu", cache)
+    shutil.copytree(folders["cpu"], folders["zerogpu"])
+    _, tested["zerogpu"] = exported(run, folders["zerogpu"], "zerogpu", cache)
+    return Classifier(run, folders, tested)
+
+
 @pytest.mark.parametrize("hardware", ["cpu", "zerogpu"])
 def test_the_page_of_a_classifier_gives_the_probabilities(
-    hardware: str, tmp_path: Path, request: pytest.FixtureRequest
+    hardware: str, classifier: Classifier, request: pytest.FixtureRequest
 ) -> None:
     package = request.getfixturevalue("spaces_package") if hardware == "zerogpu" else None
-    run = label_run(starter("starter-classify"), tmp_path / "run")
-    folder, tested = exported(run, tmp_path / "space", hardware)
-    assert "20 of 20 texts" in tested
-    with started(folder, run.info.path, package) as client:
+    assert "6 of 6 texts" in classifier.tested[hardware]
+    with started(classifier.folders[hardware], classifier.run.info.path, package) as client:
         given = client.predict("The lid cracked on day two.", api_name="/predict")
     shares = {each["label"]: each["confidence"] for each in given["confidences"]}
     assert set(shares) == set(LABELS) and abs(sum(shares.values()) - 1) < 0.01
@@ -182,10 +215,9 @@ def test_the_page_of_each_other_task_answers(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hardware", ["cpu", "zerogpu"])
 def test_the_metadata_is_that_of_a_space_whatever_the_run_is_called_and_nothing_of_this_machine_is_in_it(
-    hardware: str, tmp_path: Path
+    hardware: str, classifier: Classifier
 ) -> None:
-    run = label_run(starter("starter-classify"), tmp_path / "run")
-    folder, _ = exported(run, tmp_path / "space", hardware)
+    run, folder = classifier.run, classifier.folders[hardware]
     text = (folder / "README.md").read_text()
     front = yaml.safe_load(text.split("---\n", 2)[1])
     assert front["sdk"] == "gradio" and front["app_file"] == "app.py" and front["title"] == " ".join(EVIL.split())[:80]
@@ -199,15 +231,13 @@ def test_the_metadata_is_that_of_a_space_whatever_the_run_is_called_and_nothing_
     )
     assert not any(line.startswith("gradio") for line in needs)
     assert json.loads((folder / "space.json").read_text())["title"] == EVIL
-    private = (str(Path.home()), str(tmp_path), str(run.info.path), "hf_")
+    private = (str(Path.home()), str(folder.parents[1]), str(run.info.path), "hf_")
     for file in folder.rglob("*"):
         assert file.suffix not in (".bin", ".pt", ".pkl") and not file.is_symlink()
         if file.is_file() and file.suffix != ".safetensors" and file.name not in ("vocab.txt", "tokenizer.json"):
             assert not any(part in file.read_text(encoding="utf-8") for part in private), file.name
 
 
-def test_an_export_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
-    run = label_run(starter("starter-classify"), tmp_path / "run")
-    exported(run, tmp_path / "space", "cpu")
-    folder, _ = exported(run, tmp_path / "space", "zerogpu")
-    assert "zero-a10g" in (folder / "README.md").read_text()
+def test_an_export_takes_the_place_of_an_earlier_one(classifier: Classifier) -> None:
+    readme = (classifier.folders["zerogpu"] / "README.md").read_text()
+    assert "zero-a10g" in readme and "cpu-basic" not in readme
