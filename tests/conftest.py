@@ -1,10 +1,13 @@
 """Several tests at once, each process of them on cores of its own: torch processes that share cores crawl."""
 
+import atexit
 import gc
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -20,6 +23,10 @@ if AT_WORK and hasattr(os, "sched_setaffinity"):
     mine = cores[number :: min(COUNT, len(cores))]
     os.sched_setaffinity(0, mine)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(mine))))
+
+if "HF_MODULES_CACHE" not in os.environ:  # code of models is copied there, and each value needs processes of its own
+    os.environ["HF_MODULES_CACHE"] = mkdtemp(prefix="modules-")
+    atexit.register(shutil.rmtree, os.environ["HF_MODULES_CACHE"], ignore_errors=True)
 
 forked.install()
 gc.disable()  # until everything is collected: looking for garbage would take a quarter of that time

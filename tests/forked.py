@@ -65,6 +65,10 @@ READ_BY_IMPORTS = (
     "mkl_",
 )
 """How names of variables begin, in lower case, that are looked at when something is imported."""
+NOT_READ_BY_IMPORTS = ("HF_TOKEN", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
+"""Variables that a forked process reads by itself (HF_TOKEN), or that a zygote sets in it after the fork."""
+SET_BY_IMPORTS = {"CUDA_VISIBLE_DEVICES": "0", "DS_ACCELERATOR": "cpu"}
+"""What `import_heavy` sets. A worker that a worker starts inherits it."""
 BEGINS_WITHIN = 180.0
 """Seconds that a zygote has for its imports."""
 
@@ -85,7 +89,13 @@ class Asked:
     @property
     def zygote(self) -> str:
         """The name of the one to ask."""
-        read = sorted(each for each in self.environment.items() if each[0].lower().startswith(READ_BY_IMPORTS))
+        read = sorted(
+            (name, value)
+            for name, value in self.environment.items()
+            if name.lower().startswith(READ_BY_IMPORTS)
+            and name not in NOT_READ_BY_IMPORTS
+            and SET_BY_IMPORTS.get(name) != value
+        )
         return f"{self.kind}-{hashlib.sha256(repr(read).encode()).hexdigest()[:12]}"
 
 
@@ -208,7 +218,8 @@ def _line_to(asked: Asked) -> socket.socket:
 def _start(kind: str, path: Path, environment: Mapping[str, str]) -> None:
     with path.with_suffix(".log").open("ab") as log:
         command = [sys.executable, "-m", "tests.zygote", kind, str(path)]
-        with _PLAIN(command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT):
+        env = {name: value for name, value in environment.items() if name not in NOT_READ_BY_IMPORTS}
+        with _PLAIN(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT):
             pass  # it goes on by itself
 
 

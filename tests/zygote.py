@@ -56,7 +56,7 @@ IMPORTED = {
         "studio.ui.server",
     ),
 }
-IDLE = 120.0
+IDLE = 300.0
 """Seconds without anything to do after which it ends."""
 
 
@@ -76,7 +76,8 @@ def main(kind: str, path: str) -> None:
             from studio.worker.imports import import_heavy
 
             import_heavy()
-    gc.freeze()  # a collection in a child would copy the memory that they share
+    gc.collect()
+    gc.freeze()  # no process that is forked looks at all this again, or copies it
     listener.listen(64)
     asked, fds = _serve(listener, Path(path))
     _become(asked, fds)
@@ -144,6 +145,8 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
     os.chdir(asked.folder)
     os.sched_setaffinity(0, asked.cores)
     processes.die_with = _die_with
+    if hub := sys.modules.get("huggingface_hub.constants"):
+        hub.HF_HUB_DISABLE_IMPLICIT_TOKEN = asked.environment.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") == "1"
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     sys.argv = [asked.module, *asked.arguments]
     setproctitle.setproctitle(" ".join([sys.executable, "-m", asked.module, *asked.arguments]))

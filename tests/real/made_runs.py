@@ -1,8 +1,13 @@
 """Runs as training leaves them, made without training: an adapter with random weights, or a whole tuned model."""
 
+import atexit
+import json
+import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from studio.data.parquet_store import write_parquet
@@ -48,13 +53,52 @@ def starter(name: str) -> ModelInfo:
     return find_model(name)
 
 
-def tiny_llama(folder: Path) -> ModelInfo:
-    """A random Llama of 30,000 weights with the starter's tokenizer."""
+VOCABULARY = 8192
+"""Tokens of a tiny model that writes. With the starter's 49,152, most of a tiny training is its loss."""
+_MADE: dict[Hashable, Path] = {}
+
+
+@cache
+def small_tokenizer() -> Any:
+    """The starter's tokenizer with its first tokens alone: they have the same ids, and rare words have more tokens."""
+    from transformers import AutoTokenizer
+
+    place = Path(mkdtemp(prefix="studio-tokenizer-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    starter_folder = fetch_starter("starter-chat")
+    for name in ("tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(starter_folder / name, place)
+    told = json.loads((starter_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    vocab = {token: number for token, number in told["model"]["vocab"].items() if number < VOCABULARY}
+    told["model"] |= {"vocab": vocab, "merges": [pair for pair in told["model"]["merges"] if "".join(pair) in vocab]}
+    (place / "tokenizer.json").write_text(json.dumps(told), encoding="utf-8")
+    return AutoTokenizer.from_pretrained(place)
+
+
+def made_once(key: Hashable, make: Callable[[Path], None], folder: Path) -> None:
+    """Fill a folder with a random model that this process makes once, and copies from then on: to load and to write a
+    tokenizer takes longer than all else."""
     import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
+    if key not in _MADE:
+        place = Path(mkdtemp(prefix="studio-models-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        make(place)
+        _MADE[key] = place
+    shutil.copytree(_MADE[key], folder, dirs_exist_ok=True)
+
+
+def tiny_llama(folder: Path) -> ModelInfo:
+    """A random Llama of two layers with the first tokens of the starter's tokenizer."""
+    made_once("tiny llama", _tiny_llama, folder)
+    return inspect_folder(folder, title="Tiny Llama")
+
+
+def _tiny_llama(folder: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = small_tokenizer()
     config = LlamaConfig(
         hidden_size=32,
         intermediate_size=48,
@@ -69,7 +113,6 @@ def tiny_llama(folder: Path) -> ModelInfo:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return inspect_folder(folder, title="Tiny Llama")
 
 
 def rows_file(rows: Sequence[dict[str, Any]], path: Path) -> RowsRef:

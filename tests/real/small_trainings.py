@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from made_runs import tiny_llama
+from made_runs import made_once, small_tokenizer, tiny_llama
 
 from studio.data.samples import sample_path
 from studio.models.inspect import inspect_folder
@@ -22,10 +22,13 @@ LABELS = ("complaint", "praise", "track_order")
 
 def tiny_bert(folder: Path) -> ModelInfo:
     """A random BERT with the starter's tokenizer."""
-    import torch
+    made_once("tiny bert", _tiny_bert, folder)
+    return inspect_folder(folder, title="Tiny BERT")
+
+
+def _tiny_bert(folder: Path) -> None:
     from transformers import AutoTokenizer, BertConfig, BertModel
 
-    torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-classify"))
     config = BertConfig(
         hidden_size=32,
@@ -39,16 +42,18 @@ def tiny_bert(folder: Path) -> ModelInfo:
     )
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return inspect_folder(folder, title="Tiny BERT")
 
 
 def small_llama(folder: Path) -> ModelInfo:
     """A random Llama whose layers are wide enough to be held in 4 bits."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    made_once("small llama", _small_llama, folder)
+    return inspect_folder(folder, title="Small Llama")
 
-    torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
+
+def _small_llama(folder: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = small_tokenizer()
     config = LlamaConfig(
         hidden_size=128,
         intermediate_size=256,
@@ -62,7 +67,6 @@ def small_llama(folder: Path) -> ModelInfo:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return inspect_folder(folder, title="Small Llama")
 
 
 def sample_rows(name: str) -> list[dict[str, str]]:

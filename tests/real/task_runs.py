@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from made_runs import made_once, small_tokenizer
 from plain_libraries import stranger
 from worker_runs import add_run, record_of, start_worker, steps_of, wait_for
 
@@ -31,13 +32,16 @@ from studio.tasks import TASKS
 
 def tiny_model(shape: str, folder: Path, context: int = 256, width: int = 32) -> ModelInfo:
     """A random model of one of the usual shapes, with a starter's tokenizer."""
-    import torch
+    made_once((shape, context, width), lambda place: _tiny_model(shape, place, context, width), folder)
+    return inspect_folder(folder, title=f"Tiny {shape}")
+
+
+def _tiny_model(shape: str, folder: Path, context: int, width: int) -> None:
     import transformers as hf
 
-    torch.manual_seed(0)
     small = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2, "num_attention_heads": 2}
     encoder = shape in ("bert", "roberta")
-    tokenizer = hf.AutoTokenizer.from_pretrained(fetch_starter("starter-classify" if encoder else "starter-chat"))
+    tokenizer = hf.AutoTokenizer.from_pretrained(fetch_starter("starter-classify")) if encoder else small_tokenizer()
     usual: dict[str, Any] = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id}
     dropless = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -107,7 +111,6 @@ def tiny_model(shape: str, folder: Path, context: int = 256, width: int = 32) ->
         made = hf.BertModel(hf.BertConfig(**small, **usual, **dropless, max_position_embeddings=context))
     made.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return inspect_folder(folder, title=f"Tiny {shape}")
 
 
 @dataclass

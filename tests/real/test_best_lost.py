@@ -13,6 +13,7 @@ from small_trainings import chat_job, run, tiny_llama
 
 from studio.schema.events import AdviceEvent, EvaluationEvent, StepEvent
 from studio.schema.models import ModelInfo
+from studio.training.loop import checkpoints as checkpoints_module
 from studio.training.loop.callbacks import Diverged, diverged
 from studio.training.loop.checkpoints import Checkpoints
 from studio.training.loop.run import train
@@ -93,8 +94,9 @@ def test_one_that_is_resumed_or_ended_at_its_end_has_its_last_step_too_and_all_i
 
 
 def test_a_run_that_ran_away_keeps_the_newest_whole_checkpoint_when_the_best_is_harmed(
-    tmp_path: Path, llama: ModelInfo
+    tmp_path: Path, llama: ModelInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checkpoints_module, "MAX_TIME_SHARE", 1e9)  # each is saved, however quick the steps are
     job, said, checkpoints = chat_job(tmp_path, llama, **RISING), list[Any](), Checkpoints(tmp_path / "checkpoints")
 
     def emit(event: Any) -> None:

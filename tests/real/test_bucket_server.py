@@ -1,6 +1,7 @@
 """A Space with a bucket, for which a folder stands in: what people have is there after a restart and after a kill."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from tests.openid_provider import ANN, BEN, Provider
 from tests.real.test_hf_sign_in import Browser
 from tests.security.stage import Visitor, log_of, wait_for
 
-Start = Callable[[str], Served]
+Start = Callable[..., Served]
+EACH_SECOND = [
+    sys.executable,
+    "-c",
+    "import runpy, sys; import studio.store.bucket as bucket; bucket.SAVE_SECONDS = 1.0; sys.argv = sys.argv[3:]; "
+    "runpy.run_module('studio', run_name='__main__', alter_sys=True)",
+]
+"""Before the command of a server (python -m studio …): it saves each second, not each minute."""
 
 
 @pytest.fixture
@@ -28,8 +36,8 @@ def start(provider: Provider, tmp_path: Path) -> Iterator[Start]:
     environment = {**provider.environment(), VARIABLE: str(tmp_path / "bucket")}
     running: list[Served] = []
 
-    def starting(disk: str) -> Served:
-        running.append(Served(tmp_path / disk / "home", environment=environment))
+    def starting(disk: str, prefix: Sequence[str] = ()) -> Served:
+        running.append(Served(tmp_path / disk / "home", environment=environment, prefix=prefix))
         return running[-1]
 
     for disk in ("one", "two", "three"):
@@ -68,7 +76,7 @@ def test_what_people_have_is_there_after_a_restart_and_after_a_kill(
 
 
 def test_the_copy_is_made_while_the_server_runs(start: Start, tmp_path: Path) -> None:
-    first = start("one")
+    first = start("one", EACH_SECOND)
     anna = Visitor(first).begin()
     assert "stones.csv" in anna.bring()
     place = tmp_path / "bucket" / FOLDER / LISTS

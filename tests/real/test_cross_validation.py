@@ -64,8 +64,8 @@ def test_each_row_is_answered_by_the_model_of_a_fold_that_did_not_see_it(studio:
 
 def test_folds_are_paused_continued_and_canceled(studio: Studio, tmp_path: Path) -> None:
     model = str(tiny_llama(tmp_path / "tiny").path)
-    dataset = studio.datasets.add_sample("support-tone").id
-    run = trained(studio, dataset, model, "chat")
+    rows = "".join(f"Where is number {n}?,Under the stone {n} of {n * n}.\n" for n in range(24))
+    run = trained(studio, studio.datasets.add_text("prompt,reply\n" + rows).id, model, "chat")
     studio.cross_validation.start(run, 2)
     paused = studio.cross_validation.pause(run)
     wait_for(lambda: not any(each.status in ACTIVE for each in studio.runs.all()), 600, studio)
@@ -80,7 +80,7 @@ def test_folds_are_paused_continued_and_canceled(studio: Studio, tmp_path: Path)
     assert studio.cross_validation.start(run, 2).status == "training"
     wait_for(lambda: studio.cross_validation.view(run).status == "trained", 600, studio)  # type: ignore[union-attr]
     report = studio.cross_validation.evaluate(run)
-    assert report.rows > 100 and report.metrics["loss"].base and not report.baselines
+    assert report.rows == 24 and report.metrics["loss"].base and not report.baselines
 
 
 def test_a_run_that_can_not_be_divided_into_folds_is_refused_with_the_reason(studio: Studio, tmp_path: Path) -> None:

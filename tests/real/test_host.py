@@ -334,11 +334,11 @@ def test_a_short_chat_is_answered_while_long_ones_go_on_and_all_say_what_they_sa
         f"t{number}": {
             "run": (run, other)[number % 2],
             "workspace": f"w{number}",
-            "visitor": number > 2,
+            "visitor": number > 1,
             "messages": HELLO,
-            "settings": {"max_new_tokens": 220, "seed": number, "temperature": 1.0},
+            "settings": {"max_new_tokens": 120, "seed": number, "temperature": 1.0},
         }
-        for number in range(6)
+        for number in range(4)
     }
     busy_host.ask("ping", "first", visitor=True)  # from now on it computes with as many threads as it will later
     alone = {}
@@ -351,9 +351,9 @@ def test_a_short_chat_is_answered_while_long_ones_go_on_and_all_say_what_they_sa
     busy_host.send("chat", "short", run=run, messages=HELLO, settings={"max_new_tokens": 3}, workspace="w8")
     assert isinstance(busy_host.end_of("none"), Failed)
     short = busy_host.end_of("short")
-    busy_host.send("stop", "stop-t5", target="t5")
-    assert busy_host.end_of("t5").stopped
-    told = {name: words(busy_host, name) for name in asked if name != "t5"}
+    busy_host.send("stop", "stop-t3", target="t3")
+    assert busy_host.end_of("t3").stopped
+    told = {name: words(busy_host, name) for name in asked if name != "t3"}
     assert told == {name: alone[name] for name in told}
     ends = [each for each in busy_host.said if isinstance(each, Done) and each.id in told]
     assert all(busy_host.said.index(short) < busy_host.said.index(end) for end in ends), "it waited for the long ones"

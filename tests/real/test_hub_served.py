@@ -16,16 +16,21 @@ TOKEN = "hf_" + "a" * 30
 LARGE = 6_000_000
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub() -> Iterator[HubServer]:
     with HubServer() as server:
         yield server
 
 
+@pytest.fixture(scope="module")
+def hf_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hf")
+
+
 @pytest.fixture
-def who(hub: HubServer, tmp_path: Path) -> Iterator[Asking]:
+def who(hub: HubServer, hf_home: Path, tmp_path: Path) -> Iterator[Asking]:
     """A person before a page that asks the small Hub, at the choice of a model for chat."""
-    told = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
+    told = {"HF_ENDPOINT": hub.url, "HF_HOME": str(hf_home), "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
     served = Served(tmp_path / "home", environment=told)
     person = Asking(served)
     person.do("model-body", "task", value="chat")
@@ -42,9 +47,7 @@ def until(who: Asking, words: str, seconds: float = 30) -> str:
     return said
 
 
-def test_a_model_is_searched_looked_at_and_brought_here_in_two_goes(
-    hub: HubServer, who: Asking, tmp_path: Path
-) -> None:
+def test_a_model_is_searched_looked_at_and_brought_here_in_two_goes(hub: HubServer, who: Asking, hf_home: Path) -> None:
     hub.add(tiny_repo("someone/tiny-chat", downloads=4321, files={"spm.model": os.urandom(LARGE)}))
     hub.add(tiny_repo("someone/else"))
     found = who.do("model-body", "hub", value="tiny-c")
@@ -60,7 +63,7 @@ def test_a_model_is_searched_looked_at_and_brought_here_in_two_goes(
     assert "Cancel the download of tiny-chat" in going and "You can use the other tabs meanwhile" in going
     who.do("model-body", "cancel", name="someone/tiny-chat")
     until(who, "Stopped")
-    part = next((tmp_path / "hf").rglob("*.part"))
+    part = next(hf_home.rglob("*.part"))
     have = part.stat().st_size
     assert 0 < have < LARGE
     hub.slow = 0
@@ -69,7 +72,7 @@ def test_a_model_is_searched_looked_at_and_brought_here_in_two_goes(
     here = until(who, "nothing to download")
     assert "Downloaded" in here and "Size on disk" in here and "Next: data" in here
     assert f"bytes={have}-" in [headers.get("Range") or headers.get("range") for headers in hub.asked("/resolve/")]
-    assert not list((tmp_path / "hf").rglob("*.part"))
+    assert not list(hf_home.rglob("*.part"))
 
 
 def test_a_model_with_terms_is_brought_here_with_a_token_that_is_never_shown(hub: HubServer, who: Asking) -> None:

@@ -26,8 +26,6 @@ from studio.training.loop.loading import TrainingJob
 from studio.training.loop.sliced_validation import SlicedValidation
 from studio.worker.make_ready import PreparedRun
 
-pytestmark = pytest.mark.usefixtures("afresh")  # it is about imports, and about whose process it is
-
 PROMPTS = ("Where is my parcel?", "Do you ship to Norway?")
 CASES: dict[str, Callable[[Path, ModelInfo], TrainingJob]] = {
     "chat, with dropout and prompts": lambda place, info: chat_job(
@@ -184,9 +182,9 @@ def guess(home: Home, data: DatasetRecord, model: str, **settings: Any) -> RunSp
     return spec
 
 
-def child() -> psutil.Process:
-    (found,) = wait_for(lambda: [each for each in psutil.Process().children() if "--prepared" in each.cmdline()], 10)
-    return found
+def process_of(runner: WorkerProcesses) -> psutil.Process:
+    assert runner._prepared is not None
+    return psutil.Process(runner._prepared.pid)
 
 
 def holds(process: psutil.Process, home: Home) -> bool:
@@ -202,7 +200,7 @@ def test_the_prepared_process_makes_ready_what_it_is_told_and_takes_it_under_the
     runner.prepare_run("default", spec, "20200101-later")
     place = home.workspace().runs.folder("20200101-first").checkpoints
     wait_for(place.is_dir)
-    process = child()
+    process = process_of(runner)
     assert runner.claim_prepared_run("other") == "" and runner.claim_prepared_run("default") == "20200101-first"
     assert runner.claim_prepared_run("default") == "", "it is given once"
     run = home.workspace().runs.create(spec, run="20200101-first").id
@@ -222,7 +220,7 @@ def test_somebody_elses_run_has_the_machine_and_the_process_is_as_it_was_before(
     spec = guess(home, data, llama, precision="float32", max_length=96, epochs=1)
     runner.prepare_run("default", spec, "20200101-first")
     wait_for(home.workspace().runs.folder("20200101-first").checkpoints.is_dir)
-    process = child()
+    process = process_of(runner)
     assert holds(process, home)
     other = add_run(home, data, llama)
     wait_for(lambda: not holds(process, home))
@@ -255,10 +253,9 @@ def test_a_run_that_nobody_starts_is_let_go_after_a_while(home: Home, data: Data
     )
     process = psutil.Process(worker.pid)
     wait_for(told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96)).is_dir)
-    wait_for(lambda: process.cmdline()[-2:] == ["studio.worker", "--prepared"])
-    assert worker.stdin is not None
-    worker.stdin.close()
-    assert worker.wait(60) == 0, "what it has become listens, too"
+    wait_for(lambda: process.cmdline()[-2:] == ["studio.worker", "--prepared"])  # it listens: see the test before
+    worker.kill()
+    worker.communicate()
 
 
 def test_nothing_is_made_ready_beside_a_model_that_answers(home: Home, data: DatasetRecord, llama: str) -> None:
@@ -266,7 +263,7 @@ def test_nothing_is_made_ready_beside_a_model_that_answers(home: Home, data: Dat
     home.queue.host_started(os.getpid())
     place = told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96))
     wait_for(lambda: holds(psutil.Process(worker.pid), home))
-    time.sleep(3)
+    time.sleep(2)
     assert not place.exists()
     home.queue.host_idle(os.getpid())
     wait_for(place.is_dir)
@@ -274,10 +271,10 @@ def test_nothing_is_made_ready_beside_a_model_that_answers(home: Home, data: Dat
     worker.communicate()
 
 
-def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRecord, llama: str) -> None:
+def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRecord, llama: str, afresh: None) -> None:
     runner = WorkerProcesses(home.root)
     runner.prepare()
-    first = child()
+    first = process_of(runner)
     first.suspend()
     long = guess(home, data, llama, test_prompts=("How? " * 400,) * 3)
     for _ in range(20):  # more than a pipe holds

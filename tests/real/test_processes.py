@@ -288,13 +288,14 @@ def test_a_base_in_four_bits_is_shared_out_too(tmp_path: Path) -> None:
 class Family:
     """A worker with all that it started."""
 
-    def __init__(self, home: Home, run_: str, fresh: bool = False) -> None:
-        self.worker = start_worker(home, run_, fresh)
+    def __init__(self, home: Home, run_: str, fresh: bool = True) -> None:
+        self.worker = start_worker(home, run_, fresh)  # if it is forked, so are the others, by one that is not killed
         wait_for(lambda: len(steps_of(home, run_)) >= 8 or self.worker.poll() is not None)
         assert self.worker.poll() is None, log_of(home, run_)
-        below = psutil.Process(self.worker.pid).children(recursive=True)
-        self.torchrun = next(each.pid for each in below if "studio.worker.torchrun" in " ".join(each.cmdline()))
-        self.ranks = [each.pid for each in below if "studio.worker.rank" in " ".join(each.cmdline())]
+        lines = {each.pid: " ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])}
+        mine = {pid: line for pid, line in lines.items() if run_ in line}
+        self.torchrun = next(pid for pid, line in mine.items() if "studio.worker.torchrun" in line)
+        self.ranks = [pid for pid, line in mine.items() if "studio.worker.rank" in line]
         self.known = {pid: identity(pid) for pid in (self.torchrun, *self.ranks)}
         assert len(self.ranks) == 2
 
@@ -303,13 +304,12 @@ class Family:
         return not any(lives(pid, known) for pid, known in self.known.items())
 
 
-@pytest.mark.usefixtures("afresh")  # whose process it is matters
 @pytest.mark.parametrize("way", [ZERO_2, ZERO_3, FSDP, WHOLE_BY_FSDP] if ALL else [ZERO_2, WHOLE_BY_FSDP])
 def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     way: dict[str, Any], home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:
     run_ = add_run(home, data, str(llama.path), **{**LONG, "epochs": 3, "lora_dropout": 0.1, **way})
-    family = Family(home, run_)
+    family = Family(home, run_, fresh=bool(way.get("fsdp")))
     os.kill(family.worker.pid, signal.SIGKILL)
     family.worker.wait(10)
     wait_for(family.gone, 20)
@@ -330,7 +330,6 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     assert folder.result is not None and not list(folder.checkpoints.rglob("global_step*"))
 
 
-@pytest.mark.usefixtures("afresh")  # whose process it is matters
 @pytest.mark.parametrize("who", ["torchrun", "a process"] if ALL else ["a process"])
 def test_a_kill_of_torchrun_or_of_a_process_ends_the_run_in_plain_words(
     who: str, home: Home, data: DatasetRecord, llama: ModelInfo
@@ -368,7 +367,7 @@ def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_
     group: Path, home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:
     run_ = add_run(home, data, str(llama.path), **LONG)
-    family = Family(home, run_, fresh=True)  # its memory is all its own
+    family = Family(home, run_)
     hog = subprocess.Popen([sys.executable, "-c", HOG], stdin=subprocess.PIPE)
     for pid in (family.worker.pid, family.torchrun, *family.ranks, hog.pid):
         (group / "cgroup.procs").write_text(str(pid))
@@ -385,7 +384,6 @@ def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_
     assert family.worker.wait(90) == 0
 
 
-@pytest.mark.usefixtures("afresh")  # whose process it is matters
 def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: DatasetRecord, llama: ModelInfo) -> None:
     run_ = add_run(home, data, str(llama.path), **LONG)
     family = Family(home, run_)
@@ -398,7 +396,6 @@ def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: Dataset
     assert memory > 2 * 400e6, "of the worker and all its processes"
 
 
-@pytest.mark.usefixtures("afresh")
 @pytest.mark.matrix
 @pytest.mark.parametrize("way", [ZERO_3, FSDP])
 def test_a_wish_to_discard_is_heard_by_all_at_once(

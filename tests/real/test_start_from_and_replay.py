@@ -9,7 +9,7 @@ import torch
 from made_runs import tiny_llama
 from safetensors.torch import load_file
 from small_trainings import small_llama
-from worker_runs import log_of, steps_of, wait_for
+from worker_runs import add_sample, log_of, steps_of, wait_for
 
 from studio.api import Studio
 from studio.schema.errors import StudioError
@@ -37,7 +37,7 @@ def done(studio: Studio, run: RunRecord) -> RunRecord:
 def test_a_run_goes_on_from_an_earlier_adapter_and_none_of_another_base(studio: Studio, tmp_path: Path) -> None:
     tiny_llama(tmp_path / "tiny")
     small_llama(tmp_path / "small")
-    model, data = str(tmp_path / "tiny"), studio.datasets.add_sample("support-tone").id
+    model, data = str(tmp_path / "tiny"), add_sample(studio.home, "support-tone", 60).id
     first = done(
         studio, studio.runs.start(RunRequest(dataset=data, model=model, task="chat", settings={**FEW, "lora_rank": 4}))
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_runs import VOCABULARY
 from small_trainings import tiny_llama
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
@@ -32,7 +33,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("way", ["end to end", "padded"])
-@pytest.mark.parametrize("chunk", [2**24, 49_152 * 16])
+@pytest.mark.parametrize("chunk", [2**24, VOCABULARY * 16])
 def test_loss_and_gradients_are_those_of_the_model_itself(
     llama: torch.nn.Module, way: str, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

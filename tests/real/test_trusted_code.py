@@ -46,7 +46,7 @@ def test_code_that_was_allowed_runs_in_worker_and_host_and_code_that_has_changed
     coded: Path, tmp_path: Path
 ) -> None:
     ran = tmp_path / "ran"
-    told = {"STUDIO_HOME": str(tmp_path / "home"), "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    told = {"STUDIO_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
 
     def studio(*arguments: str | Path, status: int = 0) -> str:
         done = subprocess.run(

@@ -128,17 +128,17 @@ def test_a_classifier_tells_each_validation_row_and_the_labels_that_it_never_giv
 
 
 def test_what_was_cut_is_counted_and_the_coach_speaks_before_the_first_step(tmp_path: Path, llama: ModelInfo) -> None:
-    job = chat_job(tmp_path, llama, max_length=40, epochs=1)
+    job = chat_job(tmp_path, llama, max_length=56, epochs=1)
     _, said = run(job)
     read = next(event for event in said if isinstance(event, ReadEvent))
     assert read.learned + read.lost == 20 and read.held > 0 and read.trainer == "sft"
-    assert read.cut and read.longest > 40 and 0 < read.cut_tokens < read.tokens
+    assert read.cut and read.longest > 56 and 0 < read.cut_tokens < read.tokens
     coach = Coach(job.config)
     spoken = next(
         (at, each) for at, event in enumerate(said) for each in coach.observe(event) if each.rule == "cut-off"
     )
     assert not any(isinstance(event, StepEvent) for event in said[: spoken[0]])
-    assert spoken[1].actions[0].changes["max_length"] >= 80
+    assert spoken[1].actions[0].changes["max_length"] >= 112
 
 
 def test_each_step_tells_what_the_processor_did(tmp_path: Path, llama: ModelInfo) -> None:
