@@ -2,9 +2,9 @@
 
 import base64
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -186,7 +186,8 @@ def key_of_a_process(stage: Stage) -> Outcome:
 def secret_of_the_engine(stage: Stage) -> Outcome:
     """An engine has forgotten it when it answers, also where the system shows the memory of the environment."""
     [_, engine, *_] = stage.api.processes()
-    raw = open(f"/proc/{engine.pid}/environ", "rb").read() if os.path.exists("/proc") else b""
+    place = Path(f"/proc/{engine.pid}/environ")
+    raw = place.read_bytes() if place.exists() else b""
     shown = [each for each in raw.split(b"\0") if each.startswith(b"STUDIO_SERVED_SECRET=") and len(each) > 30]
     return outcome(bool(shown), f"{len(shown)} variables with the secret")
 
