@@ -40,6 +40,8 @@ KINDS = {
     f"studio.machine.process_main {ROOT}/studio/export/reload_check.py:answer": LIBRARIES,
     f"studio.machine.process_main {ROOT}/studio/export/script_run.py:first_losses": LIBRARIES,
     "tests.run_file": LIBRARIES,
+    "studio.machine.process_main studio.worker.probe:run": TRAINING,
+    "studio.machine.process_main studio.worker.combine:run": TRAINING,
     "tests.faults.killed": TRAINING,
     "tests.killed_training": TRAINING,
 }

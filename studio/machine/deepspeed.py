@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from ctypes.util import find_library
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +17,7 @@ INSTALL = "pip install 'finetune-studio[deepspeed]' (in a copy of the project: m
 TOOLS = ("g++", "c++", "clang++")
 NVME = "from deepspeed.ops.op_builder import AsyncIOBuilder as A; raise SystemExit(0 if A().is_compatible() else 3)"
 NVME_SECONDS = 60
+NO_LIBAIO = "DeepSpeed needs the system library libaio to offload to disk. Install libaio-dev."
 
 
 def why_no_deepspeed() -> str:
@@ -33,10 +35,12 @@ def why_no_deepspeed() -> str:
 
 @cache
 def why_no_nvme() -> str:
-    """Why a run can't offload to disk. Empty when it can. Starts DeepSpeed to find out, which takes one to two
-    seconds."""
+    """Why a run can't offload to disk. Empty when it can. With libaio here, it starts DeepSpeed to find out, which
+    takes one to two seconds."""
     if why := why_no_deepspeed():
         return why
+    if find_library("aio") is None:
+        return NO_LIBAIO
     try:
         command = [sys.executable, "-P", "-c", NVME]
         result = subprocess.run(command, capture_output=True, check=False, timeout=NVME_SECONDS)
@@ -44,7 +48,7 @@ def why_no_nvme() -> str:
         return "DeepSpeed did not report whether it can offload to disk on this machine."
     if result.returncode == 0:
         return ""
-    return "DeepSpeed needs the system library libaio to offload to disk. Install libaio-dev."
+    return NO_LIBAIO
 
 
 def check_deepspeed() -> MachineCheck:

@@ -1,15 +1,26 @@
 """What the browser tests share: a Chromium, a studio with an empty home, and a page that must not make a noise."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    Request,
+    ViewportSize,
+    WebError,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.served import FLAGS, Served, chromium
 
+WIDE = ViewportSize(width=1280, height=900)
 expect.set_options(timeout=20_000)  # two cores that also train are slow at times
 
 
@@ -19,13 +30,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not any(name in item.nodeid for name in longest))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for each file: while Playwright is on, other tests of this process can run no event loop."""
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
+    """Playwright, for all files of this folder: while it is on, other tests of this process can run no event loop."""
     with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield opened
-        opened.close()
+        yield play
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One Chromium for all files. Its first context is a profile: it has a cache on disk, compiled scripts included.
+
+    Other contexts have no such cache, so each of their pages compiles all scripts again. That is most of a page's cost.
+    """
+    profile = playwright.chromium.launch_persistent_context(
+        tmp_path_factory.mktemp("profile"), executable_path=chromium(), args=FLAGS, viewport=WIDE
+    )
+    assert profile.browser is not None
+    yield profile.browser
+    profile.close()
 
 
 @pytest.fixture
@@ -51,27 +74,50 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
 
 @contextmanager
 def opened_pages(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
-    """A function that opens the page in a context of its own, at 1280 x 900 pixels unless its options say otherwise.
+    """A function that opens the page for a visitor of its own, at 1280 x 900 pixels unless its options say otherwise.
 
     `address` comes after that of the studio; `script` runs before those of the page. At the end, a script error or a
-    request to another machine fails the test.
+    request to another machine fails the test. The first visitor has the profile, if the options are those of a page.
+    `own_context`: never the profile, so that the options also apply to the pages that the page opens.
     """
-    opened: list[tuple[BrowserContext, list[str]]] = []
+    noise, free = list[str](), True
+    with ExitStack() as visitors:
 
-    def open_page(address: str = "", script: str = "", **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        opened.append((context, listen(context, served)))
-        if script:
-            context.add_init_script(script)
-        page = context.new_page()
-        page.goto(f"{served.url}{address}")
-        ready(page)
-        return page
+        def open_page(address: str = "", script: str = "", own_context: bool = False, **options: Any) -> Page:
+            nonlocal free
+            in_profile = free and not own_context and options.keys() <= {"viewport", "color_scheme"}
+            if in_profile:
+                free, context = False, visitors.enter_context(emptied_profile(browser, served))
+            else:
+                context = visitors.enter_context(browser.new_context(**{"viewport": WIDE, **options}))
+            visitors.enter_context(_listening(context, served, noise))
+            page = context.new_page()
+            if in_profile:
+                page.set_viewport_size(options.get("viewport", WIDE))
+                page.emulate_media(color_scheme=options.get("color_scheme", "light"))
+            if script:
+                page.add_init_script(script)
+            page.goto(f"{served.url}{address}")
+            ready(page)
+            return page
 
-    yield open_page
-    for context, noise in opened:
-        context.close()
-        assert not noise, noise
+        yield open_page
+    assert not noise, noise
+
+
+@contextmanager
+def emptied_profile(browser: Browser, served: Served) -> Iterator[BrowserContext]:
+    """The profile, without what earlier tests stored in it. Pages are closed at the end."""
+    profile = browser.contexts[0]
+    first = profile.pages[0]  # an empty one, which stays: without a page, the browser ends
+    profile.clear_cookies()
+    devtools = profile.new_cdp_session(first)
+    stored = "local_storage,indexeddb,service_workers,cache_storage"
+    devtools.send("Storage.clearDataForOrigin", {"origin": served.url, "storageTypes": stored})
+    devtools.detach()
+    yield profile
+    for page in profile.pages[1:]:
+        page.close()
 
 
 def ready(page: Page) -> None:
@@ -79,16 +125,19 @@ def ready(page: Page) -> None:
     page.wait_for_function("document.title.includes('·')")
 
 
-def listen(context: Any, served: Served) -> list[str]:
-    """Script errors, and requests that leave the machine, as they come."""
-    noise: list[str] = []
-    context.on("weberror", lambda error: noise.append(f"script error: {error.error}"))
-    context.on(
-        "request",
-        lambda asked: (
-            asked.url.startswith(("http", "ws"))
-            and not asked.url.startswith(served.url)
-            and noise.append(f"left the machine: {asked.url}")
-        ),
-    )
-    return noise
+@contextmanager
+def _listening(context: BrowserContext, served: Served, noise: list[str]) -> Iterator[None]:
+    """Add script errors, and requests that leave the machine, to a list as they come."""
+
+    def add_error(error: WebError) -> None:
+        noise.append(f"script error: {error.error}")
+
+    def add_request(request: Request) -> None:
+        if request.url.startswith(("http", "ws")) and not request.url.startswith(served.url):
+            noise.append(f"left the machine: {request.url}")
+
+    context.on("weberror", add_error)
+    context.on("request", add_request)
+    yield
+    context.remove_listener("weberror", add_error)
+    context.remove_listener("request", add_request)

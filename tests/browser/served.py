@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -30,6 +31,21 @@ def free_port() -> int:
     raise RuntimeError("No port between 20000 and 32000 is free.")
 
 
+_left_ports: list[int] = []
+"""Ports of servers that were stopped. The browser has in its cache what came from there, compiled scripts included."""
+
+
+def _left_port() -> int | None:
+    """A port of a server that was stopped, if nobody has taken it since."""
+    while _left_ports:
+        port = _left_ports.pop()
+        with socket.socket() as trial, suppress(OSError):
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: closed connections may linger
+            trial.bind(("0.0.0.0", port))
+            return port
+    return None
+
+
 class Served:
     """`studio serve` on a free port of this machine, without the Hub unless `environment` says otherwise."""
 
@@ -38,7 +54,7 @@ class Served:
     ) -> None:
         self.home, self.flags, self.prefix = home, flags, prefix
         self.environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})}
-        self.port = free_port()
+        self.port = _left_port() or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / "server.log"
         self.start()
@@ -68,15 +84,18 @@ class Served:
         self.process.wait()
 
     def stop(self) -> None:
-        """End it as a person would."""
+        """End it as a person would. Its port is for the next one."""
         self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self.process.wait(10)
-            return
-        self.process.kill()
-        self.process.wait()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.port not in _left_ports:
+            _left_ports.append(self.port)
 
 
+@cache
 def chromium() -> str | None:
     """The system's Chromium; None for the one that Playwright brought."""
     for name in (

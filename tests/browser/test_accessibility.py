@@ -1,71 +1,61 @@
 """axe-core on every tab, light and dark, wide and narrow; nothing scrolls sideways; targets are large on a phone."""
 
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import listen
+from tests.browser.axe_faults import axe_faults
+from tests.browser.conftest import opened_pages
 from tests.browser.served import Served
 
 TABS = ("1 Model", "2 Data", "3 Method", "4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-NOT_OURS = {"region", "landmark-one-main", "page-has-heading-one", "bypass"}
-"""Rules about Gradio's own frame, which the page does not draw."""
 
 
 @pytest.fixture(scope="module")
 def filled(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A studio in which steps 1 to 3 are filled from a sample."""
     served = Served(tmp_path_factory.mktemp("axe") / "home")
-    page = browser.new_page()
-    page.goto(served.url)
-    page.get_by_role("button", name="Use this sample: support-tone").click()
-    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=60_000)
-    page.close()
+    with opened_pages(browser, served) as open_page:
+        page = open_page()
+        page.get_by_role("button", name="Use this sample: support-tone").click()
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=60_000)
     yield served
     served.stop()
 
 
-def open_page(browser: Browser, served: Served, width: int, scheme: str) -> Page:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-    page.goto(served.url)
-    page.get_by_role("tab", name="1 Model", exact=True).wait_for()
-    page.wait_for_timeout(600)
-    return page
+Look = Callable[..., Page]
 
 
-def faults(page: Page, without: Collection[str] = NOT_OURS) -> list[str]:
-    """What axe finds, each with its element."""
-    found = Axe().run(page, options=RULES).response["violations"]
-    return [
-        f"{fault['id']}: {node['html'][:160]} ({node['failureSummary'][:200]})"
-        for fault in found
-        if fault["id"] not in without
-        for node in fault["nodes"]
-    ]
+@pytest.fixture
+def look(browser: Browser, filled: Served) -> Iterator[Look]:
+    """Opens the page at a width, in a color scheme."""
+    with opened_pages(browser, filled) as open_page:
+
+        def at(width: int = 1280, scheme: str = "light", **more: bool) -> Page:
+            page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
+            page.get_by_role("tab", name="1 Model", exact=True).wait_for()
+            page.wait_for_timeout(600)
+            return page
+
+        yield at
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
-def test_axe_finds_nothing_and_nothing_scrolls_sideways(
-    browser: Browser, filled: Served, width: int, scheme: str
-) -> None:
-    page = open_page(browser, filled, width, scheme)
+def test_axe_finds_nothing_and_nothing_scrolls_sideways(look: Look, width: int, scheme: str) -> None:
+    page = look(width, scheme)
     found: dict[str, list[str]] = {}
     for name in TABS:
         page.get_by_role("tab", name=name, exact=True).click()
         page.wait_for_timeout(700)
         # At its end the bar of actions stands below the page; before, whatever scrolls past it is half covered.
         page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
-        wrong = faults(page)
+        wrong = axe_faults(page)
         sideways = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if sideways > 0:
             wrong.append(f"{sideways} px wider than the window")
         if wrong:
             found[name] = wrong
-    page.close()
     assert not found
 
 
@@ -83,12 +73,9 @@ HELP = {
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_the_question_mark_on_each_tab_opens_its_guide(
-    browser: Browser, filled: Served, width: int, scheme: str
-) -> None:
-    page = open_page(browser, filled, width, scheme)
-    noise, places, found = listen(page.context, filled), set(), []
-    read: set[str] = set()
+def test_the_question_mark_on_each_tab_opens_its_guide(look: Look, filled: Served, width: int, scheme: str) -> None:
+    page, places, read = look(width, scheme, own_context=True), set[str](), set[str]()
+    found: list[str] = []
     for tab, heading in HELP.items():
         page.get_by_role("tab", name=tab, exact=True).click()
         expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
@@ -101,42 +88,39 @@ def test_the_question_mark_on_each_tab_opens_its_guide(
         assert guide.evaluate("window.opener") is None
         if guide.url.partition("#")[0] not in read:
             read.add(guide.url.partition("#")[0])
-            found += faults(guide, without=())
+            found += axe_faults(guide, without=())
             assert guide.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         guide.close()
     page.goto(f"{filled.url}/studio/docs")
     page.get_by_role("navigation").get_by_role("link", name="Settings", exact=True).click()
     page.get_by_role("main").get_by_role("link", name="Choose a method and settings").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Choose a method and settings")
-    page.context.close()
-    assert (found, noise, len(places)) == ([], [], 1)
+    assert (found, len(places)) == ([], 1)
 
 
 @pytest.mark.parametrize("view", ["rows", "tokens", "label"])
-def test_axe_finds_nothing_in_the_views_of_the_data(browser: Browser, filled: Served, view: str) -> None:
-    page = open_page(browser, filled, 1280, "light")
+def test_axe_finds_nothing_in_the_views_of_the_data(look: Look, view: str) -> None:
+    page = look()
     page.get_by_role("tab", name="2 Data", exact=True).click()
     page.locator(f'input[name="view"][value="{view}"]').check()
     page.locator({"rows": ".datatable", "tokens": ".toks", "label": ".labelcard, #which"}[view]).first.wait_for(
         timeout=60_000
     )
-    assert not faults(page)
-    page.close()
+    assert not axe_faults(page)
 
 
-def test_all_settings_are_named_and_described(browser: Browser, filled: Served) -> None:
-    page = open_page(browser, filled, 1280, "light")
+def test_all_settings_are_named_and_described(look: Look) -> None:
+    page = look()
     page.get_by_role("tab", name="3 Method", exact=True).click()
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=60_000)
     for fold in page.locator("#method-body summary").all():
         fold.click()
     assert page.locator("#method-body .settings input, #method-body .settings select").count() > 20
-    assert not faults(page)
-    page.close()
+    assert not axe_faults(page)
 
 
-def test_targets_are_large_on_a_phone(browser: Browser, filled: Served) -> None:
-    page = open_page(browser, filled, 390, "light")
+def test_targets_are_large_on_a_phone(look: Look) -> None:
+    page = look(390)
     small: list[str] = []
     for name in TABS[:3]:
         page.get_by_role("tab", name=name, exact=True).click()
@@ -147,20 +131,15 @@ def test_targets_are_large_on_a_phone(browser: Browser, filled: Served) -> None:
             .filter((e) => e.offsetParent && e.getBoundingClientRect().height < 36)
             .map((e) => e.outerHTML.slice(0, 120) + ' ' + e.getBoundingClientRect().height)"""
         )
-    page.close()
     assert not small
 
 
-def test_first_minute_and_empty_data_are_sound(browser: Browser, tmp_path: Path) -> None:
-    served = Served(tmp_path / "home")
-    try:
-        page = open_page(browser, served, 1280, "light")
-        assert not faults(page)
-        page.get_by_role("tab", name="2 Data", exact=True).click()
-        page.get_by_role("heading", name="Import your rows").wait_for()
-        for fold in page.locator("#data-body summary").all():
-            fold.click()
-        assert not faults(page)
-        page.close()
-    finally:
-        served.stop()
+def test_first_minute_and_empty_data_are_sound(page: Page) -> None:
+    page.get_by_role("tab", name="1 Model", exact=True).wait_for()
+    page.wait_for_timeout(600)
+    assert not axe_faults(page)
+    page.get_by_role("tab", name="2 Data", exact=True).click()
+    page.get_by_role("heading", name="Import your rows").wait_for()
+    for fold in page.locator("#data-body summary").all():
+        fold.click()
+    assert not axe_faults(page)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import ready
+from tests.browser.conftest import opened_pages, ready
 from tests.browser.served import Served
 
 TIMES = 8
@@ -29,15 +29,12 @@ def to_the_method(page: Page, folder: Path) -> None:
 
 def test_a_tab_clicked_while_the_page_opens_another_one_is_drawn(browser: Browser, served: Served) -> None:
     for _ in range(TIMES):
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        page = context.new_page()
-        page.goto(served.url)
-        ready(page)
-        tab(page, "1 Model")
-        expect(page.get_by_role("radio", name="Chat").first).to_be_visible(timeout=15_000)
-        tab(page, "2 Data")  # with which the next page begins
-        expect(page.get_by_label("Choose a file").or_(page.get_by_label("Replace file")).first).to_be_attached()
-        context.close()
+        with opened_pages(browser, served) as open_page:
+            page = open_page()
+            tab(page, "1 Model")
+            expect(page.get_by_role("radio", name="Chat").first).to_be_visible(timeout=15_000)
+            tab(page, "2 Data")  # with which the next page begins
+            expect(page.get_by_label("Choose a file").or_(page.get_by_label("Replace file")).first).to_be_attached()
 
 
 def test_what_a_person_does_while_a_tab_is_not_set_up_yet_leaves_no_empty_page(page: Page, served: Served) -> None:

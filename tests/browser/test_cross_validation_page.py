@@ -11,6 +11,7 @@ from studio.api import RunRequest, Studio
 from studio.schema.runs import ACTIVE
 from tests.browser.conftest import opened_pages
 from tests.browser.served import Served
+from tests.real.made_runs import tiny_llama
 from tests.real.worker_runs import wait_for
 
 MINUTE = 60_000
@@ -22,12 +23,12 @@ LABELED = "text,label\n" + "".join(
 
 
 @pytest.fixture
-def run(home: Path) -> str:
-    """A trained classifier, whose few validation rows leave the verdict open."""
-    studio = Studio(home)
+def run(home: Path, tmp_path: Path) -> str:
+    """A trained tiny classifier, whose few validation rows leave the verdict open."""
+    studio, model = Studio(home), str(tiny_llama(tmp_path / "tiny").path)
     dataset = studio.datasets.add_text(LABELED).id
     run = studio.runs.start(
-        RunRequest(dataset=dataset, model="starter-classify", task="classification", settings=FEW, name="tickets")
+        RunRequest(dataset=dataset, model=model, task="classification", settings=FEW, name="tickets")
     )
     wait_for(lambda: studio.runs.get(run.id).status not in ACTIVE, 600, studio)
     report = studio.evaluation.evaluate(run.id).model_copy(update={"outcome": "unclear", "rows_needed": 60})

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
 
 from tests.browser.conftest import ready
 from tests.browser.served import FLAGS, Served, chromium
@@ -45,11 +45,10 @@ def flags(front: TlsFront, hub: TlsFront) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(flags: list[str]) -> Iterator[Browser]:
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=chromium(), args=flags)
-        yield opened
-        opened.close()
+def browser(playwright: Playwright, flags: list[str]) -> Iterator[Browser]:
+    opened = playwright.chromium.launch(executable_path=chromium(), args=flags)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.store.home import Home
-from tests.browser.conftest import listen, ready
+from tests.browser.conftest import opened_pages, ready
 from tests.browser.served import Served
 from tests.support_messages import FORMS
 
@@ -120,16 +120,8 @@ def press_back(page: Page, text: str) -> None:
 @pytest.fixture
 def two(browser: Browser, served: Served) -> Iterator[tuple[Page, Page]]:
     """Two browsers, each with its own cookies."""
-    contexts = [browser.new_context(viewport={"width": 1280, "height": 900}) for _ in range(2)]
-    noise = [listen(context, served) for context in contexts]
-    pages = [context.new_page() for context in contexts]
-    for each in pages:
-        each.goto(served.url)
-        ready(each)
-    yield pages[0], pages[1]
-    for context in contexts:
-        context.close()
-    assert not any(noise), noise
+    with opened_pages(browser, served) as open_page:
+        yield open_page(), open_page()
 
 
 def called(page: Page, name: str) -> None:

@@ -9,15 +9,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from studio.schema.report import JudgedRow
 from studio.ui.languages import languages
+from tests.browser.axe_faults import axe_faults
 from tests.browser.conftest import opened_pages, ready
 from tests.browser.made import REPORT, Made
 from tests.browser.served import Served
-from tests.browser.test_accessibility import NOT_OURS, RULES
 
 TABS = ("model", "data", "method", "train", "evaluate", "chat", "export", "runs")
 VIEWS = ("rows", "tokens", "label", "more", "versions")
@@ -100,14 +99,13 @@ def studio(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     path.write_text(f"{TEXT},{LABEL}\n" + "\n".join(lines), encoding="utf-8")
     served = Served(folder / "home", environment={"STUDIO_PSEUDO_LANGUAGES": "1"})
     try:
-        page = browser.new_page()
-        page.goto(served.url)
-        page.get_by_role("radio", name="Classify text").first.check()
-        page.get_by_role("button", name="Next: data").click()
-        page.get_by_label("Choose a file").set_input_files(path)
-        page.get_by_role("radio", name="Label", exact=True).check()
-        expect(page.locator(".labelcard")).to_be_visible()
-        page.close()
+        with opened_pages(browser, served) as open_page:
+            page = open_page()
+            page.get_by_role("radio", name="Classify text").first.check()
+            page.get_by_role("button", name="Next: data").click()
+            page.get_by_label("Choose a file").set_input_files(path)
+            page.get_by_role("radio", name="Label", exact=True).check()
+            expect(page.locator(".labelcard")).to_be_visible()
         yield served
     finally:
         served.stop()
@@ -218,8 +216,7 @@ def test_the_menu_changes_the_language_until_another_is_chosen(look: Callable[..
     edges = [(box["x"], box["x"] + box["width"]) for box in places if box]
     assert len(edges) == 3 and edges[-1][1] <= 390, edges
     assert all(one[1] <= other[0] for one, other in pairwise(edges)), edges
-    found = Axe().run(page, options=RULES).response["violations"]
-    assert [fault["id"] for fault in found if fault["id"] not in NOT_OURS] == []
+    assert not axe_faults(page)
     menu.focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowUp")

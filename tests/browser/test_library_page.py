@@ -9,10 +9,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from studio.api import Studio
 from studio.schema.runs import RunSpec
+from tests.browser.axe_faults import axe_faults
 from tests.browser.conftest import opened_pages
 from tests.browser.made import Made
 from tests.browser.served import Served
-from tests.browser.test_accessibility import faults
 
 EVIL = "<img src=x onerror='document.title=1'>"
 TEXTS = "text\n" + "".join(f"This is comment number {n}.\n" for n in range(20))
@@ -112,7 +112,7 @@ def test_a_new_run_is_empty_on_each_tab_and_fits_a_phone(look: Any, labeled: tup
         box = page.locator(".library > li").first.get_by_role("button", name=name).bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390, name
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert not faults(page)
+    assert not axe_faults(page)
     page.get_by_role("button", name="New run", exact=True).click()
     expect(page.get_by_text("What should your model do?")).to_be_visible()
     tab(page, "2 Data")

@@ -6,10 +6,19 @@ from playwright.sync_api import Page, expect
 
 from studio.training.methods import METHODS
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
+from tests.browser.test_tasks_page import use_folder
+from tests.real.made_runs import tiny_llama
+
+
+def bring_rows_for_a_tiny_model(page: Page, folder: Path) -> None:
+    """Steps 1 and 2. These tests are about the page, and each of them trains several times."""
+    page.get_by_role("radio", name="Chat").first.check()
+    use_folder(page, tiny_llama(folder / "tiny").path)
+    bring(page, rows_file(folder))
 
 
 def test_a_method_shows_its_own_settings_and_a_measured_estimate(page: Page, tmp_path: Path) -> None:
-    bring(page, rows_file(tmp_path))
+    bring_rows_for_a_tiny_model(page, tmp_path)
     tab(page, "3 Method").click()
     methods = page.locator("[name=method]").locator("xpath=ancestor::fieldset")
     expect(page.locator(".runcard")).to_contain_text("Trainable parameters", timeout=SLOW)
@@ -27,7 +36,7 @@ def test_a_method_shows_its_own_settings_and_a_measured_estimate(page: Page, tmp
 
 
 def test_a_search_tries_the_preset_first_and_its_best_can_be_used(page: Page, tmp_path: Path) -> None:
-    bring(page, rows_file(tmp_path))
+    bring_rows_for_a_tiny_model(page, tmp_path)
     tab(page, "3 Method").click()
     expect(page.locator(".runcard")).to_contain_text("Trainable parameters", timeout=SLOW)
     page.get_by_text("Learning", exact=True).first.click()

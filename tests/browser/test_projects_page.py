@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.api import Studio
+from tests.browser.axe_faults import axe_faults
 from tests.browser.conftest import opened_pages, ready
 from tests.browser.made import Made
 from tests.browser.served import Served
-from tests.browser.test_accessibility import faults
 
 EVIL = "<img src=x onerror='document.title=1'>"
 ROWS = "text\n" + "".join(f"This is comment number {n}.\n" for n in range(20))
@@ -186,7 +186,7 @@ def test_the_dialog_fits_and_works_by_keyboard(look: Any, width: int, run: Made)
     assert box and box["x"] >= 0 and box["x"] + box["width"] <= width
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert dialog.evaluate("it => it.scrollWidth <= it.clientWidth")
-    assert not faults(page)
+    assert not axe_faults(page)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(button).to_be_focused()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import opened_pages
 from tests.browser.served import Served
 from tests.listening import Listening
 
@@ -272,20 +273,17 @@ def test_a_file_that_can_not_be_read_says_why_and_nothing_is_lost(
 def test_visitors_of_a_demo_never_see_each_others_rows(browser: Browser, home: Path, tmp_path: Path) -> None:
     served = Served(home, "--demo")
     try:
-        first, second = (browser.new_context() for _ in range(2))
-        mine, other = first.new_page(), second.new_page()
-        mine.goto(served.url)
-        bring(mine, rows_file(tmp_path, "mine-alone.csv"))
-        other.goto(served.url)
-        tab(other, "2 Data").click()
-        expect(other.get_by_role("heading", name="Import your rows")).to_be_visible()
-        expect(other.get_by_text("mine-alone")).to_have_count(0)
-        expect(other.get_by_text("Public demo")).to_be_visible()
-        expect(other.get_by_label("A folder or GGUF file on this machine")).to_have_count(0)
-        mine.reload()
-        expect(mine.get_by_text("mine-alone.csv")).to_be_visible(timeout=SLOW)
-        first.close()
-        second.close()
+        with opened_pages(browser, served) as open_page:
+            mine = open_page()
+            bring(mine, rows_file(tmp_path, "mine-alone.csv"))
+            other = open_page()
+            tab(other, "2 Data").click()
+            expect(other.get_by_role("heading", name="Import your rows")).to_be_visible()
+            expect(other.get_by_text("mine-alone")).to_have_count(0)
+            expect(other.get_by_text("Public demo")).to_be_visible()
+            expect(other.get_by_label("A folder or GGUF file on this machine")).to_have_count(0)
+            mine.reload()
+            expect(mine.get_by_text("mine-alone.csv")).to_be_visible(timeout=SLOW)
     finally:
         served.stop()
 
@@ -295,19 +293,18 @@ def test_with_the_starters_here_no_process_behind_the_page_asks_the_network_for_
 ) -> None:
     with Listening() as network:
         served = Served(tmp_path / "home", environment={**network.environment(), "HF_HUB_OFFLINE": "0"})
-        page = browser.new_page()
         try:
-            page.goto(served.url)
-            button(page, "Use this sample: support-tone").click()
-            expect(button(page, "Start")).to_be_enabled(timeout=2 * SLOW)
-            for name in ("1 Model", "2 Data", "4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs"):
-                tab(page, name).click()
-                expect(tab(page, name)).to_have_attribute("aria-selected", "true")
-            assert network.heard == []
-            tab(page, "1 Model").click()
-            page.get_by_label("Search by name: Hub").press_sequentially("someone", delay=30)
-            page.wait_for_timeout(3000)
-            assert network.heard, "the listener hears who asks"
+            with opened_pages(browser, served) as open_page:
+                page = open_page()
+                button(page, "Use this sample: support-tone").click()
+                expect(button(page, "Start")).to_be_enabled(timeout=2 * SLOW)
+                for name in ("1 Model", "2 Data", "4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs"):
+                    tab(page, name).click()
+                    expect(tab(page, name)).to_have_attribute("aria-selected", "true")
+                assert network.heard == []
+                tab(page, "1 Model").click()
+                page.get_by_label("Search by name: Hub").press_sequentially("someone", delay=30)
+                page.wait_for_timeout(3000)
+                assert network.heard, "the listener hears who asks"
         finally:
-            page.close()
             served.stop()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.schema.events import PhaseEvent
+from tests.browser.axe_faults import axe_faults
 from tests.browser.conftest import opened_pages, ready
 from tests.browser.made import STEPS, Made, step
 from tests.browser.served import Served
@@ -298,19 +298,20 @@ def test_a_killed_server_is_said_and_the_curve_has_no_hole_when_it_is_back(tmp_p
     served = Served(tmp_path / "home")
     try:
         run = Made(served.home, at=70)
-        page = browser.new_page()
-        watch(page, served, run.id)
-        steps_known(page, 70)
-        served.kill()
-        run.go_to(90)
-        expect(page.get_by_text("The server does not answer")).to_be_visible(timeout=10_000)
-        expect(page.get_by_role("group", name="Current run")).to_contain_text("Offline")
-        served.start()
-        run.go_to(95)
-        steps_known(page, 95)
-        assert page.evaluate("studio.live.data.steps.map((row) => row[0]).join()") == ",".join(map(str, range(1, 96)))
-        expect(page.get_by_text("The server does not answer")).to_be_hidden()
-        page.close()
+        with opened_pages(browser, served) as open_page:
+            page = open_page(f"/?run={run.id}")
+            page.get_by_role("tab", name="4 Train", exact=True).click()
+            steps_known(page, 70)
+            served.kill()
+            run.go_to(90)
+            expect(page.get_by_text("The server does not answer")).to_be_visible(timeout=10_000)
+            expect(page.get_by_role("group", name="Current run")).to_contain_text("Offline")
+            served.start()
+            run.go_to(95)
+            steps_known(page, 95)
+            drawn_steps = page.evaluate("studio.live.data.steps.map((row) => row[0])")
+            assert drawn_steps == list(range(1, 96))
+            expect(page.get_by_text("The server does not answer")).to_be_hidden()
     finally:
         served.stop()
 
@@ -326,18 +327,11 @@ def test_axe_finds_nothing_on_the_pages_of_a_run(look: Any, studio: Served, sche
     for tab in ("4 Train", "5 Evaluate", "6 Chat", "7 Export", "Runs"):
         page.get_by_role("tab", name=tab, exact=True).click()
         page.wait_for_timeout(700)
-        found[tab] = faults(page)
+        found[tab] = axe_faults(page, without=())
     page.goto(f"{studio.url}/?run={lost.id}")
     ready(page)
     page.get_by_role("tab", name="4 Train", exact=True).click()
     page.get_by_role("button", name="Resume from step 60").wait_for()
     page.locator("[data-part=fold] summary").click()
-    found["lost"] = faults(page)
+    found["lost"] = axe_faults(page, without=())
     assert not any(found.values()), found
-
-
-def faults(page: Page) -> list[str]:
-    """What axe-core finds, a line for each node."""
-    kinds = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    told = Axe().run(page, options={"runOnly": {"type": "tag", "values": kinds}})
-    return [f"{each['id']}: {node['html'][:140]}" for each in told.response["violations"] for node in each["nodes"]]

@@ -11,6 +11,7 @@ from playwright.sync_api import Download, Locator, Page, expect
 from studio.store.home import Home
 from tests.browser.conftest import ready
 from tests.browser.served import Served
+from tests.browser.test_whole_way import set_steps
 from tests.support_messages import FORMS
 
 MINUTE = 60_000
@@ -92,6 +93,7 @@ def train(page: Page) -> None:
     expect(page.get_by_text("40 of 84 rows can be used")).to_be_visible(timeout=MINUTE)
     expect(page.get_by_role("heading", name="What a test can show")).to_be_visible()
     button(page, "Next: method").click()
+    set_steps(page, 10)
     expect(button(page, "Start")).to_be_enabled(timeout=2 * MINUTE)
     button(page, "Start").click()
     expect(button(page, "Try it on a text")).to_be_visible(timeout=6 * MINUTE)

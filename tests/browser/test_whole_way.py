@@ -4,6 +4,7 @@ import csv
 import random
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -37,12 +38,26 @@ def tab(page: Page, name: str) -> None:
 
 def set_steps(page: Page, steps: int) -> None:
     """Few steps, by the setting that anybody could use."""
+    change(page, "Learning", {"Maximum steps": steps})
+
+
+def set_little_work(page: Page, steps: int) -> None:
+    """Few steps with few rows, one validation in their middle, and replies only before and after them."""
+    change(page, "Learning", {"Maximum steps": steps, "Batch size, rows": 2})
+    checks = {"Validation interval": steps // 2, "Rows per validation": 4, "Time for test prompts": 0}
+    change(page, "Checkpoints", checks)
+
+
+def change(page: Page, group: str, values: Mapping[str, int]) -> None:
+    """Change settings of a group."""
     expect(page.get_by_role("heading", name="How should the model learn?")).to_be_visible()
-    page.locator("summary").filter(has_text="Learning").first.click()
-    field, taken = page.get_by_label("Maximum steps"), page.get_by_text("1 changed by you")
-    field.fill(str(steps))
-    field.press("Tab")
-    expect(taken).to_be_visible(timeout=MINUTE)
+    summary = page.locator("summary").filter(has_text=group).first
+    summary.click()
+    for number, (name, value) in enumerate(values.items(), 1):
+        field = page.get_by_label(name)
+        field.fill(str(value))
+        field.press("Tab")
+        expect(summary).to_contain_text(f"{number} changed by you", timeout=MINUTE)
 
 
 def start(page: Page) -> None:
@@ -109,7 +124,7 @@ def download_adapter(page: Page, folder: Path) -> Path:
     return file
 
 
-def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_path: Path) -> None:
+def test_from_a_file_to_two_replies(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="Chat").first.check()
     button(page, "Next: data").click()
     page.locator("input[type=file][data-file]").first.set_input_files(support_rows(tmp_path))
@@ -126,19 +141,19 @@ def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_
     learned = "".join(page.locator(".tok.l").all_inner_texts()).replace("·", " ")
     assert "Thanks" in learned and "Where" not in learned
     button(page, "Next: method").click()
-    set_steps(page, 12)
+    set_little_work(page, 10)
     start(page)
 
     until(page, "studio.live.data?.steps.length > 3 && studio.live.data.checks.length > 1")
     expect(page.locator("[data-part=phases]")).to_contain_text("Training, step")
     earlier = page.evaluate("[studio.live.data.steps.length, studio.live.data.checks.length]")
     page.reload()
-    until(page, f"studio.live.data?.steps.length > {earlier[0]}")
+    until(page, f"studio.live.data?.steps.length > {min(earlier[0], 9)}")
     assert page.evaluate("studio.live.data.steps.every((row, at) => row[0] === at + 1)"), "the curve has a hole"
     ends_well(page)
     losses = page.evaluate("studio.live.data.steps.map((row) => row[1])")
     checks = page.evaluate("studio.live.data.checks.map((row) => row[1])")
-    assert len(losses) == 12
+    assert len(losses) == 10
     assert min(checks) < checks[0]
 
     button(page, "Chat with both").click()
@@ -153,13 +168,6 @@ def test_from_a_file_to_an_adapter_in_her_hands(page: Page, served: Served, tmp_
     said = [pane(page, who).locator(".msg.a .text").nth(3).inner_text() for who in ("base", "tuned")]
     assert said[0] != said[1], "tuning changed nothing"
 
-    saved = download_adapter(page, tmp_path)
-    assert saved.name == "shop-answers-adapter.zip"
-    names = zipfile.ZipFile(saved).namelist()
-    assert any(name.endswith("adapter_model.safetensors") for name in names)
-    assert any(name.endswith("README.md") for name in names)
-    assert str(served.home).encode() not in saved.read_bytes()
-
 
 def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, served: Served) -> None:
     clicks = 0
@@ -171,7 +179,7 @@ def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, serve
         clicks += 1
 
     click(button(page, "Use this sample: support-tone"))
-    set_steps(page, 8)  # what a person would not do: this is only here so that the test is short
+    set_little_work(page, 4)  # what a person would not do: this is only here so that the test is short
     click(button(page, "Start"))
     click_when_there = button(page, "Chat with both")
     expect(click_when_there).to_be_visible(timeout=4 * MINUTE)
@@ -202,7 +210,9 @@ def _a_reply_can_be_stopped(page: Page) -> None:
     expect(pane(page, "tuned").locator(".msg")).to_have_count(0)
 
 
-def test_twenty_rows_labelled_by_keyboard_are_trained_on(page: Page, served: Served, tmp_path: Path) -> None:
+def test_from_twenty_rows_labelled_by_keyboard_to_an_adapter_in_her_hands(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
     good = ("works well", "is lovely", "is a joy", "does what it should", "arrived early")
     bad = ("broke at once", "is a disappointment", "smells bad", "never arrived", "is too loud")
     texts = [
@@ -255,6 +265,13 @@ def test_twenty_rows_labelled_by_keyboard_are_trained_on(page: Page, served: Ser
     with page.expect_download() as coming:
         button(page, "Save report").click()
     assert "<!doctype html>" in Path(coming.value.path()).read_text(encoding="utf-8")
+
+    saved = download_adapter(page, tmp_path)
+    assert saved.name == "opinions-adapter.zip"
+    names = zipfile.ZipFile(saved).namelist()
+    assert any(name.endswith("adapter_model.safetensors") for name in names)
+    assert any(name.endswith("README.md") for name in names)
+    assert str(served.home).encode() not in saved.read_bytes()
 
 
 def test_a_server_killed_in_the_middle_loses_nothing(
