@@ -111,10 +111,10 @@ def support_rows(folder: Path) -> Path:
     return path
 
 
-def download_adapter(page: Page, folder: Path) -> Path:
-    """Export the adapter and download it. Returns the file."""
+def download_model(page: Page, folder: Path) -> Path:
+    """Export the whole model and download it. Returns the file."""
     tab(page, "7 Export")
-    button(page, "Export adapter").click()
+    button(page, "Export whole model").click()
     download = page.get_by_role("button", name="Download")
     expect(download).to_be_visible(timeout=3 * MINUTE)
     with page.expect_download() as coming:
@@ -210,7 +210,7 @@ def _a_reply_can_be_stopped(page: Page) -> None:
     expect(pane(page, "tuned").locator(".msg")).to_have_count(0)
 
 
-def test_from_twenty_rows_labelled_by_keyboard_to_an_adapter_in_her_hands(
+def test_from_twenty_rows_labelled_by_keyboard_to_a_model_in_her_hands(
     page: Page, served: Served, tmp_path: Path
 ) -> None:
     good = ("works well", "is lovely", "is a joy", "does what it should", "arrived early")
@@ -266,10 +266,10 @@ def test_from_twenty_rows_labelled_by_keyboard_to_an_adapter_in_her_hands(
         button(page, "Save report").click()
     assert "<!doctype html>" in Path(coming.value.path()).read_text(encoding="utf-8")
 
-    saved = download_adapter(page, tmp_path)
-    assert saved.name == "opinions-adapter.zip"
+    saved = download_model(page, tmp_path)
+    assert saved.name == "opinions-merged.zip"
     names = zipfile.ZipFile(saved).namelist()
-    assert any(name.endswith("adapter_model.safetensors") for name in names)
+    assert any(name.endswith("/model.safetensors") for name in names)
     assert any(name.endswith("README.md") for name in names)
     assert str(served.home).encode() not in saved.read_bytes()
 
