@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_runs import small_tokenizer
 from task_runs import asked_plainly, tiny_model, train_rows
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import reply
 from studio.inference.rows import read_rows
-from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, Example, task_named
 from studio.training.batching.collators import Collator, flatten_batch
@@ -28,8 +28,7 @@ TASK = task_named("completion")
 
 
 def encoding(max_length: int = 64) -> Encoding:
-    tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
-    return Encoding(tokenizer=tokenizer, roles={"text": "text"}, max_length=max_length)
+    return Encoding(tokenizer=small_tokenizer(), roles={"text": "text"}, max_length=max_length)
 
 
 def test_every_token_of_a_document_is_learned_and_its_end_is_marked() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from made_runs import small_tokenizer
 from task_runs import TaskRun, asked_plainly, tiny_model, train_rows
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import reply
 from studio.inference.rows import read_rows
-from studio.models.starter_install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
 from studio.training.batching.packed_attention import NAME
@@ -39,8 +39,7 @@ PAIR, THUMB = task_named("preference"), task_named("feedback")
 
 
 def encoding(roles: dict[str, str]) -> Encoding:
-    tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
-    return Encoding(tokenizer=tokenizer, roles=roles, max_length=128)
+    return Encoding(tokenizer=small_tokenizer(), roles=roles, max_length=128)
 
 
 def test_of_a_pair_both_replies_are_learned_after_the_same_prompt() -> None:

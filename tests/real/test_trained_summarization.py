@@ -65,7 +65,7 @@ def test_a_translation_is_judged_otherwise_than_a_summary() -> None:
 
 ASK = """
 inputs = tokenizer(asked, return_tensors="pt")
-out = model.generate(**inputs, max_new_tokens=10, num_beams=1, do_sample=False)
+out = model.generate(**inputs, max_new_tokens=24, num_beams=1, do_sample=False)
 answer = out[0, 1:].tolist()
 """
 
@@ -98,7 +98,7 @@ def writes_alike(run: TaskRun) -> None:
     asked = pair.task.model_input(NOTES[5]["dialogue"], pair.encoding())
     tuned, base = (asked_plainly(run, "AutoModelForSeq2SeqLM", asked, ASK, base=base) for base in (False, True))
     assert tuned != base
-    ids, settings = pair.task.prompt_ids(NOTES[5]["dialogue"], pair.encoding()), ChatSettings(max_new_tokens=10)
+    ids, settings = pair.task.prompt_ids(NOTES[5]["dialogue"], pair.encoding()), ChatSettings(max_new_tokens=24)
     whole = Reply(pair.tuned, pair.tokenizer, ids, settings)
     while whole.step():
         pass

@@ -47,12 +47,12 @@ def test_a_model_made_for_long_summaries_may_write_a_short_one(tmp_path: Path) -
 def test_what_its_makers_forbid_is_said_nowhere(tmp_path: Path) -> None:
     model, tokenizer = writer(tmp_path)
     ids = tokenizer("The boats came in one by one.")["input_ids"]
-    word = tokenizer(" boats", add_special_tokens=False)["input_ids"][0]
+    (word,) = tokenizer(" water", add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         model.final_logits_bias[0, word] = 100.0
-    assert "boats" in alone(model, tokenizer, ids)
+    assert "water" in alone(model, tokenizer, ids)
     model.generation_config.bad_words_ids = [[word]]
-    assert suppressed_tokens(model) == [word] and "boats" not in alone(model, tokenizer, ids)
+    assert suppressed_tokens(model) == [word] and "water" not in alone(model, tokenizer, ids)
 
 
 @pytest.mark.parametrize("wrong", [None, 5])
