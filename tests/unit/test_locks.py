@@ -89,7 +89,7 @@ def test_two_installations_at_once_make_one_environment_and_the_second_says_that
     for each in both:
         each.join()
     assert not errors and environment.is_ready(tools)
-    assert [command[1:3] for command in commands] == [["-m", "venv"], ["-m", "pip"]]
+    assert [command[1:4] for command in commands] == [["-P", "-m", "venv"], ["-P", "-m", "pip"]]
     assert "Waiting for another installation to end" in messages
 
 
