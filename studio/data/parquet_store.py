@@ -17,6 +17,8 @@ from studio.schema.dataset import BadLine
 from studio.schema.errors import StudioError
 
 KEY = b"studio"
+MANY = 10_000
+"""Rows of a group that several threads decode."""
 
 
 def write_parquet(table: Table, path: Path, limits: ReadLimits = HARD) -> None:
@@ -64,7 +66,8 @@ class _OnDisk:
                 if skip >= rows:
                     skip -= rows
                     continue
-                remaining = file.read_row_group(group).combine_chunks().slice(skip)
+                # For few rows, handing them to other threads takes longer than decoding them.
+                remaining = file.read_row_group(group, use_threads=rows > MANY).combine_chunks().slice(skip)
                 json_columns = frozenset(self.as_json[group])
                 for batch in remaining.to_batches():
                     for offset in range(0, batch.num_rows, SLICE):

@@ -27,9 +27,14 @@ _PSEUDO = {"en-XA": "[English]", "ar-XB": "[RTL]"}
 
 def languages() -> dict[str, str]:
     """The code of each language and its own name. English is first."""
+    return {"en": "English", **_catalogs(), **(_PSEUDO if os.environ.get(PSEUDO) else {})}
+
+
+@cache
+def _catalogs() -> dict[str, str]:
+    """The languages with a catalog. Each request asks for them."""
     codes = sorted(path.stem for path in LOCALES.glob("*.po"))
-    names = {code: (Locale.parse(code, sep="-").get_language_name(code) or code).capitalize() for code in codes}
-    return {"en": "English", **names, **(_PSEUDO if os.environ.get(PSEUDO) else {})}
+    return {code: (Locale.parse(code, sep="-").get_language_name(code) or code).capitalize() for code in codes}
 
 
 @cache
