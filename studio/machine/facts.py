@@ -62,8 +62,8 @@ def _read_facts(folder: Path | None = None) -> MachineFacts:
     memory, (limit, left) = psutil.virtual_memory(), memory_limit()
     return MachineFacts(
         cores=usable_cores(),
-        memory_total=min(memory.total, limit or memory.total),
-        memory_available=min(memory.available, memory.available if left is None else left),
+        memory_total=_within(memory.total, limit),
+        memory_available=_within(memory.available, left),
         disk_free=disk_free(folder or Path.home()),
         gpus=_gpus(),
         bfloat16_fast=_bfloat16_fast(),
@@ -73,7 +73,12 @@ def _read_facts(folder: Path | None = None) -> MachineFacts:
 def memory_available() -> int:
     """Bytes of memory that this process could use now."""
     (_, left), available = memory_limit(), psutil.virtual_memory().available
-    return available if left is None else min(available, left)
+    return _within(available, left)
+
+
+def _within(memory: int, limit: int | None) -> int:
+    """Bytes of memory under a limit, if there is one."""
+    return memory if limit is None else min(memory, limit)
 
 
 def free_for_training() -> int:

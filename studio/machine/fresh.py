@@ -9,17 +9,18 @@ R = TypeVar("R")
 
 
 class KeptFor(Generic[P, R]):
-    """A function whose results are kept for some seconds. For functions with few different arguments, none by name."""
+    """A function whose results are kept for some seconds. For functions with few different arguments."""
 
     def __init__(self, seconds: float, function: Callable[P, R]) -> None:
         self.seconds, self.function = seconds, function
-        self._results: dict[tuple[object, ...], tuple[float, R]] = {}
+        self._results: dict[object, tuple[float, R]] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The result, at most `seconds` old. Threads that call at once may each compute it."""
-        now, kept = time.monotonic(), self._results.get(args)
+        key = args, frozenset(kwargs.items())
+        now, kept = time.monotonic(), self._results.get(key)
         if kept is None or now - kept[0] >= self.seconds:
-            kept = self._results[args] = (now, self.function(*args, **kwargs))
+            kept = self._results[key] = (now, self.function(*args, **kwargs))
         return kept[1]
 
     def forget(self) -> None:

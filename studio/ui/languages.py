@@ -32,7 +32,7 @@ def languages() -> dict[str, str]:
 
 @cache
 def _catalogs() -> dict[str, str]:
-    """The languages with a catalog. Each request asks for them."""
+    """The languages with a catalog. Each refused request asks for them, so a flood of requests must cost little."""
     codes = sorted(path.stem for path in LOCALES.glob("*.po"))
     return {code: (Locale.parse(code, sep="-").get_language_name(code) or code).capitalize() for code in codes}
 

@@ -96,8 +96,11 @@ class Monitor:
             self._failed[workspace, name] = repr(error)
 
     def _reconcile(self, studio: Studio) -> None:
-        active, workspace = reconcile_runs(studio.runs), studio.context.workspace.name
-        (self._active.add if active else self._active.discard)(workspace)
+        workspace = studio.context.workspace.name
+        if reconcile_runs(studio.runs):
+            self._active.add(workspace)
+        else:
+            self._active.discard(workspace)
 
     def _studio(self, workspace: str) -> Studio:
         if workspace == self._root.context.workspace.name:

@@ -50,6 +50,8 @@ def test_a_result_is_kept_for_its_seconds_and_for_each_argument(monkeypatch: pyt
         return 2 * number
 
     assert [doubled(1), doubled(2), doubled(1)] == [2, 4, 2] and calls == [1, 2]
+    assert [doubled(number=3), doubled(number=4), doubled(number=3)] == [6, 8, 6] and calls == [1, 2, 3, 4]
+    calls[2:] = []
     now[0] += 0.9
     assert doubled(1) == 2 and calls == [1, 2]
     now[0] += 0.1
