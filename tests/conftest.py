@@ -15,6 +15,8 @@ from studio.machine.cores import THREAD_VARIABLES
 from tests import forked
 
 AT_WORK, COUNT = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+ROOT = str(Path(__file__).parents[1])  # processes of the studio don't look for modules in the working folder
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
 os.environ.setdefault("STUDIO_MODEL_SOURCES", "hub")  # searches of tests reach only what a test starts
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # torch processes of tests run beside each other
 if AT_WORK and hasattr(os, "sched_setaffinity"):
