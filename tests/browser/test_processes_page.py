@@ -53,6 +53,7 @@ def test_two_processes_with_zero_are_chosen_estimated_started_and_watched(
     expect(table.get_by_role("row")).to_have_count(7)
     button(page, "Start").click()
     expect(page.get_by_role("button", name="Chat with both")).to_be_visible(timeout=4 * SLOW)
+    page.wait_for_function("studio.live.data?.steps.length >= 3", timeout=SLOW)
     steps = page.evaluate("studio.live.data.steps.map(row => row[0])")
     assert steps == [1, 2, 3], "the curve has a hole"
     assert sorted(path.name for path in served.home.rglob("rank-*.log")) == ["rank-0.log", "rank-1.log"]

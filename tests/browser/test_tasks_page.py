@@ -56,6 +56,7 @@ def test_a_run_on_pairs_shows_rewards_and_says_which_reply_is_likelier(
     ends_well(page)
     page.get_by_text("More curves").click()
     expect(page.locator("figure[data-told=reward_margin]")).to_be_visible()
+    until(page, "studio.live.data?.steps.length >= 4")
     steps = page.evaluate("studio.live.data.steps.map((row) => row[6])")
     assert len(steps) == 4 and all({"reward_margin", "reward_accuracy"} <= set(each) for each in steps)
     tab(page, "5 Evaluate")

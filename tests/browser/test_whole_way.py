@@ -151,6 +151,7 @@ def test_from_a_file_to_two_replies(page: Page, tmp_path: Path) -> None:
     until(page, f"studio.live.data?.steps.length > {min(earlier[0], 9)}")
     assert page.evaluate("studio.live.data.steps.every((row, at) => row[0] === at + 1)"), "the curve has a hole"
     ends_well(page)
+    until(page, "studio.live.data?.steps.length >= 10")
     losses = page.evaluate("studio.live.data.steps.map((row) => row[1])")
     checks = page.evaluate("studio.live.data.checks.map((row) => row[1])")
     assert len(losses) == 10
@@ -306,6 +307,7 @@ def test_a_server_killed_in_the_middle_loses_nothing(
     ready(other)
     tab(other, "4 Train")
     ends_well(other)
+    until(other, f"studio.live.data?.steps.length >= {STEPS}")  # the page asks for them after the button is there
     steps = other.evaluate("studio.live.data.steps.map((row) => row[0])")
     assert steps == list(range(1, STEPS + 1)), "the curve has a hole"
     times = [each.time for each in studio.runs.events(run.id)]
