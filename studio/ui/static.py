@@ -1,4 +1,4 @@
-"""The page's style and script, each joined into one file that is named by its content, and the compression of answers.
+"""The page's style and script, each joined into one file that is named by its content, and compressed responses.
 
 Starlette's StaticFiles serves files of a folder. Style and script are joined in memory, with the list of tabs, so they
 have a route of their own here; the hash in their address takes the place of its ETag.
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +25,8 @@ SMALLEST_COMPRESSED = 1000
 """Bytes of an answer from which on it is compressed."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 """For files whose address changes with their content: the browser does not ask for them again."""
+KEPT_ASSETS = 300
+"""How many responses with Gradio's files stay in memory. A page load requests about 35 of them."""
 STREAMED = "application/x-ndjson"
 """The type of chat replies, which are sent as they are written."""
 
@@ -74,6 +76,38 @@ def preload() -> str:
     return f"<{address('css')}>; rel=preload; as=style, <{address('js')}>; rel=preload; as=script"
 
 
+class Assets:
+    """Keeps the responses with Gradio's files, which are the same for everybody, so that each is compressed once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._kept: dict[tuple[str, bool, bool], list[Message]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the kept response, or pass on and keep what comes back."""
+        headers = Headers(scope=scope)
+        if scope["method"] != "GET" or "range" in headers:
+            await self.app(scope, receive, send)
+            return
+        encodings = headers.get("accept-encoding", "")
+        key = scope["path"], "br" in encodings, "gzip" in encodings
+        if key not in self._kept:
+            messages: list[Message] = []
+
+            async def keep(message: Message) -> None:
+                messages.append(message)
+
+            await self.app(scope, receive, keep)
+            if messages[0].get("status") == 200:
+                self._kept[key] = messages
+                if len(self._kept) > KEPT_ASSETS:
+                    del self._kept[next(iter(self._kept))]
+        else:
+            messages = self._kept[key]
+        for message in messages:
+            await send({**message, "headers": [*message["headers"]]} if "headers" in message else message)
+
+
 class Preload:
     """Adds a Link header to the page, so that the browser loads style and script at once; the page is not cached.
 
@@ -84,6 +118,7 @@ class Preload:
     def __init__(self, app: ASGIApp) -> None:
         excluded = (*DEFAULT_EXCLUDED_CONTENT_TYPES, STREAMED)
         self.app = GZipMiddleware(app, SMALLEST_COMPRESSED, compresslevel=6, exclude_content_types=excluded)
+        self.assets = Assets(self.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, and add headers to the page and to Gradio's files."""
@@ -100,7 +135,10 @@ class Preload:
             await send(message)
 
         path = scope["path"] if scope["type"] == "http" else ""
-        await self.app(scope, receive, page if path == "/" else asset if path.startswith("/assets/") else send)
+        if path.startswith("/assets/"):
+            await self.assets(scope, receive, asset)
+        else:
+            await self.app(scope, receive, page if path == "/" else send)
 
 
 def routes() -> APIRouter:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import FastAPI
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.testclient import TestClient
 
 from studio.ui import static
@@ -66,6 +66,49 @@ def test_style_and_script_may_be_kept_under_the_hash_of_their_content(client: Te
 def test_files_of_gradio_are_kept_by_the_browser_and_missing_ones_are_not(client: TestClient) -> None:
     assert client.get("/assets/index-abc.js").headers["cache-control"] == static.IMMUTABLE
     assert "cache-control" not in client.get("/assets/missing.js").headers
+
+
+def test_a_file_of_gradio_is_made_once_for_each_encoding_and_served_from_memory() -> None:
+    made: list[str] = []
+    app = FastAPI()
+
+    @app.get("/assets/{name}")
+    def asset(name: str) -> Response:
+        made.append(name)
+        return (
+            Response("let one = 1; " * 500, headers={"ETag": '"1"'}) if name == "one.js" else Response(status_code=404)
+        )
+
+    client = TestClient(static.Preload(app))
+    answers = [client.get("/assets/one.js") for _ in range(3)]
+    assert made == ["one.js"]
+    assert {each.headers["content-encoding"] for each in answers} == {"gzip"}
+    assert {each.headers["cache-control"] for each in answers} == {static.IMMUTABLE}
+    assert [dict(each.headers) for each in answers] == [dict(answers[0].headers)] * 3
+    assert {each.text for each in answers} == {"let one = 1; " * 500}
+    plain = [client.get("/assets/one.js", headers={"accept-encoding": "identity"}) for _ in range(2)]
+    assert made == ["one.js"] * 2 and "content-encoding" not in plain[1].headers
+    assert client.head("/assets/one.js").status_code == 405 and made == ["one.js"] * 2
+    client.get("/assets/one.js", headers={"range": "bytes=0-9"})
+    assert made == ["one.js"] * 3, "a part is not kept"
+    assert [client.get("/assets/other.js").status_code for _ in range(2)] == [404, 404]
+    assert made[3:] == ["other.js"] * 2, "what is missing is not kept"
+
+
+def test_only_so_many_files_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(static, "KEPT_ASSETS", 2)
+    made: list[str] = []
+    app = FastAPI()
+
+    @app.get("/assets/{name}")
+    def asset(name: str) -> Response:
+        made.append(name)
+        return Response(name)
+
+    client = TestClient(static.Preload(app))
+    for name in ("one", "two", "three", "three", "two", "one"):
+        assert client.get(f"/assets/{name}").text == name
+    assert made == ["one", "two", "three", "one"]
 
 
 def test_libraries_are_listed_with_version_and_license() -> None:
