@@ -296,7 +296,8 @@ class Requests:
 def train(who: MarkedVisitor, steps: int) -> str:
     """Start a run of so many steps. Returns its id."""
     before = {run.id for run in who.runs()}
-    shown = who.start(max_steps=str(steps), watch_share="0", max_length="64", eval_rows="2", early_stopping_patience="0")
+    settings = {"max_length": "64", "eval_rows": "2", "early_stopping_patience": "0", "epochs": "40"}
+    shown = who.start(max_steps=str(steps), watch_share="0", **settings)
     started = [run.id for run in who.runs() if run.id not in before]
     if not started:
         raise SystemExit(f"The run did not start: {re.sub('<[^>]+>', ' ', shown)[-600:]}")
