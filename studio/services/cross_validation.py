@@ -133,6 +133,7 @@ class CrossValidations:
         own = self.evaluation.report(record.id) or self.evaluation.evaluate(record.id, progress=progress)
         result = self.evaluation.host.result("evaluate_folds", progress, folds=tuple(refs))
         report = Report.model_validate(result["report"])
+        own = self.evaluation.report(record.id) or own  # it may have been evaluated meanwhile
         whole = own.model_copy(update={"cross_validation": report})
         write_whole(folder.report, whole.model_dump_json(indent=2))
         return report
