@@ -217,6 +217,17 @@ def test_a_run_archive_counts_as_disk_space(home: Home) -> None:
     assert refusal.value.code == "limit-reached"
 
 
+def test_the_rows_in_a_run_archive_count_as_disk_space(home: Home) -> None:
+    studio = visit(home)
+    run, place = finished(studio), studio.context.workspace
+    with place.datasets.rows_path(run.dataset, run.dataset_version).open("r+b") as file:
+        file.truncate(20_000_000)
+    home.keep_demo_limits(DEMO.model_copy(update={"workspace_mb": 30}))
+    with pytest.raises(StudioError) as refusal:
+        Studio(home, place.name, demo=True).saved.export_archive(run.id, rows=True)
+    assert refusal.value.code == "limit-reached" and "20 MB needed" in str(refusal.value.given)
+
+
 def test_a_run_that_has_had_its_minutes_is_not_resumed(home: Home) -> None:
     studio = visit(home)
     run = finished(studio).id
