@@ -101,6 +101,19 @@ def test_wherever_it_is_damaged_the_runs_are_listed_again_with_their_whole_curve
     assert again.recovery_notices() == [] and [each.id for each in Home(tmp_path).workspace().runs.all()][-1] == run
 
 
+def test_an_event_whose_id_another_run_has_by_now_is_restored_once(tmp_path: Path) -> None:
+    """A worker appended to the new database before the events of the folders were restored."""
+    space = Home(tmp_path).workspace()
+    run, other = a_run(space, 5), a_run(space, 0)
+    (last,) = space.events.last(run, "step")
+    with space.db.write() as connection:
+        connection.execute("UPDATE events SET run = ? WHERE id = ?", (other, last.id))
+    for _ in range(3):
+        space.runs.restore()
+    assert steps_of(space, run) == [1, 2, 3, 4, 5]
+    assert steps_of(space, other) == [5]
+
+
 def test_rows_are_listed_again_with_the_way_they_are_read(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     data = studio.datasets.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12)))
