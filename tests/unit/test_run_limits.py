@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
+from studio.machine.locks import try_lock
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord, RunSpec
+from studio.services.planning.probe import LOCK, probe
 from studio.services.runners import Runners
 from studio.store import Home, Workspace
 from studio.store.quota import Quota
@@ -226,6 +228,16 @@ def test_the_rows_in_a_run_archive_count_as_disk_space(home: Home) -> None:
     with pytest.raises(StudioError) as refusal:
         Studio(home, place.name, demo=True).saved.export_archive(run.id, rows=True)
     assert refusal.value.code == "limit-reached" and "20 MB needed" in str(refusal.value.given)
+
+
+def test_visitors_do_not_measure_runs_all_at_once(home: Home) -> None:
+    studio = visit(home)
+    spec = studio.runs.spec(finished(studio).id)
+    with (home.root / LOCK).open("w") as file:
+        assert try_lock(file)
+        with pytest.raises(StudioError, match="Another run is being measured") as refusal:
+            probe(studio.context, spec)
+    assert refusal.value.code == "wrong-state"
 
 
 def test_a_run_that_has_had_its_minutes_is_not_resumed(home: Home) -> None:
