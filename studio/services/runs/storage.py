@@ -59,11 +59,11 @@ class Storage:
                 or "no model, because none was downloaded from the Hub",
                 hint="Starters are shared by all data folders. The studio never deletes your own folders.",
             )
-        if user := self._run_with(name):
+        if at_work := self._run_with(name):
             raise StudioError(
                 "wrong-state",
                 f"{name} is in use.",
-                given=f"the run {user}",
+                given=f"the run {at_work}",
                 hint="Wait until it ends, or stop it.",
             )
         size = folder_size(folder)
