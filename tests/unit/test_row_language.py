@@ -64,8 +64,10 @@ def test_the_plan_of_a_run_has_the_sentence(tmp_path: Path) -> None:
 class Keys(LengthCache):
     """Under which keys lengths are kept. Nothing is counted."""
 
+    asked: tuple[Any, ...] = ()
+
     def get(self, key: tuple, rows: RowsRef, **request: Any) -> Measured:
-        self.asked = (*getattr(self, "asked", ()), key)
+        self.asked = (*self.asked, key)
         return Measured([1], [12], 0.5)
 
 

@@ -104,7 +104,8 @@ def test_who_has_not_come_back_is_deleted_with_all_files_and_others_stay(tmp_pat
 
 
 def test_work_that_failed_once_is_repeated() -> None:
-    calls, again = [], threading.Event()
+    calls: list[int] = []
+    again = threading.Event()
 
     def delete_the_unused() -> None:
         calls.append(1)
