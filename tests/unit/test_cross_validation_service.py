@@ -1,7 +1,7 @@
 """Cross-validations before anything is trained: the runs that are queued, their states, and what is refused."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -131,27 +131,54 @@ def test_rows_for_which_folds_would_mislead_are_refused(
     assert problem and words in problem.what and problem.hint
 
 
-def test_an_evaluation_of_the_run_that_ends_meanwhile_is_kept(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = trained(studio)
+def folds_trained(studio: Studio, run: RunRecord) -> Path:
+    """Two trained folds of a run. The file of the run's report."""
     for each in studio.cross_validation.start(run.id, 2).runs:
         folder = studio.runs.store.folder(each.id)
         folder.adapter.mkdir(parents=True)
         (folder.adapter / "adapter_config.json").write_text("{}")
         folder.splits.write_text(json.dumps({"train": [3, 4], "test": [1, 2]}))
         ended(studio, each.id)
-    saved = studio.runs.store.folder(run.id).report
-    before, after, of_folds = (Report(rows=rows, split="test", metrics={}, verdict="") for rows in (3, 5, 30))
-    saved.write_text(before.model_dump_json())
+    return studio.runs.store.folder(run.id).report
 
-    class Host:
-        def result(self, op: str, *_: object, **request: object) -> dict[str, object]:
-            saved.write_text(after.model_dump_json())
-            return {"report": of_folds.model_dump()}
 
-    monkeypatch.setattr(studio.cross_validation.evaluation, "host", Host())
+def report_of(rows: int) -> Report:
+    return Report(rows=rows, split="test", metrics={}, verdict="")
+
+
+class Host:
+    """A model host that knows the report over all folds."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.meanwhile = meanwhile
+
+    def result(self, op: str, *_: object, **request: object) -> dict[str, object]:
+        assert op == "evaluate_folds"
+        self.meanwhile()
+        return {"report": report_of(30).model_dump()}
+
+
+def test_an_evaluation_of_the_run_that_ends_meanwhile_is_kept(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(studio)
+    saved = folds_trained(studio, run)
+    saved.write_text(report_of(3).model_dump_json())
+    host = Host(lambda: saved.write_text(report_of(5).model_dump_json()))
+    monkeypatch.setattr(studio.cross_validation.evaluation, "host", host)
     studio.cross_validation.evaluate(run.id)
     kept = studio.evaluation.report(run.id)
     assert kept and kept.rows == 5 and kept.cross_validation and kept.cross_validation.rows == 30
+
+
+def test_a_run_without_rows_of_its_own_to_evaluate_has_the_report_over_the_folds(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(studio)
+    folds_trained(studio, run)
+    studio.runs.store.folder(run.id).splits.write_text(json.dumps({"train": list(range(1, 31))}))
+    monkeypatch.setattr(studio.cross_validation.evaluation, "host", Host())
+    assert studio.cross_validation.evaluate(run.id).rows == 30
+    kept = studio.evaluation.report(run.id)
+    assert kept and kept.cross_validation and kept.cross_validation.rows == 30
 
 
 def test_the_time_of_all_folds_follows_from_that_of_the_run(studio: Studio) -> None:
