@@ -87,7 +87,8 @@ def _baseline(
         if not set(info.needs) <= set(guess.observed):
             continue
         values = resampled(info.compute, guess.observed, seed)
-        ends, gain = interval_of(values, tuned), difference_of(values, resamples[name], guess.observed, tuned)
+        ends = interval_of(values, tuned, info.as_share)
+        gain = difference_of(values, resamples[name], guess.observed, tuned)
         metrics[name] = BaselineMetric(
             value=info.compute(guess.observed),
             low=ends and ends.low,

@@ -135,10 +135,13 @@ def _rows_to_show(details: Sequence[dict[str, Any]]) -> dict[str, Any]:
         [row for each in details for row in each.get(name, ())]
         for name in ("best_rows", "worst_rows", "changed_rows", "confused_rows")
     )
-    rises = _mean(best) >= _mean(worst)
+    # a fold of three rows has no worst rows, but its best rows are in order
+    ordered = ((*each.get("best_rows", ()), *reversed(each.get("worst_rows", ()))) for each in details)
+    rises = sum(rows[0].score - rows[-1].score for rows in ordered if rows) >= 0
+    best.sort(key=_score, reverse=rises)
     return {
-        "best_rows": tuple(sorted(best, key=_score, reverse=rises)[:SHOWN]),
-        "worst_rows": tuple(sorted(worst, key=_score, reverse=not rises)[:SHOWN]),
+        "best_rows": tuple(best[:SHOWN]),
+        "worst_rows": tuple(sorted(worst or best[SHOWN:], key=_score, reverse=not rises)[:SHOWN]),
         "changed_rows": tuple(sorted(changed, key=lambda row: -abs(row.score))[:SHOWN]),
         "confused_rows": tuple(confused[:MOST_CONFUSED]),
     }
@@ -146,7 +149,3 @@ def _rows_to_show(details: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _score(row: JudgedRow) -> float:
     return row.score
-
-
-def _mean(rows: Sequence[JudgedRow]) -> float:
-    return sum(row.score for row in rows) / max(1, len(rows))

@@ -144,7 +144,7 @@ def measured(names: Sequence[str], evaluation: Evaluation) -> tuple[dict[str, Me
     for name, value in measure(names, tuned).items():
         metric_info = METRICS[name]
         values = resamples[name] = resampled(metric_info.compute, tuned, SEED)
-        ci = interval_of(values, tuned)
+        ci = interval_of(values, tuned, metric_info.as_share)
         metric = Metric(
             base=of_base.get(name),
             tuned=value,
@@ -156,7 +156,8 @@ def measured(names: Sequence[str], evaluation: Evaluation) -> tuple[dict[str, Me
         )
         if base is not None and name in of_base:
             base_values = resampled(metric_info.compute, base, SEED)
-            base_ci, gain_ci = interval_of(base_values, base), difference_of(base_values, values, base, tuned)
+            base_ci = interval_of(base_values, base, metric_info.as_share)
+            gain_ci = difference_of(base_values, values, base, tuned)
             fields = {"base_low": base_ci and base_ci.low, "base_high": base_ci and base_ci.high}
             fields |= {"gain_low": gain_ci and gain_ci.low, "gain_high": gain_ci and gain_ci.high}
             metric = metric.model_copy(update=fields)

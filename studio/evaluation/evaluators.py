@@ -70,11 +70,18 @@ def evaluate_replies(pair: ModelPair, rows: Numbered, roles: dict[str, str], pro
     picks = pick_rows(-mean["tuned"], mean["base"] - mean["tuned"])
     picks.quality = mean["tuned"]
     usable = [(number, row) for number, row, _ in learned]
-    left_out, more = len(rows) - len(learned), sum(len(pieces) > max_pieces for pieces in all_pieces)
-    note = f"{left_out:,} rows were left out: they are too long, and nothing of the reply is left." if left_out else ""
-    note += f"Of {more:,} long texts, only {max_pieces:,} pieces each were evaluated." if more else ""
+    note = _note(len(rows) - len(learned), sum(len(pieces) > max_pieces for pieces in all_pieces), max_pieces)
     details = report_rows(pair, usable, roles, picks, replies_to(picks, pair, usable, roles, progress))
     return Evaluation([number for number, _ in usable], base, tuned, of_texts, note, details)
+
+
+def _note(left_out: int, more: int, max_pieces: int) -> str:
+    notes = []
+    if left_out:
+        notes.append(f"{left_out:,} rows were left out: they are too long, and nothing of the reply is left.")
+    if more:
+        notes.append(f"Of {more:,} long texts, only {max_pieces:,} pieces each were evaluated.")
+    return " ".join(notes)
 
 
 def evaluate_labels(pair: ModelPair, rows: Numbered, roles: dict[str, str], progress: Progress) -> Evaluation:

@@ -174,7 +174,7 @@ def of_texts(measured: Measured) -> Verdict:
     range_ = ""
     if loss.gain_low is not None and loss.gain_high is not None:
         low, high = -loss.gain_high, -loss.gain_low
-        range_ = f"The 95% confidence interval of the gain is {low:.2f} to {high:.2f}."
+        range_ = f"The 95% confidence interval of the gain is {low:z.2f} to {high:z.2f}."
     return _against_base(result, loss, measured.rows, None, _joined(text, range_))
 
 
@@ -237,7 +237,7 @@ def _gain_over(decisive: Baseline | None) -> str:
     metric = decisive and decisive.metrics.get("accuracy")
     if not decisive or not metric or metric.gain_low is None or metric.gain_high is None:
         return ""
-    low, high = f"{metric.gain_low * 100:.0f}", f"{metric.gain_high * 100:.0f}"
+    low, high = f"{metric.gain_low * 100:z.0f}", f"{metric.gain_high * 100:z.0f}"
     if low == high:
         return ""
     if decisive.name == "neighbors":
@@ -306,7 +306,7 @@ def of_score(measured: Measured, name: str, title: str, as_share: bool, main: Se
     text = f"{opening} on {on}, {title} is {tuned:.1f} of 100 (base model: {base:.1f})."
     if metric.gain_low is not None and metric.gain_high is not None:
         low, high = metric.gain_low * times, metric.gain_high * times
-        range_ = f"The 95% confidence interval of the gain is {low:.1f} to {high:.1f}."
+        range_ = f"The 95% confidence interval of the gain is {low:z.1f} to {high:z.1f}."
     return _against_base(result, metric, measured.rows, smallest, _joined(text, range_))
 
 
@@ -355,7 +355,7 @@ def _gain_in_points(metric: Metric) -> str:
     if metric.gain_low is None or metric.gain_high is None:
         return ""
     low, high = metric.gain_low * 100, metric.gain_high * 100
-    return f"The 95% confidence interval of the gain is {low:.0f} to {high:.0f} percentage points."
+    return f"The 95% confidence interval of the gain is {low:z.0f} to {high:z.0f} percentage points."
 
 
 def _count(share: float, rows: int) -> str:

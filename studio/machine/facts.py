@@ -106,21 +106,26 @@ def disk_free(folder: Path) -> int:
 
 @cache
 def _gpus() -> tuple[Gpu, ...]:
-    """NVIDIA GPUs, as nvidia-smi reports them. Without the tool, torch finds none either.
+    """NVIDIA GPUs that CUDA_VISIBLE_DEVICES does not hide, as nvidia-smi reports them. Without the tool, torch finds
+    none either.
 
     Where only runs get a GPU and this process does not, a variable describes it.
     """
     if described := parse_gpu(os.environ.get(GPU_OF_RUNS, "")):
         return (described,)
     tool = shutil.which("nvidia-smi") or next((path for path in NVIDIA_SMI if Path(path).exists()), None)
-    if tool is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if tool is None or visible in ("", "-1"):
         return ()
     command = [tool, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
         output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(gpu for line in output.splitlines() if (gpu := parse_gpu(line)))
+    lines = output.splitlines()
+    if visible and all(number.strip().isdecimal() for number in visible.split(",")):
+        lines = [lines[number] for number in map(int, visible.split(",")) if number < len(lines)]
+    return tuple(gpu for line in lines if (gpu := parse_gpu(line)))
 
 
 def parse_gpu(line: str) -> Gpu | None:

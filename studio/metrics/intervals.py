@@ -43,14 +43,15 @@ def interval(compute: Compute, observed: Observations, seed: int = 0, resamples:
     return interval_of(resampled(compute, observed, seed, resamples), observed)
 
 
-def interval_of(values: list[float], observed: Observations) -> Interval | None:
+def interval_of(values: list[float], observed: Observations, is_share: bool = True) -> Interval | None:
     """Return the interval of a metric that was resampled, or None for too few rows.
 
-    Where every sample has 0 or every sample 1, as when all rows are right, resampling shows no spread, although few
-    rows leave much open. Then it is the interval of a share (Wilson).
+    Where every sample of a share is 0 or every sample 1, as when all rows are right, resampling shows no spread,
+    although few rows leave much open. Then it is the interval of a share (Wilson). Other metrics are no share: the
+    correlation of a constant answer is 0, and not up to 0.1.
     """
     rows = rows_in(observed)
-    if values and values[0] in (0.0, 1.0) and min(values) == max(values):
+    if is_share and values and values[0] in (0.0, 1.0) and min(values) == max(values):
         return Interval(*share_interval(values[0], rows))
     return _percentiles(values, rows)
 

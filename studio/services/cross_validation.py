@@ -130,12 +130,22 @@ class CrossValidations:
             if rows is None:
                 raise wrong_state(each, "The rows of {name} are no longer on the disk.", hint="Start again.")
             refs.append(FoldRef(run=self.finished.ref(each.id), name=each.id, rows=rows))
-        own = self.evaluation.report(record.id) or self.evaluation.evaluate(record.id, progress=progress)
+        own = self._own_report(record.id, progress)
         result = self.evaluation.host.result("evaluate_folds", progress, folds=tuple(refs))
         report = Report.model_validate(result["report"])
+        own = self.evaluation.report(record.id) or own or report  # it may have been evaluated meanwhile
         whole = own.model_copy(update={"cross_validation": report})
         write_whole(folder.report, whole.model_dump_json(indent=2))
         return report
+
+    def _own_report(self, run: str, progress: Progress) -> Report | None:
+        """The report on the run's own test or validation rows, which is made if it is missing. None without rows."""
+        try:
+            return self.evaluation.report(run) or self.evaluation.evaluate(run, progress=progress)
+        except StudioError as error:
+            if error.code != "too-few-rows":
+                raise
+            return None
 
     def pause(self, run: str) -> FoldsView:
         """Pause the folds that train or wait. `start` continues them."""

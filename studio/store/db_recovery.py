@@ -117,14 +117,10 @@ def _take_over(old: Path, new: Path) -> int:
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    return [
-        "rowid",
-        *(
-            row[1]
-            for row in connection.execute(f"PRAGMA table_info({table})").fetchall()
-            if not (row[5] and str(row[2]).upper() == "INTEGER")
-        ),
-    ]
+    """The rowid and the columns of a table. A single INTEGER PRIMARY KEY is the rowid itself."""
+    columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    keys = [row[1] for row in columns if row[5]]
+    return ["rowid", *(row[1] for row in columns if not (keys == [row[1]] and str(row[2]).upper() == "INTEGER"))]
 
 
 def _readable(old: Path, table: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:

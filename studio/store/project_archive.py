@@ -25,7 +25,7 @@ FORMAT = 1
 Progress = Callable[[int, int], None]
 """Gets the bytes that are done, and all bytes."""
 _ID, _RUN = r"[A-Za-z0-9_-]{1,80}", r"[A-Za-z0-9][A-Za-z0-9_-]{9,63}"
-_ORIGINAL = r"original\d{0,5}(?:\.[a-z0-9]{1,11})?"
+_ORIGINAL = r"original-?\d{0,5}(?:\.[a-z0-9]{1,11})?"
 MEMBER = re.compile(
     rf"{re.escape(MANIFEST)}|datasets/{_ID}/v[1-9]\d{{0,5}}/(?:{re.escape(ROWS)}|record\.json|{_ORIGINAL})"
     rf"|labels/{_ID}\.jsonl?|runs/{_RUN}\.zip"

@@ -224,8 +224,6 @@ def _import_events(connection: sqlite3.Connection, path: Path, run: str, own: bo
     """Insert the events of a file in their order. Skips invalid lines, and own events that exist."""
     if not path.is_file():
         return
-    known = connection.execute("SELECT id, run FROM events").fetchall() if own else []
-    existing = {row["id"]: row["run"] for row in known}
     with path.open(encoding="utf-8", errors="replace") as lines:
         for raw in lines:
             try:
@@ -234,9 +232,24 @@ def _import_events(connection: sqlite3.Connection, path: Path, run: str, own: bo
                 number = int(line["id"]) if own else None
             except (ValueError, TypeError, KeyError, RecursionError):
                 continue
-            if number is not None and existing.get(number) == run:
-                continue
+            data = event.model_dump_json()
+            if number is not None and (taken := _run_of_event(connection, number)):
+                if taken == run or _has_event(connection, run, time, data):  # restored before, under another id
+                    continue
+                number = None
             connection.execute(
                 "INSERT INTO events (id, run, time, kind, data) VALUES (?, ?, ?, ?, ?)",
-                (None if number in existing else number, run, time, event.kind, event.model_dump_json()),
+                (number, run, time, event.kind, data),
             )
+
+
+def _run_of_event(connection: sqlite3.Connection, number: int) -> str:
+    """The run of an event. Empty when there is no event with this id."""
+    row = connection.execute("SELECT run FROM events WHERE id = ?", (number,)).fetchone()
+    return str(row["run"]) if row else ""
+
+
+def _has_event(connection: sqlite3.Connection, run: str, time: str, data: str) -> bool:
+    """Whether a run has an event with this time and content."""
+    found = "SELECT 1 FROM events WHERE run = ? AND time = ? AND data = ?"
+    return connection.execute(found, (run, time, data)).fetchone() is not None

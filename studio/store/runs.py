@@ -263,6 +263,14 @@ class RunStore:
         folder.report.unlink(missing_ok=True)
         self.update(run, has_result=False, best_step=None)
 
+    def forget_earlier_model(self, run: str) -> None:
+        """Remove what describes an earlier model of a run: its report, and that it was exported. Exported files stay
+        until they are written again."""
+        folder = self.folder(run)
+        folder.report.unlink(missing_ok=True)
+        for export in folder.exports.glob("*.json"):
+            export.unlink(missing_ok=True)
+
     def describe(self, run: str, more: dict[str, Any] | None = None) -> None:
         """Write the run's state and events to its folder. `more` holds what only its worker knows."""
         describe(self.db, self.folder(run).root, self.get(run), more)

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 
 from studio.api import Studio
 from studio.machine.descriptors import descriptor_limit
@@ -179,5 +178,7 @@ class Repeated:
 
     def _run(self) -> None:
         while not self._over.wait(self._seconds):
-            with suppress(OSError):
+            try:
                 self._function()
+            except Exception:  # the boundary of the thread: the next call may succeed, for example with a free disk
+                _log.exception("Work that the server repeats has failed.")

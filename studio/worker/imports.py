@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def import_heavy() -> None:
     """Import everything that a run needs and that takes seconds to import. Computes nothing."""
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one process trains on one GPU; TRL refuses several
+    use_one_gpu()
     with paused_garbage_collection():
         import datasets
         import peft  # noqa: F401
@@ -34,6 +34,12 @@ def import_heavy() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
+
+
+def use_one_gpu() -> None:
+    """Let a process that trains alone see one GPU: the first of those that it may use. TRL refuses several."""
+    if "LOCAL_RANK" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def train_function(processes: int) -> "Callable[[TrainingJob, Emit, ShouldStop], Outcome]":

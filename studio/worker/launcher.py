@@ -88,7 +88,9 @@ def environment(processes: int) -> dict[str, str]:
     if sys.platform == "linux":
         variables["GLOO_SOCKET_IFNAME"] = "lo"  # the processes communicate on this machine only
     if facts.gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(processes)))
+        chosen = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each.strip()]
+        gpus = chosen if len(chosen) >= processes else list(map(str, range(processes)))
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[:processes])
     return variables
 
 

@@ -199,6 +199,8 @@ class Worker:
             self._append_all(self.coach.end())
         if outcome.stopped == "discard":
             self.runs.discard_output(self.run)
+        if outcome.path is not None and outcome.best_step != record.best_step:
+            self.runs.forget_earlier_model(self.run)
         self._no_more_room = outcome.no_room
         self._finish(outcome)
         self.runs.describe(self.run)  # its rows may have been deleted meanwhile

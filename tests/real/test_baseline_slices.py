@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_trainings import chat_job, label_job, losses, tiny_bert, tiny_llama
+from small_trainings import LABELS, chat_job, label_job, losses, tiny_bert, tiny_llama
 from small_trainings import run as run_at_once
 
 from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, PhaseEvent, ReplyEvent, StepEvent
@@ -168,3 +168,21 @@ def test_a_damaged_cache_is_computed_again(tmp_path: Path) -> None:
     _, second = run(make("second"))
     assert base_events(second) == base_events(first)
     assert BaselineCache(tmp_path / "cache").load(["nothing"]) is None
+
+
+def test_after_labels_were_renamed_the_base_model_answers_with_the_new_names(tmp_path: Path) -> None:
+    info = tiny_bert(tmp_path / "base")
+
+    def named(name: str, rename: Callable[[str], str]) -> list[str]:
+        job = label_job(tmp_path / name, info, epochs=1, max_steps=1, test_prompts=PROMPTS)
+        rows, held = (
+            [{**row, "intent": rename(row["intent"])} for row in rows] for rows in (job.train_rows, job.validation_rows)
+        )
+        data = job.data.model_copy(update={"label_names": tuple(map(rename, LABELS))})
+        job = replace(job, data=data, train_rows=rows, validation_rows=held, token_cache=tmp_path / "cache")
+        replies = [each for each in run(job)[1] if isinstance(each, ReplyEvent) and each.who == "base"]
+        return [each.text.partition(" (")[0] for each in replies]
+
+    before, after = named("before", str), named("after", str.upper)
+    assert len(before) == len(PROMPTS) and set(before) <= set(LABELS)
+    assert after == [label.upper() for label in before]

@@ -94,6 +94,27 @@ def test_a_run_stops_at_its_longest_time_keeps_the_best_and_has_as_long_again(
     wait_for(lambda: record_of(home, run).status == "stopped")
 
 
+def test_a_report_and_an_export_of_the_model_before_do_not_count_for_a_model_that_was_trained_further(
+    home: Home, data: DatasetRecord, llama: str, studio: Studio
+) -> None:
+    run = add_run(home, data, llama, **LONG | {"keep_best": False})
+    folder = home.workspace().runs.folder(run)
+    start_worker(home, run)
+    for described in (False, True):
+        before = len(steps_of(home, run))
+        wait_for(lambda before=before: len(steps_of(home, run)) >= before + 3)
+        studio.runs.stop(run)
+        wait_for(lambda: record_of(home, run).status == "stopped")
+        if described:
+            break
+        folder.exports.mkdir()
+        for file in (folder.report, folder.exports / "onnx.json", folder.exports / "onnx.zip"):
+            file.write_text("{}")
+        studio.runs.resume(run)
+    assert record_of(home, run).has_result and not folder.report.exists()
+    assert [path.name for path in folder.exports.iterdir()] == ["onnx.zip"]
+
+
 def test_a_run_that_does_not_fit_waits_and_says_why_while_another_trains(
     home: Home, data: DatasetRecord, llama: str, studio: Studio
 ) -> None:

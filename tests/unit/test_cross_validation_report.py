@@ -81,6 +81,17 @@ def test_losses_of_both_models_are_weighted_by_tokens_and_lower_is_better() -> N
     assert [each.row for each in report.worst_rows] == [10, 2]
 
 
+def test_of_folds_with_few_rows_the_lowest_losses_are_the_best() -> None:
+    folds = []
+    for first, losses in ((1, (0.5, 3.0)), (3, (0.2, 2.0)), (5, (1.0, 4.0))):
+        observed = {"loss": np.array(losses), "tokens": np.ones(2)}
+        details = {"best_rows": tuple(row(first + at, loss) for at, loss in enumerate(losses)), "worst_rows": ()}
+        folds.append(Evaluation([first, first + 1], observed, observed, of_texts, "", details))
+    report = pooled(*folds, names=("loss",)).report()
+    assert [each.row for each in report.best_rows] == [3, 1, 5]
+    assert [each.row for each in report.worst_rows] == [6, 2, 4]
+
+
 def test_a_sample_of_many_rows_is_said() -> None:
     made = pooled(labeled([0, 1], [0, 1], 1, "late"), labeled([0, 1], [0, 1], 11, "late"))
     made.known = 900

@@ -1,7 +1,7 @@
 """Cross-validations before anything is trained: the runs that are queued, their states, and what is refused."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO
+from studio.schema.report import Report
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
 from tests.said import caller
@@ -79,6 +80,18 @@ def test_a_fold_without_a_model_is_named_with_its_reason(studio: Studio) -> None
     assert again.status == "training" and not {each.id for each in again.runs} & {each.id for each in view.runs}
 
 
+def test_a_fold_that_is_run_again_or_extended_has_the_same_test_rows(studio: Studio) -> None:
+    fold = studio.cross_validation.start(trained(studio).id, 5).runs[1].id
+    adapter = studio.runs.store.folder(fold).adapter
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text("{}")
+    ended(studio, fold)
+    before = studio.runs.spec(fold)
+    for record in (studio.runs.rerun(fold, {"learning_rate": 1e-4}), studio.runs.extend(fold)):
+        after = studio.runs.spec(record.id)
+        assert before.fold and after.fold == before.fold and after.splits == before.splits
+
+
 def test_a_canceled_cross_validation_leaves_the_queue(studio: Studio) -> None:
     run = trained(studio)
     studio.cross_validation.start(run.id, 3)
@@ -116,6 +129,56 @@ def test_rows_for_which_folds_would_mislead_are_refused(
     rows = "\n".join([f"aa,bb,{column}", *lines])
     problem = studio.cross_validation.problem(trained(studio, rows, **splits).id)
     assert problem and words in problem.what and problem.hint
+
+
+def folds_trained(studio: Studio, run: RunRecord) -> Path:
+    """Two trained folds of a run. The file of the run's report."""
+    for each in studio.cross_validation.start(run.id, 2).runs:
+        folder = studio.runs.store.folder(each.id)
+        folder.adapter.mkdir(parents=True)
+        (folder.adapter / "adapter_config.json").write_text("{}")
+        folder.splits.write_text(json.dumps({"train": [3, 4], "test": [1, 2]}))
+        ended(studio, each.id)
+    return studio.runs.store.folder(run.id).report
+
+
+def report_of(rows: int) -> Report:
+    return Report(rows=rows, split="test", metrics={}, verdict="")
+
+
+class Host:
+    """A model host that knows the report over all folds."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.meanwhile = meanwhile
+
+    def result(self, op: str, *_: object, **request: object) -> dict[str, object]:
+        assert op == "evaluate_folds"
+        self.meanwhile()
+        return {"report": report_of(30).model_dump()}
+
+
+def test_an_evaluation_of_the_run_that_ends_meanwhile_is_kept(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained(studio)
+    saved = folds_trained(studio, run)
+    saved.write_text(report_of(3).model_dump_json())
+    host = Host(lambda: saved.write_text(report_of(5).model_dump_json()))
+    monkeypatch.setattr(studio.cross_validation.evaluation, "host", host)
+    studio.cross_validation.evaluate(run.id)
+    kept = studio.evaluation.report(run.id)
+    assert kept and kept.rows == 5 and kept.cross_validation and kept.cross_validation.rows == 30
+
+
+def test_a_run_without_rows_of_its_own_to_evaluate_has_the_report_over_the_folds(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(studio)
+    folds_trained(studio, run)
+    studio.runs.store.folder(run.id).splits.write_text(json.dumps({"train": list(range(1, 31))}))
+    monkeypatch.setattr(studio.cross_validation.evaluation, "host", Host())
+    assert studio.cross_validation.evaluate(run.id).rows == 30
+    kept = studio.evaluation.report(run.id)
+    assert kept and kept.cross_validation and kept.cross_validation.rows == 30
 
 
 def test_the_time_of_all_folds_follows_from_that_of_the_run(studio: Studio) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,34 @@ def test_what_can_not_be_put_into_a_cell_is_refused_and_no_version_is_made(studi
         with pytest.raises(StudioError, match=words):
             studio.editing.edit(dataset, row, given)
     assert studio.datasets.get(dataset).version == 1
+
+
+def test_of_edits_at_the_same_time_none_is_lost_without_a_word(studio: Studio) -> None:
+    dataset = brought(studio)
+
+    def edit(row: int) -> str:
+        try:
+            return studio.editing.edit(dataset, row, {"text": f"edited {row}"}).note
+        except StudioError as error:
+            return error.code
+
+    with ThreadPoolExecutor(8) as threads:
+        told = list(threads.map(edit, range(1, 17)))
+    made = [each.note for each in studio.versions.all(dataset)[1:]]
+    assert sorted(made) == sorted(each for each in told if each != "wrong-state") and made
+    edited = [row for row in range(1, 17) if studio.datasets.table(dataset).row(row)["text"] == f"edited {row}"]
+    assert [f"Row {row} edited: text." for row in edited] == sorted(made, key=lambda note: int(note.split()[1]))
+
+
+def test_a_version_that_is_not_the_current_one_is_not_continued(studio: Studio) -> None:
+    dataset = brought(studio)
+    first, rows_of_first = studio.datasets.get(dataset), studio.datasets.table(dataset)
+    studio.editing.edit(dataset, 1, {"text": "edited"})
+    with pytest.raises(StudioError, match="changed by someone else") as refused:
+        studio.datasets.write(rows_of_first, first, "All rows read again.")
+    assert refused.value.code == "wrong-state"
+    assert [each.version for each in studio.versions.all(dataset)] == [1, 2]
+    assert studio.datasets.table(dataset).row(1)["text"] == "edited"
 
 
 def test_a_bad_line_that_was_written_anew_is_none_any_more(studio: Studio) -> None:

@@ -53,6 +53,23 @@ def test_a_skipped_row_comes_again_after_all_others(studio, dataset):
     assert state.row == 1
 
 
+def test_labels_are_not_saved_into_rows_that_were_changed_in_that_moment(studio, dataset, monkeypatch):
+    for row in range(1, 13):
+        studio.labels.give(dataset, row, "refund" if row % 2 else "parcel")
+    read = studio.datasets.table
+
+    def changed_before(*version):
+        monkeypatch.undo()
+        studio.editing.edit(dataset, 1, {"text": "another message"})
+        return read(*version)
+
+    monkeypatch.setattr(studio.datasets, "table", changed_before)
+    with pytest.raises(StudioError, match="changed by someone else"):
+        studio.labels.apply(dataset)
+    assert [each.version for each in studio.versions.all(dataset)] == [1, 2]
+    assert studio.labels.apply(dataset).version == 3
+
+
 def test_too_few_labels_can_not_be_used_and_the_reason_counts_them(studio, dataset):
     studio.labels.give(dataset, 1, "refund")
     with pytest.raises(StudioError) as refusal:

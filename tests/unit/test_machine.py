@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.machine import facts
 from studio.machine.doctor import check_machine
 from studio.machine.environment import child_environment
 from studio.machine.facts import MachineFacts, disk_free, machine_facts, parse_gpu
@@ -111,6 +112,28 @@ def test_a_line_of_nvidia_smi_is_read() -> None:
     gpu = parse_gpu("NVIDIA L4, 23034, 22500")
     assert gpu is not None and gpu.name == "NVIDIA L4" and gpu.memory_total == 23034 << 20
     assert parse_gpu("[N/A], [N/A], [N/A]") is None and parse_gpu("") is None
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [(None, ["A", "B", "C"]), ("1", ["B"]), ("2, 0", ["C", "A"]), ("7", []), ("-1", []), ("GPU-5", ["A", "B", "C"])],
+)
+def test_gpus_that_a_person_hides_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, names: list[str]
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nprintf 'A, 1000, 900\\nB, 2000, 1900\\nC, 3000, 2900\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv(facts.GPU_OF_RUNS, raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    facts._gpus.cache_clear()
+    try:
+        assert [gpu.name for gpu in facts._gpus()] == names
+    finally:
+        facts._gpus.cache_clear()
 
 
 def test_a_gpu_is_what_a_run_fits_in() -> None:

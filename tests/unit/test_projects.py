@@ -163,6 +163,19 @@ def test_a_project_is_moved_to_another_machine_in_one_file(studio: Studio, tmp_p
     assert not list((there.home.root / "importing").iterdir())
 
 
+def test_rows_from_several_files_keep_these_files_on_the_other_machine(studio: Studio, tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("first.csv", "second.csv")}
+    for path in files.values():
+        path.write_text("text\n" + "".join(f"This is number {n} of {path.stem}.\n" for n in range(12)))
+    dataset = studio.datasets.add_files(files).id
+    file = studio.projects.export("Default", tmp_path / "all.zip")
+    there = Studio(tmp_path / "there")
+    moved = there.visitor(there.projects.import_file(file).id)
+    kept = moved.context.workspace.datasets.originals(dataset, 1)
+    assert [path.read_text() for path in kept] == [path.read_text() for path in files.values()]
+    assert moved.datasets.reread(dataset, header=False).rows == 26
+
+
 @pytest.mark.slow
 def test_a_project_that_is_here_already_comes_in_under_new_ids_and_a_new_name(studio: Studio, tmp_path: Path) -> None:
     dataset, run = filled(studio)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from studio.api import Studio
+from studio.machine.locks import try_lock
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, OWNER, Limits
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord, RunSpec
+from studio.services.planning.probe import LOCK, probe
 from studio.services.runners import Runners
 from studio.store import Home, Workspace
 from studio.store.quota import Quota
@@ -215,6 +217,27 @@ def test_a_run_archive_counts_as_disk_space(home: Home) -> None:
     with pytest.raises(StudioError) as refusal:
         studio.saved.export_archive(run)
     assert refusal.value.code == "limit-reached"
+
+
+def test_the_rows_in_a_run_archive_count_as_disk_space(home: Home) -> None:
+    studio = visit(home)
+    run, place = finished(studio), studio.context.workspace
+    with place.datasets.rows_path(run.dataset, run.dataset_version).open("r+b") as file:
+        file.truncate(20_000_000)
+    home.keep_demo_limits(DEMO.model_copy(update={"workspace_mb": 30}))
+    with pytest.raises(StudioError) as refusal:
+        Studio(home, place.name, demo=True).saved.export_archive(run.id, rows=True)
+    assert refusal.value.code == "limit-reached" and "20 MB needed" in str(refusal.value.given)
+
+
+def test_visitors_do_not_measure_runs_all_at_once(home: Home) -> None:
+    studio = visit(home)
+    spec = studio.runs.spec(finished(studio).id)
+    with (home.root / LOCK).open("w") as file:
+        assert try_lock(file)
+        with pytest.raises(StudioError, match="Another run is being measured") as refusal:
+            probe(studio.context, spec)
+    assert refusal.value.code == "wrong-state"
 
 
 def test_a_run_that_has_had_its_minutes_is_not_resumed(home: Home) -> None:

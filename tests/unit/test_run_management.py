@@ -18,6 +18,7 @@ from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent, StepEvent
 from studio.schema.runs import RunSpec
+from studio.services.runs import storage
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -152,6 +153,26 @@ def test_storage_lists_what_takes_room_and_says_what_goes_with_it(studio: Studio
     visitor = Studio(studio.home, "visitor", demo=True)
     assert all(each.kind != "model" for each in visitor.storage.view().things)
     assert refusal(lambda: visitor.storage.delete_model("any/model")).code == "not-allowed"
+
+
+def test_a_model_that_a_run_of_another_project_needs_is_not_deleted(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made(studio)
+    model = tmp_path / "model"
+    model.mkdir()
+    spec = studio.runs.spec(run)
+    other = studio.visitor(studio.projects.create("Other").id)
+    store = other.context.workspace.runs
+    config = spec.config.model_copy(update={"model": "owner/model", "name": "of the other project"})
+    waiting = store.create(spec.model_copy(update={"config": config})).id
+    studio.home.queue.enqueue(other.context.workspace.name, waiting)
+    monkeypatch.setattr(storage, "cached_folder", lambda name: model)
+    assert "of the other project" in str(refusal(lambda: studio.storage.delete_model("owner/model")).given)
+    assert model.exists()
+    studio.home.queue.remove(waiting)
+    studio.storage.delete_model("owner/model")
+    assert not model.exists()
 
 
 def test_rows_kept_as_tokens_are_listed_and_can_go(studio: Studio) -> None:

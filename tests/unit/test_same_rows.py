@@ -9,6 +9,7 @@ import pytest
 from test_services_runs import Starts
 
 from studio.api import Shared, Studio
+from studio.data.formats import read_text
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.services.runners import Runners
 from studio.services.runners.worker_processes import WorkerProcesses
@@ -57,3 +58,15 @@ def test_all_trials_of_a_search_learn_from_the_rows_that_it_began_with(studio: S
     before, after = studio.runs.spec(first), studio.runs.spec(second)
     assert (after.dataset_version, after.data, after.splits) == (1, before.data, before.splits)
     assert studio.datasets.get(own).version == 2
+
+
+def test_a_run_again_is_planned_for_the_rows_that_it_was_given(studio: Studio) -> None:
+    own = rows(studio, "it")
+    run = studio.runs.start(RunRequest(dataset=own, model="starter-chat", task="chat", method="lora")).id
+    before = studio.runs.spec(run)
+    other = read_text("question\n" + "".join(f"How is it {n}?\n" for n in range(400)))
+    studio.datasets.write(other, studio.datasets.get(own), "Read again without the answers.")
+    again = studio.runs.spec(studio.runs.rerun(run).id)
+    assert (again.dataset_version, again.data, again.splits) == (1, before.data, before.splits)
+    same = {"name": "", "preset": ""}
+    assert again.config.model_copy(update=same) == before.config.model_copy(update=same)

@@ -161,6 +161,16 @@ def test_a_search_whose_trials_fail_one_after_the_other_ends_and_says_so(runs: R
     assert "The last 5 have failed" in view.sentence
 
 
+def test_the_preset_is_not_called_the_best_if_its_trial_has_failed(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
+    runs.end(view.trials[0].run, "interrupted")
+    view = searches(runs, tmp_path).advance(view.spec.id)
+    runs.end(view.trials[1].run)
+    view = searches(runs, tmp_path).advance(view.spec.id)
+    assert view.best == 1
+    assert view.sentence.endswith(f"Trial 2 has the best result so far: validation loss {view.trials[1].value:.4f}.")
+
+
 def test_the_home_knows_which_searches_are_at_work(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"trials": 1}), CONFIG, 100)
     assert at_work(Home(tmp_path)) == [("default", view.spec.id)]
@@ -173,6 +183,14 @@ def test_no_trial_begins_after_a_stop(runs: Runs, tmp_path: Path) -> None:
     other = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     stopped = searches(runs, tmp_path).stop(other.spec.id)
     assert (stopped.status, len(stopped.trials)) == ("stopped", 1)
+
+
+def test_a_search_whose_trial_is_paused_can_be_stopped(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
+    runs.known["r0"].status = "paused"
+    assert searches(runs, tmp_path).advance(view.spec.id).status == "running"
+    assert searches(runs, tmp_path).stop(view.spec.id).status == "stopped"
+    assert runs.known["r0"].status == "stopped" and at_work(Home(tmp_path)) == []
 
 
 def test_the_end_of_a_trials_run_begins_the_next_one_and_of_another_run_nothing(runs: Runs, tmp_path: Path) -> None:

@@ -164,6 +164,18 @@ def test_a_run_at_work_is_asked_to_stop_and_its_wish_is_kept(runs, living):
     assert runs.store.stop_wish(record.id) == "discard"
 
 
+def test_a_run_that_a_worker_begins_in_the_moment_of_stop_keeps_its_place_in_the_queue(runs, living, monkeypatch):
+    record, ask = runs.submit(spec()), runs.store.request_stop
+
+    def begun_before(run, wish):
+        runs.store.begin(run, living.pid)
+        ask(run, wish)
+
+    monkeypatch.setattr(runs.store, "request_stop", begun_before)
+    assert runs.stop(record.id, "discard").status == "stopping"
+    assert runs.queue.position(record.id) == 0, "otherwise the next run would train beside it"
+
+
 def test_a_finished_run_can_not_be_stopped_or_resumed(runs):
     record = runs.submit(spec())
     runs.store.set_status(record.id, "finished")

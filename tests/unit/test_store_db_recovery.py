@@ -67,6 +67,16 @@ def spoil(path: Path, start: float, stop: float) -> None:
         file.write(b"\xa5" * int(size * (stop - start)))
 
 
+def spoil_table(path: Path, table: str) -> None:
+    """Noise over the first page of a table."""
+    with closing(sqlite3.connect(path)) as db:
+        page = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+        size = db.execute("PRAGMA page_size").fetchone()[0]
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
+
+
 @pytest.mark.parametrize(("start", "stop"), [(0, 0.02), (0, 1), (0.4, 0.6), (0.9, 1)])
 def test_wherever_it_is_damaged_the_runs_are_listed_again_with_their_whole_curve(
     tmp_path: Path, start: float, stop: float
@@ -91,6 +101,19 @@ def test_wherever_it_is_damaged_the_runs_are_listed_again_with_their_whole_curve
     assert again.recovery_notices() == [] and [each.id for each in Home(tmp_path).workspace().runs.all()][-1] == run
 
 
+def test_an_event_whose_id_another_run_has_by_now_is_restored_once(tmp_path: Path) -> None:
+    """A worker appended to the new database before the events of the folders were restored."""
+    space = Home(tmp_path).workspace()
+    run, other = a_run(space, 5), a_run(space, 0)
+    (last,) = space.events.last(run, "step")
+    with space.db.write() as connection:
+        connection.execute("UPDATE events SET run = ? WHERE id = ?", (other, last.id))
+    for _ in range(3):
+        space.runs.restore()
+    assert steps_of(space, run) == [1, 2, 3, 4, 5]
+    assert steps_of(space, other) == [5]
+
+
 def test_rows_are_listed_again_with_the_way_they_are_read(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     data = studio.datasets.add_text("question,answer\n" + "".join(f"How is {n}?,It is {n}.\n" for n in range(12)))
@@ -101,6 +124,19 @@ def test_rows_are_listed_again_with_the_way_they_are_read(tmp_path: Path) -> Non
     again = Studio(tmp_path)
     assert again.datasets.all() == [kept]
     assert again.datasets.rows(data.id, 1, 12).rows
+
+
+def test_the_version_of_rows_that_a_person_went_back_to_stays_the_current_one(tmp_path: Path) -> None:
+    studio = Studio(tmp_path)
+    data = studio.datasets.add_text("text\n" + "".join(f"This is number {n}\n" for n in range(40)))
+    studio.editing.edit(data.id, 1, {"text": "This is another one"})
+    studio.versions.restore(data.id, 1)
+    run = a_run(studio.context.workspace, 3)
+    spoil_table(settle(studio.context.workspace), "runs")
+    again = Studio(tmp_path)
+    assert [each.id for each in again.runs.all()] == [run]
+    assert [each.version for each in again.versions.all(data.id)] == [1, 2]
+    assert again.datasets.get(data.id).version == 1
 
 
 @pytest.mark.slow
@@ -114,13 +150,7 @@ def test_labels_that_can_be_read_are_taken_over(tmp_path: Path) -> None:
         studio.drafts.put("filler", "x" * 4000)
         a_run(studio.context.workspace, 30)
     space = studio.context.workspace
-    path = settle(space)
-    with closing(sqlite3.connect(path)) as db:
-        page = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'runs'").fetchone()[0]
-        size = db.execute("PRAGMA page_size").fetchone()[0]
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xa5" * size)
+    spoil_table(settle(space), "runs")
     again = Studio(tmp_path)
     assert len(again.runs.all()) == 60
     assert again.labels.state(data.id).done == 40

@@ -15,6 +15,7 @@ from studio.ui.components.limits import banner
 from studio.ui.proxies import ADDRESS, ROLE
 from studio.ui.session import HEADER, MOST_PAGES, PAGES_OF_ONE, Sessions
 from studio.ui.uploads import Uploads
+from studio.ui.workspaces import Repeated
 
 
 def visitor(sessions: Sessions, address: str = "192.0.2.1") -> dict[str, str]:
@@ -100,6 +101,20 @@ def test_who_has_not_come_back_is_deleted_with_all_files_and_others_stay(tmp_pat
     assert sessions.root.home.visitors() == sorted([busy.workspace, here.workspace]) and owner.root.exists()
     assert not (tmp_path / "uploads" / gone.workspace).exists()
     assert (tmp_path / "uploads" / here.workspace).exists()
+
+
+def test_work_that_failed_once_is_repeated() -> None:
+    calls: list[int] = []
+    again = threading.Event()
+
+    def delete_the_unused() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise StudioError("disk-full", "The disk became full.")
+        again.set()
+
+    with Repeated(delete_the_unused, 0.01):
+        assert again.wait(10)
 
 
 def test_a_full_demo_makes_room_by_removing_who_has_not_come_back(tmp_path: Path) -> None:

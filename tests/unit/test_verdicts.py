@@ -8,7 +8,7 @@ import pytest
 
 from studio.evaluation.baselines import Guess
 from studio.evaluation.evaluate import measured
-from studio.evaluation.evaluators import Evaluation
+from studio.evaluation.evaluators import Evaluation, _note
 from studio.evaluation.rows_needed import rows_to_settle, settle
 from studio.evaluation.verdict import Measured, Verdict, of_correlation, of_labels, of_score, of_texts
 from studio.metrics.scores import confusion, per_label
@@ -254,3 +254,24 @@ def scores(noise: float, seed: int = 0) -> Verdict:
 def test_scores_are_compared_with_the_mean_score() -> None:
     assert scores(0.3).outcome == "better" and "On 60 test rows, the correlation" in scores(0.3).text
     assert scores(9).outcome in ("useless", "worse")
+
+
+def test_the_correlation_of_a_constant_answer_is_exactly_zero() -> None:
+    score = np.random.default_rng(0).normal(3, 1, 60)
+    mean = Guess("mean", "", "", {"score": score, "guess": np.full(60, 3.0)}, "3")
+    tuned = {"score": score, "guess": score + 0.1}
+    _, baselines = measured(["pearson"], Evaluation([], None, tuned, of_texts, baselines=[mean]))
+    pearson = baselines[0].metrics["pearson"]
+    assert (pearson.value, pearson.low, pearson.high) == (0.0, 0.0, 0.0), "it is no share of rows that were right"
+
+
+def test_a_gain_that_rounds_to_zero_has_no_sign() -> None:
+    loss = Metric(base=2.0, tuned=1.9, gain_low=-0.3, gain_high=0.0, higher_is_better=False)
+    assert "gain is 0.00 to 0.30." in of_texts(Measured({"loss": loss}, 40)).text
+    f1 = Metric(base=0.5, tuned=0.6, gain_low=-0.0002, gain_high=0.2, as_share=True)
+    assert "gain is 0.0 to 20.0." in of_score(Measured({"f1": f1}, 40), "f1", "F1", True).text
+
+
+def test_two_notes_about_the_rows_are_two_sentences() -> None:
+    assert _note(2, 3, 4).endswith("is left. Of 3 long texts, only 4 pieces each were evaluated.")
+    assert _note(0, 0, 4) == ""

@@ -1,5 +1,6 @@
 """What the worker makes of what its processes say, and of one that is gone without a word."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import AnyEvent, StepEvent
 from studio.training.planning import memory_model, peak_memory
 from studio.worker import launcher
+from studio.worker.imports import use_one_gpu
 
 SAYS = """
 import sys, time
@@ -88,3 +90,22 @@ def test_on_a_gpu_a_runs_memory_is_what_cuda_counts(monkeypatch: pytest.MonkeyPa
     assert peak_memory.on_gpu() and peak_memory.gpu_peak() == (5 << 30) + memory_model.GPU_LIBRARIES
     callback = EventCallback.__new__(EventCallback)
     assert callback._peak() == (5 << 30) + memory_model.GPU_LIBRARIES
+
+
+@pytest.mark.parametrize(
+    ("chosen", "alone", "together"),
+    [(None, "0", "0,1"), ("2,3,4", "2", "2,3"), ("1", "1", "0,1"), ("", "", "0,1")],
+)
+def test_the_gpus_that_a_person_chose_are_used(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None, alone: str, together: str
+) -> None:
+    gpus = (Gpu("G", 2**34, 2**34),) * 2
+    facts = MachineFacts(cores=2, memory_total=2**34, memory_available=2**34, disk_free=2**34, gpus=gpus)
+    monkeypatch.setattr(launcher, "machine_facts", lambda: facts)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert launcher.environment(2)["CUDA_VISIBLE_DEVICES"] == together
+    use_one_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == alone

@@ -1,7 +1,8 @@
 """Import of rows: files, folders, pasted text, samples and Hub datasets; versions of datasets."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from studio.data.split_names import split_column_of
 from studio.data.table import Table
 from studio.data.values import full_text
 from studio.machine.facts import memory_available
+from studio.machine.locks import alone
 from studio.models.sources.hub import HUB_NAME
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.errors import StudioError, invalid_value, raise_all
@@ -274,14 +276,17 @@ class Ingestion:
         spec: DatasetSpec | None = None,
         source: Source | None = None,
     ) -> DatasetRecord:
-        """The next version of a dataset. `source`: its files were read again; None: it is made from the last one."""
+        """The next version of a dataset. `source`: its files were read again; None: it is made from `record`.
+
+        Raises:
+            StudioError: `wrong-state` when `record` is no longer the current version. Its change would be lost.
+        """
         self._quota.require(record.bytes, "This version")
         _require_new_columns(table, record, self.read_limits)
-        version = max(each.version for each in self.store.versions(record.id)) + 1
         facts = _facts(table, source.notes if source else ())
         if source is None:
             facts |= {"found": record.found, "sheets": record.sheets, "notes": record.notes}
-        with self.store.filling(record.id, version) as folder:
+        with self._next_version(record) as version, self.store.filling(record.id, version) as folder:
             self._write_rows(table, folder)
             made = DatasetRecord(
                 id=record.id,
@@ -296,6 +301,19 @@ class Ingestion:
                 **facts,
             )
             return self.store.add(made, folder)
+
+    @contextmanager
+    def _next_version(self, record: DatasetRecord) -> Iterator[int]:
+        """The number of the version after the current one, `record`. Other threads and processes wait."""
+        with alone(self.store.root / record.id / ROWS):
+            if self.store.get(record.id).version != record.version:
+                raise StudioError(
+                    "wrong-state",
+                    "The rows were changed by someone else meanwhile.",
+                    given=record.name,
+                    hint="Look at the current rows, and try again.",
+                )
+            yield max(each.version for each in self.store.versions(record.id)) + 1
 
     def _write_rows(self, table: Table, folder: Path) -> None:
         """Write the rows. Refuse them when the visitor's disk space is used up."""

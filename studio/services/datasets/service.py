@@ -342,12 +342,17 @@ class Datasets(Ingestion):
         validation_file: bool = False,
         elsewhere: Callable[[], SplitCounts] | None = None,
     ) -> SplitCounts:
-        """Rows of each split. The counts are cached, because a version never changes.
+        """Rows of each split of the current version. See `counts_of`."""
+        spec = spec or self.resolve_spec(dataset, labels_too=False)[0]
+        return self.counts_of(
+            VersionSplit(self.store, self.store.get(dataset), spec, splits, validation_file), elsewhere
+        )
+
+    def counts_of(self, split: VersionSplit, elsewhere: Callable[[], SplitCounts] | None = None) -> SplitCounts:
+        """Rows of each split of a version. The counts are cached, because a version never changes.
 
         `elsewhere` computes them when they are not cached, for example in a subprocess.
         """
-        spec = spec or self.resolve_spec(dataset, labels_too=False)[0]
-        split = VersionSplit(self.store, self.store.get(dataset), spec, splits, validation_file)
         counts: SplitCounts = self.store.computed.counts.get_or_compute(
             split.key, elsewhere or (lambda: split.cached().counts)
         )

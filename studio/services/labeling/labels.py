@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio.data.formats import read, read_text
-from studio.data.table import Table
+from studio.data.table import Table, changed
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
 from studio.schema.labeling import Carried, Labeling, LabelList, Learned, SuggestState, Unlabeled
@@ -194,11 +194,12 @@ class Labels:
             if not state.changed:
                 what, hint = "There are no new labels to save.", "Label some rows, or use the current version."
                 raise StudioError("wrong-state", what, hint=hint)
-            rows = ((row, cells) for row, cells in self.datasets.table(dataset).numbered() if row in state.changed)
+            table = self.datasets.table(dataset, session.record.version)
+            rows = ((row, cells) for row, cells in table.numbered() if row in state.changed)
             new_cells = {row: label_task.cells(cells, columns, state.values[row]) for row, cells in rows}
             outputs, roles = label_task.outputs(columns), label_task.roles(columns)
             note = label_task.note.format(rows=rows_words(len(new_cells)), **outputs) + session.accepted_note
-            new = self.datasets.with_values(dataset, new_cells, note)
+            new = self.datasets.write(changed(table, values=new_cells, note=note), session.record, note)
             ignored = {name: "ignore" for name in new.columns if name not in roles}
             self.datasets.set_roles(dataset, label_task.task, {**roles, **ignored})
             return self.store.get(new.id)

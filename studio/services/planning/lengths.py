@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from studio.schema.dataset import DatasetSpec
+from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.host import RowsRef
 from studio.schema.models import ModelInfo
 from studio.services.datasets.service import Datasets
@@ -36,7 +36,8 @@ class Measured:
 
 
 class LengthCache:
-    """Measured lengths of all workspaces of a server. Keys contain the dataset's random id."""
+    """Measured lengths of all workspaces of a server. Keys contain the path of the rows: an imported dataset has the
+    same id in two projects."""
 
     def __init__(self, host: HostClient) -> None:
         self.host = host
@@ -62,13 +63,19 @@ class Lengths:
     def of(
         self, dataset: str, info: ModelInfo, spec: DatasetSpec, system_prompt: str = "", whole: bool = False
     ) -> Measured:
-        """Lengths of the rows of the current version. A large one is sampled evenly, unless `whole`."""
-        record = self.datasets.store.get(dataset)
+        """Lengths of the rows of the current version. See `of_version`."""
+        return self.of_version(self.datasets.store.get(dataset), info, spec, system_prompt, whole)
+
+    def of_version(
+        self, record: DatasetRecord, info: ModelInfo, spec: DatasetSpec, system_prompt: str = "", whole: bool = False
+    ) -> Measured:
+        """Lengths of the rows of a version. A large one is sampled evenly, unless `whole`."""
         spec = spec.model_copy(update={"left_out": (), "rows_left_out": ()})  # every row has a length
         step = 1 if whole else max(1, -(-record.rows // MOST_ROWS))
         numbers = list(range(1, record.rows + 1, step)) if step > 1 else None
-        key = (record.id, record.version, info.path, spec.model_dump_json(), system_prompt, step)
-        rows = RowsRef(path=str(self.datasets.store.rows_path(record.id, record.version)), numbers=numbers)
+        path = str(self.datasets.store.rows_path(record.id, record.version))
+        key = (path, info.path, spec.model_dump_json(), system_prompt, step)
+        rows = RowsRef(path=path, numbers=numbers)
         return self.cache.get(
             key,
             info=info,

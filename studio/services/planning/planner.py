@@ -13,7 +13,6 @@ from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.models import Measured, ModelInfo
 from studio.schema.requests import RunRequest
-from studio.schema.runs import Replay
 from studio.schema.settings_check import UNNAMED, gathered, raise_once, sifted
 from studio.schema.spans import numbers_in
 from studio.schema.views import FitView, PlanView
@@ -25,6 +24,7 @@ from studio.services.planning.lengths import Lengths
 from studio.services.planning.replay_mixing import StartingPoint
 from studio.services.planning.row_language import language_note
 from studio.store.run_rows import own_rows
+from studio.store.split_store import VersionSplit
 from studio.tasks import Task, task_named
 from studio.training.methods import METHODS
 from studio.training.planning.estimate import run_seconds
@@ -62,6 +62,8 @@ class Resolved:
     info: ModelInfo | None
     spec: DatasetSpec | None
     start: StartingPoint
+    version: int | None = None
+    """The version of the dataset. None: the current one."""
 
 
 class Planner:
@@ -136,7 +138,7 @@ class Planner:
         raise_once(problems)
         splits, facts = rows or (USUAL_SPLITS, USUAL_ROWS)
         if request.dataset is not None:
-            facts = self._with_tokens(request.dataset, info, spec, settings, facts)
+            facts = self._with_tokens(resolved, settings, facts)
         plan_request = PlanRequest(task, info, request.preset, facts, machine_facts(), request.name, self._limits)
         return plan_request, method, settings, splits
 
@@ -153,28 +155,22 @@ class Planner:
             problems += _suitability_problems(task, info, method, machine)
         rows = typical
         if request.dataset is not None and spec is not None:
-            rows = self._rows(request, spec, settings, resolved.start.replay, problems)
+            rows = self._rows(resolved, settings, problems)
         head = {"task": spec.task if spec else UNNAMED, "model": info.name if info else UNNAMED}
         values = {**settings, **head, "method": method, "preset": request.preset, "name": request.name}
         facts = rows[1] if rows else None
         return rows, problems + plan_problems(KnownParts(task, info, facts, machine, self._limits), values)
 
-    def _rows(
-        self,
-        request: RunRequest,
-        spec: DatasetSpec,
-        settings: Mapping[str, Any],
-        replay: Replay | None,
-        problems: list[StudioError],
-    ) -> Divided | None:
+    def _rows(self, resolved: Resolved, settings: Mapping[str, Any], problems: list[StudioError]) -> Divided | None:
         """Sizes of the splits and facts about the rows. None after an error, which is added to `problems`."""
-        dataset, validation = request.dataset, request.validation
-        assert dataset is not None
+        spec, replay, version = resolved.spec, resolved.start.replay, resolved.version
+        dataset, validation = resolved.request.dataset, resolved.request.validation
+        assert dataset is not None and spec is not None
         before = len(problems)
         config, kept, wrong = sifted({"task": UNNAMED, "model": UNNAMED, **settings})
         validation_rows = None
         with gathered(problems):
-            options = CheckOptions(spec.roles, leave_out=spec.left_out, rows_left_out=spec.rows_left_out)
+            options = CheckOptions(spec.roles, version, leave_out=spec.left_out, rows_left_out=spec.rows_left_out)
             report = self.datasets.check(dataset, spec.task, options)
             if unusable := refusal(report):
                 problems.append(unusable)
@@ -182,13 +178,15 @@ class Planner:
             with gathered(problems):
                 validation_rows = self.datasets.check(validation, spec.task, CheckOptions(spec.roles)).usable
         with gathered(problems):
-            require_columns(self.datasets.store.get(dataset).columns, split_spec(kept))
+            record = self.datasets.store.get(dataset, version)
+            require_columns(record.columns, split_spec(kept))
         open_ = {each.field for each in (*problems, *wrong)} & {*SplitSpec.model_fields, "replay", "replay_from"}
         if len(problems) > before or open_:
             return None
         with gathered(problems):
-            splits = self.datasets.count_splits(
-                dataset, split_spec(kept), spec=spec, validation_file=validation_rows is not None
+            with_file = validation_rows is not None
+            splits = self.datasets.counts_of(
+                VersionSplit(self.datasets.store, record, spec, split_spec(kept), with_file)
             )
             replayed, available = 0, splits.train
             own = own_rows(available, self._limits.run_rows, config.replay if replay is not None else 0.0)
@@ -208,11 +206,13 @@ class Planner:
             )
         return None
 
-    def _with_tokens(
-        self, dataset: str, info: ModelInfo, spec: DatasetSpec, settings: Mapping[str, Any], facts: PlanFacts
-    ) -> PlanFacts:
+    def _with_tokens(self, resolved: Resolved, settings: Mapping[str, Any], facts: PlanFacts) -> PlanFacts:
         """The facts, with the tokens of the rows counted."""
-        measured = self.lengths.of(dataset, info, spec, str(settings.get("system_prompt", "")))
+        dataset, info, spec = resolved.request.dataset, resolved.info, resolved.spec
+        assert dataset is not None and info is not None and spec is not None
+        system_prompt = str(settings.get("system_prompt", ""))
+        record = self.datasets.store.get(dataset, resolved.version)
+        measured = self.lengths.of_version(record, info, spec, system_prompt)
         without = frozenset(numbers_in(spec.rows_left_out))
         lengths_and_heads = zip(measured.by_row.items(), measured.heads or [0] * len(measured.numbers), strict=True)
         counted = [(length, head) for (row, length), head in lengths_and_heads if length and row not in without]

@@ -1,6 +1,7 @@
 """A probe of a planned run: a few real steps in a subprocess, never while a run trains."""
 
 from studio.machine.limits import oom_kills
+from studio.machine.locks import try_lock
 from studio.machine.paths import without_places
 from studio.machine.run_in_process import ProcessError, ProcessTimeout
 from studio.schema.errors import StudioError
@@ -10,14 +11,27 @@ from studio.services.context import Context, run_for_workspace
 from studio.store.demo_rules import require_allowed
 
 MOST_SECONDS = 300
+LOCK = ".probe.lock"
+"""File of the data folder that is locked while a run is measured."""
 
 
 def probe(context: Context, spec: RunSpec) -> Measured:
-    """Memory and time of a few steps.
+    """Memory and time of a few steps. One run is measured at a time.
 
     Raises:
         StudioError: when the steps can't be made now.
     """
+    with (context.home.root / LOCK).open("w") as file:
+        if not try_lock(file):
+            raise StudioError(
+                "wrong-state",
+                "Another run is being measured on this machine. Measuring at the same time would be wrong for both.",
+                hint="Wait until it ends, or use the estimate.",
+            )
+        return _measured(context, spec)
+
+
+def _measured(context: Context, spec: RunSpec) -> Measured:
     if context.home.queue.has_running_run():
         raise StudioError(
             "wrong-state",

@@ -12,7 +12,7 @@ ROWS = 60
 MOST_NAMED = 4
 """Maximum number of a model's languages in the sentence."""
 _LANGUAGES: Cache[str] = Cache(256)
-"""Languages of all workspaces' datasets. Keys contain the dataset's random id, and a version never changes."""
+"""Languages of all workspaces' datasets. Keys contain the path of the rows, and a version never changes."""
 
 
 def language_note(datasets: Datasets, dataset: str, info: ModelInfo, spec: DatasetSpec) -> str:
@@ -20,8 +20,8 @@ def language_note(datasets: Datasets, dataset: str, info: ModelInfo, spec: Datas
     known = info.languages
     if not known or any(code not in NAMES for code in known):
         return ""
-    version = datasets.store.get(dataset).version
-    key = (dataset, version, tuple(sorted(spec.roles.items())))
+    path = datasets.store.rows_path(dataset, datasets.store.get(dataset).version)
+    key = (path, tuple(sorted(spec.roles.items())))
     code = _LANGUAGES.get_or_compute(key, lambda: _language_of_rows(datasets, dataset, spec))
     if not code or any(are_close(code, each) for each in known):
         return ""

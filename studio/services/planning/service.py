@@ -91,8 +91,12 @@ class Planning:
             self._check_rows(request.dataset, spec)
         return self._fitting_spec(resolved)
 
-    def spec_on_rows(self, request: RunRequest, spec: DatasetSpec, replay: Replay | None = None) -> RunSpec:
+    def spec_on_rows(
+        self, request: RunRequest, spec: DatasetSpec, version: int, replay: Replay | None = None
+    ) -> RunSpec:
         """The spec of a run on the rows of an earlier one, read as they were then. `replay`: its replay data.
+
+        `version` is that of the rows. The dataset may have newer ones.
 
         Raises:
             StudioError: when the request has problems or does not fit this machine.
@@ -102,7 +106,7 @@ class Planning:
         start = starting_point(self.datasets, request, info, spec)
         if start.replay and replay:
             start = replace(start, replay=replay)
-        return self._fitting_spec(Resolved(request, info, spec, start))
+        return self._fitting_spec(Resolved(request, info, spec, start, version))
 
     def _fitting_spec(self, resolved: Resolved) -> RunSpec:
         view = self.planner.plan(resolved)
@@ -119,7 +123,7 @@ class Planning:
         return RunSpec(
             config=view.plan.config,
             dataset=request.dataset,
-            dataset_version=self.datasets.store.get(request.dataset).version,
+            dataset_version=self.datasets.store.get(request.dataset, resolved.version).version,
             data=spec,
             splits=split_spec(view.plan.config.model_dump()),
             validation_dataset=other.id if other else None,

@@ -126,9 +126,9 @@ class RunLifecycle:
         record = self.get(run)
         runner = self.runner_of(record.id)
         self.store.request_stop(record.id, wish)
-        if record.status in ("queued", "paused"):
-            words = stopped_message(record, self.resume_point(record.id)[0], wish)
-            self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words)
+        words = stopped_message(record, self.resume_point(record.id)[0], wish)
+        # A worker may have begun the run since it was read. Then it keeps its place, so that no other run starts.
+        if self.store.set_status(record.id, "stopped", words, only_from=("queued", "paused"), reason=words):
             runner.withdraw(self.handle(record.id))
             if wish == "discard":
                 self.store.discard_output(record.id)

@@ -54,6 +54,7 @@ class RunManagement:
         out = to or folder.exports / (PACKED if rows else "run.zip")
         out.parent.mkdir(parents=True, exist_ok=True)
         size = folder.bytes - folder_size(folder.checkpoints) - folder_size(folder.exports)
+        size += sum(path.stat().st_size for path, _ in taken.values())
         self.runs.quota.require(size, "The file")
         pack(folder.root, out, taken, self.runs.context.home.root)
         return out

@@ -74,7 +74,6 @@ class Searches(SearchEngine):
         request = RunRequest(**same, settings=settings, name=name)
         if spec.data is None:  # a search of an older version
             return self._runs.start(request)
-        run = self._planning.spec_on_rows(request, spec.data)
-        run = run.model_copy(update={"dataset_version": spec.dataset_version})
+        run = self._planning.spec_on_rows(request, spec.data, spec.dataset_version)
         self._runs.require_rows(run)
         return self._runs.submit(run)

@@ -135,7 +135,7 @@ class SearchEngine:
         self.store.stop(spec.id)
         view = self.advance(spec.id)
         for trial in view.trials:
-            if trial.state == "running" and trial.run and self.runs.get(trial.run).status in ACTIVE:
+            if trial.state == "running" and trial.run and self.runs.get(trial.run).status in (*ACTIVE, "paused"):
                 self.runs.stop(trial.run, "discard")
         return self.advance(spec.id)
 
@@ -344,8 +344,11 @@ def _sentence(spec: SearchSpec, trials: tuple[Trial, ...], best: Trial | None) -
     if len(trials) >= MOST_FAILED and all(trial.state == "failed" for trial in trials[-MOST_FAILED:]):
         sentences.append(f"The last {MOST_FAILED} have failed, so the search has ended.")
     preset = next((trial.value for trial in trials if trial.number == 0), None)
-    if best and (preset is None or best.number == 0 or best.value is None):
+    if best and best.number == 0:
         sentences.append("The preset has the best result so far.")
+    elif best and preset is None:  # its trial has failed
+        number, loss = best.number + 1, best.value
+        sentences.append(f"Trial {number} has the best result so far: validation loss {loss:.4f}.")
     elif best:
         number, loss = best.number + 1, best.value
         sentences.append(

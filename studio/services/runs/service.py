@@ -112,10 +112,10 @@ class Runs(RunLifecycle):
             runner=before.runner,
         )
         replay = before.replay if settings.get("replay_from") == before.config.replay_from else None
-        spec = self._planning.spec_on_rows(request, before.data, replay)
+        spec = self._planning.spec_on_rows(request, before.data, before.dataset_version, replay)
         because = (reason(before.config, spec.config), *spec.because)
-        versions = {"dataset_version": before.dataset_version, "validation_version": before.validation_version}
-        return self.submit(spec.model_copy(update={**versions, "because": because}))
+        same = {"validation_version": before.validation_version, "fold": before.fold}
+        return self.submit(spec.model_copy(update={**same, "because": because}))
 
     def combination_methods(self) -> dict[str, str]:
         """How adapters can be combined: name → sentence."""

@@ -59,17 +59,33 @@ class Storage:
                 or "no model, because none was downloaded from the Hub",
                 hint="Starters are shared by all data folders. The studio never deletes your own folders.",
             )
-        at_work = [run.name for run in self.runs.all() if run.status in ACTIVE and run.model == name]
-        if at_work:
+        if at_work := self._run_with(name):
             raise StudioError(
                 "wrong-state",
                 f"{name} is in use.",
-                given=f"the run {at_work[0]}",
+                given=f"the run {at_work}",
                 hint="Wait until it ends, or stop it.",
             )
         size = folder_size(folder)
         shutil.rmtree(folder, ignore_errors=True)
         return size
+
+    def _run_with(self, model: str) -> str:
+        """The name of a run that uses a model now, also of another project. Empty when there is none."""
+        for run in self.runs.all():
+            if run.status in ACTIVE and run.model == model:
+                return run.name
+        for entry in self.context.home.queue.listing():
+            workspace = self.context.home.workspace(entry.workspace)
+            try:
+                run = workspace.runs.get(entry.run)
+                if run.model == model:
+                    return run.name
+            except StudioError:  # deleted in this moment
+                continue
+            finally:
+                workspace.close()
+        return ""
 
     def delete_tokens(self) -> int:
         """Remove the cached tokens. Returns the bytes that were freed."""

@@ -113,7 +113,8 @@ def replies_key(
     job: TrainingJob, method: Method, prompts: Sequence[Sequence[int]], sample: Sequence[Example]
 ) -> list[Any]:
     """Everything that the base model's replies to test prompts depend on. `sample`: the rows whose labels it uses."""
-    return ["replies", weights_key(job, method), list(prompts), [_content(each) for each in sample]]
+    names = list(job.data.label_names)  # rows have the numbers of their labels, and a reply has the names
+    return ["replies", weights_key(job, method), names, list(prompts), [_content(each) for each in sample]]
 
 
 def _content(example: Example) -> list[Any]:
