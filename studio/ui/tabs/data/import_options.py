@@ -203,6 +203,7 @@ def hub_choose(visit: Visit) -> None:
 
 def hub_fetch(visit: Visit) -> None:
     """Download the chosen rows."""
+    visit.settle()
     dataset, chosen, studio = hub_dataset(visit), hub_choices(visit), visit.studio
     if dataset is None:
         raise StudioError("no-such-dataset", "No Hub dataset was named.", hint="Type its name and press Enter.")

@@ -34,7 +34,7 @@ def counts(visit: Visit) -> tuple[SplitCounts | None, StudioError | None]:
 def fields(visit: Visit, record: DatasetRecord) -> Html:
     """The form of the split settings."""
     now = chosen(visit)
-    way = next((name for name in WAYS if now.get(name)), visit.choices.extra.get("way") or "")
+    way = next((name for name in WAYS if now.get(name)), visit.choices.extra.get("split_way") or "")
     own = (
         f"By the file's own column {record.split_column}"
         if record.split_column
@@ -65,7 +65,7 @@ def _share(visit: Visit, name: str, label: str) -> Html:
 
 def change(visit: Visit) -> None:
     """Open or close the form."""
-    visit.remember(shares=not visit.choices.extra.get("shares"), way="")
+    visit.remember(shares=not visit.choices.extra.get("shares"), split_way="")
 
 
 def set_share(visit: Visit) -> None:
@@ -86,7 +86,7 @@ def set_share(visit: Visit) -> None:
 def set_way(visit: Visit) -> None:
     """Set how rows are split. The column is chosen next."""
     way = visit.text("value")
-    visit.remember(way=way if way in WAYS else "")
+    visit.remember(split_way=way if way in WAYS else "")
     _keep(visit, dict.fromkeys(WAYS, ""))
 
 
