@@ -40,6 +40,7 @@ class Reply:
     generation: Generation
     stop: Sequence[str] = ()
     prompt_tokens: int = 0
+    """An estimate, until the engine tells it. It does not where a stop sequence ends the reply first."""
     completion_tokens: int = 0
     _pending: str = field(default="", repr=False)
     """Text that may be the beginning of a stop sequence."""

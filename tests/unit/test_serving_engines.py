@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from studio.schema.serving import ServedModel, ServeLimits, ServeRequest
+from studio.schema.serving import Generation, ServedModel, ServeLimits, ServeRequest
 from studio.serving.bodies import CHAT, check_names, sampling_of
 from studio.serving.engines import ENGINES, Launch
 from studio.serving.errors import ApiError
@@ -198,6 +198,36 @@ def test_each_prompt_of_several_choices_is_counted_once(tmp_path: Path) -> None:
         assert (answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"]) == (2 + 2 + 4, 2 * (2 + 2 + 4))
 
     play(tmp_path, act)
+
+
+def test_a_reply_that_a_stop_sequence_ends_has_its_prompt_counted(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        scene.served.tokenizer = word_tokenizer()
+        answer = (await scene.ask("words a b c d", stop="c")).json()
+        assert answer["choices"][0]["message"]["content"] == "ab"
+        assert 5 <= answer["usage"]["prompt_tokens"] <= 100 and answer["usage"]["completion_tokens"] == 3
+        whole = (await scene.ask("words a b c d")).json()
+        assert whole["usage"]["prompt_tokens"] == 4, "as the engine says"
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    ("engine", "sent"),
+    [
+        ("vllm", {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}),
+        ("llama.cpp", {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}),
+    ],
+)
+def test_an_engine_samples_as_the_chat_does_and_counts_the_tokens(
+    engine: str, sent: dict[str, float], tmp_path: Path
+) -> None:
+    """Else the base model's own repetition penalty, or the engine's, changes the replies."""
+    generation = Generation(messages=({"role": "user", "content": "Hi"},), max_tokens=5, temperature=0.0)
+    body = ENGINES[engine].body(lora_run(tmp_path), generation)
+    assert sent.items() <= body.items() and body["temperature"] == 0.0 and "prompt_tokens" not in body
+    if engine == "vllm":
+        assert body["stream_options"]["include_usage"]
 
 
 @pytest.mark.parametrize("stream", [True, False])
