@@ -3,7 +3,7 @@
 (() => {
   const { h, put, count } = window.studio;
   const SETTINGS = ["system", "temperature", "top_p", "max_new_tokens", "seed", "remember"];
-  const WHO = ["base", "tuned"];
+  const WHO = ["base", "tuned"], MOST_TURNS = 199;   /* the server takes 400 messages */
   const kept = (key, fallback) => { try { return JSON.parse(sessionStorage.getItem(key)) ?? fallback; } catch { return fallback; } };
   const keep = (key, value) => { try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* for this page only */ } };
 
@@ -87,7 +87,7 @@
     }
     async function ask(prompt) {
       const turn = { prompt, base: { text: "" }, tuned: { text: "" } }, { run, turns } = talk, control = new AbortController();
-      const before = settings().remember ? turns.filter((each) => !each.alone && !each.failed) : [];
+      const before = settings().remember ? turns.filter((each) => !each.alone && !each.failed).slice(-MOST_TURNS) : [];
       turns.push(turn);
       Object.assign(talk, { writing: control, problem: "", full: false });
       draw();
