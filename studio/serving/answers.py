@@ -47,7 +47,7 @@ class Answer:
     def _reply(self, place: int, generation: Generation) -> Reply:
         if self.sampling.n > 1 and generation.seed is not None:
             generation = generation.model_copy(update={"seed": (generation.seed + place) % 2**31})
-        return Reply(self.served.engine, self.served.model, generation, self.sampling.stop, generation.prompt_tokens)
+        return Reply(self.served.engine, self.served.model, generation, self.sampling.stop)
 
     async def pieces(self) -> AsyncGenerator[tuple[int, Piece], None]:
         """All replies as they are written: pieces with the places of their choices. Engines that can, batch them.
