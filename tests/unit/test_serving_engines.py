@@ -248,6 +248,21 @@ def test_choices_of_one_request_are_written_together(stream: bool, tmp_path: Pat
     play(tmp_path, act, slots=4)
 
 
+def test_openais_client_may_be_used_on_a_web_page_that_is_allowed_and_on_no_other(tmp_path: Path) -> None:
+    async def ask(origin: str) -> httpx2.Response:
+        gate = Gate(list, True, ("https://example.com",), Buckets(100, 100))
+        app = Gateway(Directory([]), gate, ServeLimits(), tmp_path).app()
+        asked = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            return await client.options("/v1/chat/completions", headers=headers)
+
+    answer = asyncio.run(ask("https://example.com"))
+    assert answer.status_code == 200 and "x-stainless-lang" in answer.headers["access-control-allow-headers"]
+    other = asyncio.run(ask("https://example.org"))
+    assert other.status_code == 400 and "access-control-allow-origin" not in other.headers
+
+
 def test_an_error_of_one_choice_ends_the_others(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         body = {"model": scene.served.model.name, "prompt": ["wait 30", "too long"]}
