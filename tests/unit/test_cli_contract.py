@@ -10,6 +10,7 @@ import pytest
 from studio.cli.main import print_error, run
 from studio.schema.errors import StudioError
 from studio.store.home import Home
+from tests.unit.test_search_engine import CONFIG, SPEC, Runs, searches
 
 Call = Callable[..., tuple[int, Any, str]]
 
@@ -50,3 +51,13 @@ def test_a_table_of_steps_for_a_missing_folder_is_refused_as_an_invalid_request(
     assert "The folder does not exist" in words and "unexpected" not in words
     status, told, _ = call("curve", made.id, "--out", tmp_path / "steps.csv")
     assert (status, told["steps"]) == (0, 3)
+
+
+def test_a_search_whose_trials_have_all_failed_has_failed(call: Call, tmp_path: Path) -> None:
+    runs = Runs()
+    view = searches(runs, tmp_path / "home").begin(SPEC, CONFIG, 100)
+    while view.status == "running":
+        runs.known.clear()  # each is deleted
+        view = searches(runs, tmp_path / "home").advance(view.spec.id)
+    status, told, words = call("search", "--on", "last")
+    assert (status, told["status"], told["best"]) == (1, "finished", None) and "No trial has finished" in words
