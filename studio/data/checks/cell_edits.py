@@ -39,7 +39,7 @@ class TextCheck(Check):
             held = _held(cell)
             changed = with_texts(held, self.change)
             if changed != held:
-                return json.dumps(changed, ensure_ascii=False)
+                return json.dumps(changed, ensure_ascii=False, default=str)
         return with_texts(cell, self.change)
 
 
