@@ -9,7 +9,6 @@ import pytest
 
 from studio.cli.main import print_error, run
 from studio.schema.errors import StudioError
-from studio.store.home import Home
 from tests.unit.test_search_engine import CONFIG, SPEC, Runs, searches
 
 Call = Callable[..., tuple[int, Any, str]]
@@ -37,20 +36,6 @@ def test_a_hint_names_the_command_also_after_options_with_values(
     for given, command in ((["show", "x"], "studio show"), (["data", "list"], "studio data"), ([], "studio")):
         print_error(StudioError("bad-setting", "This is wrong."), ["--home", "/a/folder", *given])
         assert f"Hint: {command} --help" in capfd.readouterr().err
-
-
-def test_a_table_of_steps_for_a_missing_folder_is_refused_as_an_invalid_request(call: Call, tmp_path: Path) -> None:
-    from tests.browser.made import Made
-
-    home = Home(tmp_path / "home")
-    made = Made(tmp_path / "home", at=3)
-    made.finish()
-    home.close()
-    status, nothing, words = call("curve", made.id, "--out", tmp_path / "missing" / "steps.csv")
-    assert (status, nothing) == (2, None)
-    assert "The folder does not exist" in words and "unexpected" not in words
-    status, told, _ = call("curve", made.id, "--out", tmp_path / "steps.csv")
-    assert (status, told["steps"]) == (0, 3)
 
 
 def test_a_search_whose_trials_have_all_failed_has_failed(call: Call, tmp_path: Path) -> None:

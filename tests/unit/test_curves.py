@@ -147,6 +147,8 @@ def test_the_command_writes_the_same_table(
     status, told, _ = call("curve", run, "--out", tmp_path / "curve.csv")
     assert (status, told["steps"]) == (0, 2)
     assert (tmp_path / "curve.csv").read_text() == studio.curves.csv(run)
+    status, nothing, words = call("curve", run, "--out", tmp_path / "missing" / "curve.csv")
+    assert (status, nothing) == (2, None) and "The folder does not exist" in words
 
 
 def test_runs_beside_each_other_tell_what_they_reached_and_where_they_differ(
