@@ -14,6 +14,8 @@ from studio.services.datasets.subprocess_jobs import Watch
 from studio.ui.logs import report
 from studio.ui.scheduler import JOB_TURNS
 
+SHOWN_SECONDS = 10.0
+"""For how long an ended job is returned. The page drops the first drawing of it when a later action overtakes that."""
 Key = tuple[str, str]
 """Workspace, and the name of the job."""
 
@@ -33,6 +35,8 @@ class Job:
     ended: bool = False
     result: Any = None
     error: StudioError | None = None
+    first_shown: float = 0.0
+    """When the ended job was returned for the first time, in seconds of the monotonic clock. 0: not yet."""
     at_end: Callable[[], None] = lambda: None
     """Called once when the job has ended, also when it was canceled before its turn."""
 
@@ -94,8 +98,15 @@ class Jobs:
             return self._jobs.pop(key) if job is not None and job.ended else None
 
     def look(self, key: Key) -> Job | None:
-        """A job; one that has ended is returned once."""
-        return self.take(key) or self.get(key)
+        """A job; one that has ended is returned for `SHOWN_SECONDS`."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is not None and job.ended:
+                job.first_shown = job.first_shown or time.monotonic()
+                if time.monotonic() - job.first_shown > SHOWN_SECONDS:
+                    del self._jobs[key]
+                    return None
+            return job
 
     def cancel(self, key: Key) -> None:
         """Cancel a job and forget it."""

@@ -304,7 +304,7 @@ class Visit:
         self._sessions.workspaces.close_workspace(workspace)
 
     def job(self, key: Key) -> Job | None:
-        """A job of this server. One that has ended is returned once; a viewer's page leaves it for those who edit."""
+        """A job of this server. One that has ended is returned for some seconds; a viewer's page does not remove it."""
         return JOBS.get(key) if self.role == "viewer" else JOBS.look(key)
 
     def take_job(self, key: Key) -> Job | None:

@@ -120,6 +120,7 @@ def test_everything_a_person_can_do_can_be_imported_without_torch_or_gradio() ->
     assert not loaded_after("import studio.api") & {"torch", "transformers", "peft", "trl", "gradio"}
 
 
+@pytest.mark.slow
 def test_importing_a_module_loads_nothing_heavy_but_for_the_page_and_the_trainers() -> None:
     names = [name_of(path) for path in MODULES if GRADIO_LAYER not in path.parents and path.name != "__main__.py"]
     names = [name for name in names if not name.startswith(TRAINERS) and name not in OF_ANOTHER_PYTHON]

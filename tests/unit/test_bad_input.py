@@ -175,6 +175,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", FILES.values(), ids=list(FILES))
 def test_a_bad_file_is_refused_in_plain_words_on_the_command_line(
     bad: Bad, call: Callable[..., Said], model: Path, tmp_path: Path

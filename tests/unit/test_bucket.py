@@ -222,6 +222,7 @@ def test_each_copy_is_consistent_while_others_write(studio: Studio, folder: Path
         writer.join()
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_copy_leaves_the_copy_before(studio: Studio, folder: Path, tmp_path: Path) -> None:
     home = studio.home.root
     filled(studio)
@@ -253,6 +254,7 @@ def test_a_kill_in_the_middle_of_a_copy_leaves_the_copy_before(studio: Studio, f
     assert not left & set(files(folder / OBJECTS)), "what was cut off is deleted in the end"
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_restore_is_made_up_for_by_the_next_start(
     studio: Studio, folder: Path, tmp_path: Path
 ) -> None:
@@ -354,6 +356,7 @@ def test_of_two_servers_the_later_one_saves_and_the_earlier_one_says_so(
     assert content(last) == content(there)
 
 
+@pytest.mark.slow
 def test_two_servers_at_the_same_moment_damage_nothing(studio: Studio, folder: Path, tmp_path: Path) -> None:
     filled(studio)
     home = studio.home.root

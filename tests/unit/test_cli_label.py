@@ -46,6 +46,7 @@ def test_what_says_nothing_or_two_things_of_a_row_is_refused(
     assert "Expected: " in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_labels_are_added_renamed_and_merged_after_asking(
     home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +77,7 @@ def test_two_labellers_agree_in_words_and_numbers(home: Path, capfd: pytest.Capt
     assert "4 of 8 rows have the same label" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_labels_go_out_and_come_in_and_become_a_version(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for row in range(1, 11):
         told(capfd, "put", "last", str(row), "refund" if row % 2 else "parcel")
@@ -89,6 +91,7 @@ def test_labels_go_out_and_come_in_and_become_a_version(home: Path, capfd: pytes
     assert "no new labels to save" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_rows_are_given_and_from_which_columns_can_be_said(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pairs = home / "pairs.csv"
     pairs.write_text("ask,one,other\n" + "".join(f"Ask {n}?,bad {n},good {n}\n" for n in range(1, 10)))

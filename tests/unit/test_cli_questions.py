@@ -61,6 +61,7 @@ def at_a_terminal(arguments: list[str], question: str, answer: bytes | None) -> 
     return process.returncode, said.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "end"), [(b"n\n", ""), (None, "\n")], ids=["no", "Ctrl-C"])
 def test_a_run_is_not_deleted_when_the_question_is_not_answered_with_yes(
     home: Home, ended: str, answer: bytes | None, end: str
@@ -72,6 +73,7 @@ def test_a_run_is_not_deleted_when_the_question_is_not_answered_with_yes(
     assert not list((home.root / "logs").glob("error-*"))
 
 
+@pytest.mark.slow
 def test_a_token_that_is_not_typed_is_refused(home: Home) -> None:
     status, said = at_a_terminal(["token"], "Hub token: ", CTRL_D)
     assert status == 2 and "No token was given" in said and not home.hub_token()

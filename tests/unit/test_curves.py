@@ -68,6 +68,7 @@ def home(studio: Studio) -> Home:
     return studio.home
 
 
+@pytest.mark.slow
 def test_a_long_run_is_read_thinned_and_keeps_its_ends_spikes_and_all_else(home: Home) -> None:
     run = made(home)
     events: list[AnyEvent] = [step(number) for number in range(1, 20_001)]

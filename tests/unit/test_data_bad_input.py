@@ -367,6 +367,7 @@ def test_a_bomb_in_the_xml_of_a_workbook_does_no_harm(tmp_path: Path) -> None:
     assert refused(bomb).code in ("unreadable-file", "empty-data", "too-large")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("large", ["bytes", "rows"])
 def test_parquet_that_would_grow_beyond_measure_is_refused_by_what_it_says_of_itself(
     tmp_path: Path, large: str

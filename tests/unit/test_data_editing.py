@@ -106,6 +106,7 @@ def test_on_the_page_a_row_is_opened_and_a_cell_saved(visit: Callable[..., Visit
     assert 'name="cell-0"' not in str(rows.drawn(visit())[0]) and made.studio.datasets.get(dataset).version == 2
 
 
+@pytest.mark.slow
 def test_another_process_edits_as_well(studio: Studio) -> None:
     dataset = brought(studio)
     assert studio.jobs.edit_row(dataset, 2, {"label": "a"}).note == "Row 2 edited: label."

@@ -149,6 +149,7 @@ def test_rows_come_with_their_splits_and_the_names_of_their_classes(hub: HubServ
     assert studio.datasets.splits(record.id).test == 100
 
 
+@pytest.mark.slow
 def test_a_limit_fetches_no_more_than_it_needs(hub: HubServer, studio: Studio) -> None:
     import random
 

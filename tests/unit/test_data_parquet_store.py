@@ -72,6 +72,7 @@ def test_generated_texts_come_back_equal(write: Callable[..., None], ending: str
     comes_back(rows, write, ending)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("write", "ending"), [(written_as_jsonl, "jsonl"), (written_as_json, "json")])
 @given(rows=rows_of(NESTED))
 @settings(max_examples=60, deadline=None)

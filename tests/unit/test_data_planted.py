@@ -470,6 +470,7 @@ def test_the_table_of_the_docs_names_each_kind_with_its_severity() -> None:
         assert told[kind] == said[kind], kind
 
 
+@pytest.mark.slow
 def test_each_check_finds_what_was_planted_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     lines, weak = [f"{'check':20}{'planted':>9}{'found':>7}{'right':>7}{'precision':>11}{'recall':>8}"], []
     for kind, plants in PLANTED.items():

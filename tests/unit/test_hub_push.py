@@ -91,6 +91,7 @@ def answer_of_hub(
     return caught.value
 
 
+@pytest.mark.slow
 def test_an_upload_is_private_and_the_hub_has_every_file(exported: Any, hub: UploadHub) -> None:
     studio, run, folder = exported
     steps: list[tuple[int, int, str]] = []
@@ -105,6 +106,7 @@ def test_an_upload_is_private_and_the_hub_has_every_file(exported: Any, hub: Upl
     assert done == sorted(done) and steps[-1][0] == steps[-1][1] and "Uploading" in {step[2] for step in steps}
 
 
+@pytest.mark.slow
 def test_a_large_file_is_sent_in_the_parts_that_the_hub_asks_for(exported: Any, hub: UploadHub) -> None:
     hub.part_size = 150_000
     pushed(exported)
@@ -113,12 +115,14 @@ def test_a_large_file_is_sent_in_the_parts_that_the_hub_asks_for(exported: Any, 
     assert hub.own["model/ann/tone"].files["adapter_model.safetensors"] == weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_broken_line_is_tried_again_by_itself(exported: Any, hub: UploadHub) -> None:
     hub.break_uploads = 1
     assert pushed(exported).status == "done"
     assert len(hub.asked("/storage/object/")) == 2
 
 
+@pytest.mark.slow
 def test_a_canceled_upload_leaves_an_empty_private_repository_and_continues_without_what_has_arrived(
     exported: Any, hub: UploadHub
 ) -> None:
@@ -147,6 +151,7 @@ def test_a_canceled_upload_leaves_an_empty_private_repository_and_continues_with
     assert sent_again and not any(oid in path for path in sent_again for oid in arrived)
 
 
+@pytest.mark.slow
 def test_the_same_upload_again_sends_nothing(exported: Any, hub: UploadHub) -> None:
     pushed(exported)
     before = len(hub.asked("/storage/"))
@@ -155,6 +160,7 @@ def test_the_same_upload_again_sends_nothing(exported: Any, hub: UploadHub) -> N
     assert len(hub.asked("/storage/")) == before
 
 
+@pytest.mark.slow
 def test_an_upload_replaces_the_weights_of_an_earlier_one(exported: Any, hub: UploadHub) -> None:
     pushed(exported)
     (exported[2] / "adapter_model.safetensors").rename(exported[2] / "adapter.safetensors")
@@ -233,6 +239,7 @@ def test_what_the_hub_says_about_a_full_account_is_repeated(exported: Any, hub: 
     assert "storage limit reached" in answer_of_hub(exported, hub).message
 
 
+@pytest.mark.slow
 def test_a_changed_file_on_the_hub_is_noticed(exported: Any, hub: UploadHub) -> None:
     hub.damage_uploads = True
     error = refusal(exported)
@@ -324,6 +331,7 @@ def test_a_suggested_name_is_always_valid() -> None:
     assert suggested_name("Support tone!") == "support-tone"
 
 
+@pytest.mark.slow
 def test_the_command_line_uploads_and_prints_the_link(
     exported: Any, hub: UploadHub, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -341,6 +349,7 @@ def test_the_command_line_uploads_and_prints_the_link(
     assert said.status == 0 and "public" in said.out and not hub.own["model/ann/public"].private
 
 
+@pytest.mark.slow
 def test_a_space_is_uploaded_as_a_space_on_free_hardware(exported: Any, hub: UploadHub) -> None:
     folder = exported[2]
     (folder / "README.md").write_text(

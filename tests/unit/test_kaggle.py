@@ -52,6 +52,7 @@ def fetch(info: ModelInfo, should_stop: Callable[[], bool] = lambda: False) -> M
     return SOURCES["kaggle"].fetch(info, Fetching(lambda done, total: None, should_stop))
 
 
+@pytest.mark.slow
 def test_a_variant_is_described_then_downloaded_and_then_used_without_a_request(server: KaggleServer) -> None:
     info = find_model(TINY)
     weights = len(server.repos["someone/tiny"].files["model.safetensors"])
@@ -74,6 +75,7 @@ def test_a_variant_is_described_then_downloaded_and_then_used_without_a_request(
     assert find_model(TINY).here and not server.seen
 
 
+@pytest.mark.slow
 def test_a_stopped_download_continues_where_it_stopped(server: KaggleServer) -> None:
     weights = save_tensors({"model.embed_tokens.weight": np.zeros((12_000, 64), np.float32)})
     server.add(tiny_repo(files={"model.safetensors": weights}))
@@ -92,6 +94,7 @@ def test_a_stopped_download_continues_where_it_stopped(server: KaggleServer) -> 
     assert f"bytes={received}-" in [each.get("range") or each.get("Range") for each in server.asked("/file")]
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_refused(server: KaggleServer) -> None:
     info = find_model(TINY)
     server.damage = True
@@ -132,6 +135,7 @@ def test_a_variant_with_code_of_its_own_is_not_downloaded(server: KaggleServer) 
     assert not list(folder_of("kaggle", "kaggle:someone/own/transformers/tiny").rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_the_page_finds_transformers_variants_and_describes_one_that_is_chosen(
     server: KaggleServer, visit: Callable[..., Visit]
 ) -> None:

@@ -84,6 +84,7 @@ def test_texts_of_scripts_are_those_that_people_can_see(
 # --- the catalogs ---
 
 
+@pytest.mark.slow
 def test_every_text_of_the_page_is_in_every_catalog_with_the_same_placeholders(translations: ModuleType) -> None:
     assert translations.problems() == [], "run scripts/translations.py, then translate what is new"
 
@@ -107,6 +108,7 @@ def test_a_text_that_is_in_no_catalog_is_found(
     assert "messages.pot: not in the catalog: A new text" in found and "messages.pot: no longer used: Send" in found
 
 
+@pytest.mark.slow
 def test_messages_that_look_alike_agree_on_what_is_the_users(translations: ModuleType) -> None:
     """The script finds a message by the text around its placeholders, and does not translate names of the user."""
     import re

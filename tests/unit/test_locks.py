@@ -63,6 +63,7 @@ def test_an_error_of_the_file_system_is_no_lock_of_another_process(tmp_path: Pat
         try_lock(descriptor)
 
 
+@pytest.mark.slow
 def test_two_installations_at_once_make_one_environment_and_the_second_says_that_it_waits(
     environment: ToolEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 LOOKED_FOR = {"schedulefree"}
 """Imported only once it was found to be there; without it, what needs it is refused in words."""
@@ -57,6 +59,7 @@ MODULES = {"llama_cpp": "llama_cpp_python"}
 """Module → its package, where the two have other names and the package is not installed here."""
 
 
+@pytest.mark.slow
 def test_whatever_the_studio_imports_is_among_its_dependencies() -> None:
     import tomllib
     from importlib.metadata import packages_distributions

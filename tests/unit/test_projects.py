@@ -141,6 +141,7 @@ def test_a_visitor_of_a_demo_has_no_projects_and_names_none(studio: Studio, tmp_
 # --- one file ---
 
 
+@pytest.mark.slow
 def test_a_project_is_moved_to_another_machine_in_one_file(studio: Studio, tmp_path: Path) -> None:
     dataset, run = filled(studio)
     seen: list[tuple[int, int]] = []
@@ -162,6 +163,7 @@ def test_a_project_is_moved_to_another_machine_in_one_file(studio: Studio, tmp_p
     assert not list((there.home.root / "importing").iterdir())
 
 
+@pytest.mark.slow
 def test_a_project_that_is_here_already_comes_in_under_new_ids_and_a_new_name(studio: Studio, tmp_path: Path) -> None:
     dataset, run = filled(studio)
     later = made(studio, "second", rows=dataset, start_from=run)
@@ -375,6 +377,7 @@ def test_rows_of_a_project_have_the_same_limits_as_an_upload(
     assert [each.id for each in there.projects.all()] == ["default"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"hello" * 1000])
 def test_a_file_that_is_no_zip_is_refused(studio: Studio, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "x.zip"
@@ -391,6 +394,7 @@ def bomb(file: Path, name: str, megabytes: int) -> None:
                 out.write(bytes(2**20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "megabytes"), [("labels/data-1.jsonl", 300), ("datasets/data-1/v1/rows.parquet", 50)])
 def test_a_bomb_is_refused_before_a_byte_of_it_is_written(
     studio: Studio, tmp_path: Path, name: str, megabytes: int
@@ -403,6 +407,7 @@ def test_a_bomb_is_refused_before_a_byte_of_it_is_written(
     assert not list((studio.home.root / "importing").iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_with_very_many_members_is_refused(studio: Studio, tmp_path: Path) -> None:
     file = studio.projects.export("Default", tmp_path / "many.zip")
     with zipfile.ZipFile(file, "a") as archive:
@@ -427,6 +432,7 @@ def test_a_canceled_import_leaves_nothing(studio: Studio, tmp_path: Path) -> Non
 # --- the command line ---
 
 
+@pytest.mark.slow
 def test_commands_create_use_export_import_delete_and_restore_a_project(
     tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def test_prose_of_a_page_is_without_headings_tables_and_code() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_hard_source_is_above_its_limit_and_an_easy_one_is_not() -> None:
     hard = readability.measured("hard", [HARD], readability.DOCS_LIMIT)
     easy = readability.measured("easy", ["The model reads a row. Then it learns from it."], readability.PAGE_LIMIT)

@@ -86,6 +86,7 @@ def test_an_error_of_the_progress_callback_ends_the_process(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir()) and no_processes_left()
 
 
+@pytest.mark.slow
 def test_a_process_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "from studio.machine.run_in_process import run_in_process\n"

@@ -187,6 +187,7 @@ def test_a_folder_that_was_copied_to_another_home_is_listed_there_with_its_curve
     assert there.runs.get(run).has_result and there.runs.all() == found, "once"
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_still_being_copied_is_listed_when_all_of_it_is_there(studio: Studio, tmp_path: Path) -> None:
     run = made(studio)
     there = Studio(tmp_path / "there")
@@ -239,6 +240,7 @@ def test_a_folder_that_is_copied_here_under_a_name_that_is_taken_gets_a_number(s
         assert told["run"]["name"] == there.runs.get(run).name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["", "a: [", "just words", "config: 7", "config:\n  task: 3\n  epochs: many", "&a [*a]"]
 )

@@ -98,6 +98,7 @@ def test_the_time_to_the_first_token_is_counted_once_for_each_reply(tmp_path: Pa
     play(tmp_path, act)
 
 
+@pytest.mark.slow
 def test_a_request_that_waits_too_long_for_its_turn_does_not_end_the_engine(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         pid = scene.engine.pid
@@ -110,6 +111,7 @@ def test_a_request_that_waits_too_long_for_its_turn_does_not_end_the_engine(tmp_
     play(tmp_path, act, classifies=True, request_seconds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifies", [True, False])
 def test_a_client_that_leaves_gives_up_its_place_in_the_queue(tmp_path: Path, classifies: bool) -> None:
     async def act(scene: Scene) -> None:
@@ -138,6 +140,7 @@ def test_a_client_that_leaves_gives_up_its_place_in_the_queue(tmp_path: Path, cl
     play(tmp_path, act, classifies=classifies)
 
 
+@pytest.mark.slow
 def test_an_engine_that_hangs_is_restarted_each_time(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         pids = [scene.engine.pid]
@@ -230,6 +233,7 @@ def test_an_engine_samples_as_the_chat_does_and_counts_the_tokens(
         assert body["stream_options"]["include_usage"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 def test_choices_of_one_request_are_written_together(stream: bool, tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:

@@ -57,6 +57,7 @@ def test_an_error_reaches_who_asked_and_the_next_one_computes_it_again() -> None
     assert cache.get_or_compute("key", lambda: 2) == 2 and cache.get("other") is None and "key" in cache
 
 
+@pytest.mark.slow
 def test_many_threads_check_and_split_rows_of_one_workspace_with_caches_that_hold_one_value(tmp_path: Path) -> None:
     """Fails where a thread inserts a value, another drops it, and the first looks it up again."""
     studio = Studio(tmp_path)

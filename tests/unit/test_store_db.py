@@ -148,6 +148,7 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert len(db.rows("SELECT * FROM notes")) == 1
 
 
+@pytest.mark.slow
 def test_writers_of_several_processes_take_turns_and_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     writers = [subprocess.Popen([sys.executable, "-c", COUNTS_UP, str(path), "40"]) for _ in range(3)]

@@ -131,6 +131,7 @@ def test_those_that_asked_first_go_first_whoever_claims_first(path: Path, worker
     assert queue.entries() == []
 
 
+@pytest.mark.slow
 def test_of_two_workers_that_grab_a_run_at_once_only_one_has_it(path: Path) -> None:
     Queue(path).enqueue("default", "a")
     rivals = [

@@ -205,6 +205,7 @@ def test_an_event_is_printed_flat(place: Workspace, run: RunRecord) -> None:
     assert flat["time"].endswith("Z")
 
 
+@pytest.mark.slow
 def test_the_events_of_two_processes_at_once_are_all_there(place: Workspace, run: RunRecord) -> None:
     home = str(place.home.root)
     writers = [subprocess.Popen([sys.executable, "-c", WRITES_EVENTS, home, run.id, who]) for who in "ab"]

@@ -36,6 +36,7 @@ def test_a_space_of_the_studio_has_all_that_its_image_copies(capfd: pytest.Captu
     assert not [file for file in to.rglob("*") if file.is_symlink() or file.suffix in (".pyc", ".log", ".safetensors")]
 
 
+@pytest.mark.slow
 def test_the_code_in_it_runs_by_itself(tmp_path: Path) -> None:
     write_studio_space(tmp_path / "space")
     code = (

@@ -137,6 +137,7 @@ def test_templates_of_the_starters_and_of_trl_need_no_process(home: Path, tokeni
     assert templates._renderer._process is None
 
 
+@pytest.mark.slow
 def test_a_rendering_process_that_was_killed_is_started_again(home: Path, tokenizer: Any) -> None:
     tokenizer.chat_template = USUAL
     text = rendering.render(tokenizer, TURNS)

@@ -143,6 +143,7 @@ def test_uvicorn_still_has_what_is_overridden() -> None:
     assert h11.IDLE and h11.SEND_BODY
 
 
+@pytest.mark.slow
 def test_a_whole_request_is_answered_and_its_connection_used_again(quick: Running) -> None:
     with quick.line(HEAD) as line:
         assert answered(line, b"0 bytes")
@@ -184,6 +185,7 @@ def test_a_body_that_stops_is_closed(quick: Running) -> None:
     assert 0.7 < time.monotonic() - began < 4
 
 
+@pytest.mark.slow
 def test_a_body_that_trickles_in_is_closed_after_its_grace(quick: Running) -> None:
     began = time.monotonic()
     with quick.line(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n") as line:
@@ -196,6 +198,7 @@ def test_a_body_that_trickles_in_is_closed_after_its_grace(quick: Running) -> No
     assert 1 < time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_a_body_at_a_fair_rate_and_a_slow_application_are_waited_for(quick: Running) -> None:
     with quick.line(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n") as line:
         for _ in range(20):

@@ -64,6 +64,7 @@ def test_wrong_guesses_keep_nobody_waiting_who_knows_the_password() -> None:
     asyncio.run(flood())
 
 
+@pytest.mark.slow
 def test_the_answer_to_a_wrong_guess_comes_later_each_time() -> None:
     async def guess() -> None:
         login, _ = front()

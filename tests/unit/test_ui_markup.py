@@ -30,6 +30,7 @@ def test_braces_in_texts_are_no_templates() -> None:
     assert html("<p>{t}</p>", t="{secret} {0.__class__}") == "<p>{secret} {0.__class__}</p>"
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_text_can_open_a_tag_or_end_an_attribute(text: str) -> None:
     made = esc(text)

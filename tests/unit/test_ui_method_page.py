@@ -50,6 +50,7 @@ def notes(visit: Visiting, monkeypatch: pytest.MonkeyPatch) -> Notes:
     return made
 
 
+@pytest.mark.slow
 def test_what_start_would_begin_is_made_ready_once_the_plan_is_there_with_the_prompts_of_the_page(
     visit: Visiting, notes: Notes
 ) -> None:

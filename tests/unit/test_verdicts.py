@@ -55,6 +55,7 @@ def test_a_model_of_shuffled_labels_is_never_better(rows: int, seed: int) -> Non
     assert "better:" not in found.text.lower()
 
 
+@pytest.mark.slow
 def test_labels_and_predictions_without_any_relation_are_hardly_ever_better() -> None:
     outcomes = []
     for seed in range(40):
@@ -249,6 +250,7 @@ def scores(noise: float, seed: int = 0) -> Verdict:
     return of_correlation(Measured(metrics, 60, "test", baselines))
 
 
+@pytest.mark.slow
 def test_scores_are_compared_with_the_mean_score() -> None:
     assert scores(0.3).outcome == "better" and "On 60 test rows, the correlation" in scores(0.3).text
     assert scores(9).outcome in ("useless", "worse")
