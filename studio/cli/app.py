@@ -130,8 +130,15 @@ PROJECT_COMMANDS: Commands = {
     "restore": projects.restore,
 }
 PROJECT_HELP = "Projects: each groups datasets, runs and labels. Export one to a file, and import it elsewhere."
+GROUPS = ("data", "label", "project")
+"""Commands that have commands of their own."""
 INTERRUPTED = 130
 """The status that typer returns for Ctrl-C."""
+
+
+def is_command(word: str) -> bool:
+    """Whether a word is a command, or the name of a group of commands."""
+    return word in GROUPS or any(word in commands for commands in COMMANDS.values())
 
 
 def takes_settings(command: str) -> bool:

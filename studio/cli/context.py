@@ -41,6 +41,7 @@ class Place(NamedTuple):
 
     home: Path | None = None
     project: str | None = None
+    as_json: bool = False
 
 
 class Context:
@@ -194,7 +195,7 @@ def add_command(
         options.pop("help_all", None)  # its callback has printed the help
         _group_options(options, groups)
         project = (in_project or ctx.obj.project) if offers_project else None
-        context = Context(home or ctx.obj.home, as_json, project)
+        context = Context(home or ctx.obj.home, as_json or (offers_json and ctx.obj.as_json), project)
         _call(function, context, options)
         if context.status:
             raise typer.Exit(context.status)

@@ -10,6 +10,7 @@ from studio.cli.options import Run
 from studio.cli.terminal import plain
 from studio.schema.numbers import duration
 from studio.schema.views import CurvesView
+from studio.store.files import require_folder
 
 
 def curve(
@@ -19,6 +20,7 @@ def curve(
 ) -> None:
     """Write every step of a run to a CSV file: losses, learning rate, gradient norm, speed, memory, CPU."""
     record = context.studio.runs.get(run)
+    require_folder(out.parent, "out")
     text = context.studio.curves.csv(record.id)
     out.write_text(text, encoding="utf-8")
     lines = text.count("\n") - 1

@@ -24,7 +24,7 @@ LONGEST = 80
 
 def data(ctx: typer.Context, home: OwnHome = None, project: OwnProject = None, as_json: Json = False) -> None:
     """Saved datasets: import, list, compare, fix, restore, split. Without a command, list them."""
-    ctx.obj = Place(home or ctx.obj.home, project or ctx.obj.project)
+    ctx.obj = Place(home or ctx.obj.home, project or ctx.obj.project, as_json)
     if ctx.invoked_subcommand is None:
         list_(Context(ctx.obj.home, as_json, ctx.obj.project))
 

@@ -53,7 +53,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def print_error(error: StudioError, arguments: list[str]) -> None:
     """Print an error to stderr: what happened, the given and the valid value, a hint. One block for each problem."""
-    usual = _help_of(next((each for each in arguments if not each.startswith("-")), ""))
+    from studio.cli.app import is_command
+
+    usual = _help_of(next(filter(is_command, arguments), ""))
     for problem in error.all():
         print(plain(problem.what), file=sys.stderr)
         valid = problem.valid

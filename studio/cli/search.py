@@ -75,6 +75,9 @@ def search(
     except KeyboardInterrupt:
         context.note(f"The running trial continues. Continue the search with: studio search --on {view.spec.id}")
     context.answer(document(view), lambda: _show(context, view))
+    if view.status == "finished" and view.best is None:
+        context.note("No trial has finished, so there are no better settings.")
+        context.status = 1
 
 
 def document(view: SearchView) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from studio.cli.context import Context
+from studio.schema.errors import StudioError
 from studio.schema.serving import ServeLimits, ServeRequest, ServeStatus
 
 
@@ -82,6 +83,14 @@ def _show(context: Context, status: ServeStatus) -> None:
 
 def _manage_keys(context: Context, new_key: str, remove_key: str, listed: bool) -> None:
     """Delete a key, make one, or list all."""
+    asked = {"--remove-key": remove_key, "--new-key": new_key, "--keys": listed}
+    if context.as_json and sum(map(bool, asked.values())) > 1:
+        raise StudioError(
+            "bad-setting",
+            "With --json, a command about keys does one thing.",
+            given=" ".join(flag for flag, is_asked in asked.items() if is_asked),
+            hint="Run the command once for each.",
+        )
     stored = context.studio.api_keys
     if remove_key:
         stored.remove(remove_key)

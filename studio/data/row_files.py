@@ -1,6 +1,5 @@
 """Files with all rows of a table, in the format of the file's extension. Rows are read and written some at a time."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.data.table import Table
-from studio.data.text_lines import csv_lines, flat, jsonl_lines
+from studio.data.text_lines import as_json, csv_lines, flat, jsonl_lines
 from studio.schema.errors import StudioError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def _json_lines(table: Table) -> Iterator[str]:
     """Yield the rows as one JSON list, each row on lines of its own."""
     before = "["
     for _, row in table.numbered():
-        text = json.dumps(row, ensure_ascii=False, indent=1)
+        text = as_json(row, indent=1)
         yield before + "\n " + text.replace("\n", "\n ")
         before = ","
     yield "\n]\n" if before == "," else "[]\n"
@@ -105,7 +104,7 @@ def _type_of(values: Sequence[Any]) -> "pyarrow.DataType | None":
 
     try:
         return pyarrow.array(values).type
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
         return None
 
 
@@ -124,7 +123,8 @@ def _array(values: Sequence[Any], type_: "pyarrow.DataType") -> Any:
     import pyarrow
 
     if type_ == pyarrow.string():
-        return pyarrow.array([None if value is None else str(flat(value)) for value in values], type_)
+        cells = [flat(value) for value in values]
+        return pyarrow.array([None if cell is None else str(cell) for cell in cells], type_)
     return pyarrow.array(values, type_)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -24,7 +25,7 @@ def csv_lines(table: Table, delimiter: str = ",") -> Iterator[str]:
 def jsonl_lines(table: Table) -> Iterator[str]:
     """Yield the rows as JSONL: one object for each row, with all its columns."""
     for rows in _chunks(table):
-        yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        yield "".join(as_json(row) + "\n" for row in rows)
 
 
 LINES: dict[str, Callable[[Table], Iterator[str]]] = {"csv": csv_lines, "jsonl": jsonl_lines}
@@ -45,5 +46,22 @@ def _csv(rows: Any, delimiter: str) -> str:
 
 
 def flat(value: Any) -> Any:
-    """Return a value that fits into one cell."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    """Return a value that fits into one cell. A number that is not finite leaves it empty."""
+    return as_json(value) if isinstance(value, list | dict) else finite(value)
+
+
+def as_json(value: Any, **how: Any) -> str:
+    """Return a value as JSON. NaN and infinity, which JSON does not have, become null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, **how)
+    except ValueError:
+        return json.dumps(finite(value), ensure_ascii=False, **how)
+
+
+def finite(value: Any) -> Any:
+    """Return a value with None in the place of NaN and infinity, also within lists and objects."""
+    if isinstance(value, list):
+        return [finite(each) for each in value]
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -157,7 +157,7 @@ def matching(tokenizer: Any, template: str) -> OllamaTemplate | None:
 def modelfile(file: str, template: str, stop: Sequence[str], system: str = "") -> str:
     """Return a Modelfile for the GGUF file beside it."""
     lines = [f"FROM ./{file}", f"TEMPLATE {_quoted(template)}", *(f"PARAMETER stop {_quoted(text)}" for text in stop)]
-    lines += ["PARAMETER temperature 0"]
+    lines += ["PARAMETER temperature 0", "PARAMETER repeat_penalty 1"]  # Ollama's default penalty changes replies
     lines += [f"SYSTEM {_quoted(system)}"] if system else []
     return "\n".join(lines) + "\n"
 

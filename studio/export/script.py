@@ -1,6 +1,7 @@
 """Export of a script or a notebook that repeats the run with transformers, peft and trl, without the studio."""
 
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -82,7 +83,7 @@ class Script(Exporter):
     def snippet(self, run: RunRef, place: str) -> str:
         """Return the commands that repeat the run."""
         base = "" if run.info.hub_id else "BASE_MODEL=path/to/the/base/model "
-        return f"cd {place}\npip install -r requirements.txt\n{base}python train.py\n"
+        return f"cd {shlex.quote(place)}\npip install -r requirements.txt\n{base}python train.py\n"
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]:
         """Return the commands that repeat the run."""
@@ -175,7 +176,9 @@ class Notebook(Script):
     def snippet(self, run: RunRef, place: str) -> str:
         """Return the commands that open the notebook."""
         base = "" if run.info.hub_id else "BASE_MODEL=path/to/the/base/model "
-        return f"cd {place}\npip install -r requirements.txt notebook\n{base}jupyter notebook train.ipynb\n"
+        return (
+            f"cd {shlex.quote(place)}\npip install -r requirements.txt notebook\n{base}jupyter notebook train.ipynb\n"
+        )
 
 
 def requirements(run: RunRef) -> str:

@@ -4,6 +4,7 @@ The page itself is assets/spaces/app.py, the same for all models. What differs i
 label becomes code.
 """
 
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ print({ask})
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]:
         """Return how to try the page on this machine, and how to ask it from a program."""
-        here = f"cd {place}\npip install gradio --requirement requirements.txt\npython app.py"
+        here = f"cd {shlex.quote(place)}\npip install gradio --requirement requirements.txt\npython app.py"
         return (
             Usage(title="Python", language="python", code=self.snippet(run, place).strip()),
             Usage(title="On this machine", language="sh", code=here),

@@ -31,6 +31,9 @@ MUST_BE_EMPTY = (
     "lora_bias",
 )
 """Entries that change what an adapter computes, and that the studio does not read."""
+KEEPING_BASE = ("gaussian", "eva", "orthogonal", "mica")
+"""Values of `init_lora_weights` that leave the base model's weights as they are. The adapters of others, such as PiSSA
+and LoftQ, belong to a base model with changed weights."""
 LARGEST = 50_000_000_000
 """Maximum bytes of the weights of an adapter."""
 
@@ -131,6 +134,10 @@ def _require_supported(config: Mapping[str, Any]) -> None:
     for name in MUST_BE_EMPTY:
         if config.get(name):
             raise _broken("The adapter has a setting that the studio does not support.", name)
+    begun = config.get("init_lora_weights")
+    if isinstance(begun, str) and begun.lower() not in KEEPING_BASE:
+        given, valid = f"init_lora_weights {begun}", ", ".join(KEEPING_BASE)
+        raise _broken("The adapter has a setting that the studio does not support.", given, valid)
 
 
 def _clean_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -150,7 +157,10 @@ def _clean_config(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...
         raise _broken("The adapter has no LoRA weights.", ", ".join(list(shapes)[:3]), f"{PREFIX}….lora_A.weight")
     others = {name for name in shapes if not re.search(r"\.lora_(A|B|magnitude_vector)(\.weight)?$", name)}
     saved = sorted({name.removeprefix(PREFIX).rpartition(".")[0].rpartition(".")[2] for name in others})
-    strange = next((name for name in saved if name not in ("lm_head", "embed_tokens", "wte", "embed_out")), "")
+    unread = next((name for name in sorted(others) if ".lora_" in name), "")  # of embeddings
+    strange = unread or next(
+        (name for name in saved if name not in ("lm_head", "embed_tokens", "wte", "embed_out")), ""
+    )
     if strange:
         raise _broken("The adapter has weights besides LoRA that are not supported.", strange, "lm_head, embed_tokens")
     if max(ranks.values()) > MOST_RANK:

@@ -152,6 +152,8 @@ class Generation(FrozenModel):
     """Top-p."""
     seed: int | None = None
     """Seed of the sampling."""
+    prompt_tokens: int = 0
+    """About how many tokens the prompt has. 0: only the engine knows."""
 
     @property
     def chat(self) -> bool:

@@ -38,9 +38,13 @@ class DataChecks:
 
     def fix(self, dataset: str, kind: str, options: CheckOptions = DEFAULT_CHECKS) -> DatasetRecord:
         """Remove or repair the rows with one kind of problem: a new version. Rows are too long for a given model."""
+        return self.datasets.fix(dataset, kind, self.measured(dataset, kind, options))
+
+    def measured(self, dataset: str, kind: str, options: CheckOptions) -> CheckOptions:
+        """The options for a fix, with the lengths of all rows where the kind of problem depends on them."""
         if kind == TooLong.kind and options.model is not None:
-            options = self._with_lengths(dataset, self.datasets.spec(dataset), options, True)
-        return self.datasets.fix(dataset, kind, options)
+            return self._with_lengths(dataset, self.datasets.spec(dataset), options, True)
+        return options
 
     def is_cached(self, dataset: str, task: str | None = None, whole: bool = False) -> bool:
         """Whether `check` answers at once, because these rows were checked before."""

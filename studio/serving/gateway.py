@@ -121,7 +121,7 @@ class Gateway:
             CORSMiddleware,
             allow_origins=list(self.gate.origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["*"],  # OpenAI's client sends some of its own
         )
         handlers: Any = {HTTPException: _http_error}
         return Starlette(routes=routes, exception_handlers=handlers, middleware=[cors] if self.gate.origins else [])

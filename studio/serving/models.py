@@ -43,20 +43,22 @@ class Served:
             first = f"{turns[0]['content']}\n\n{turns[1]['content']}"
             turns[:2] = [{"role": turns[1]["role"], "content": first}]
         wanted = sampling.max_tokens or min(limits.default_new_tokens, limits.new_tokens)
+        tokens = self._prompt_tokens(turns, prompt)
         return Generation(
             messages=tuple(turns),
             prompt=prompt,
-            max_tokens=min(wanted, self._room(turns, prompt)),
+            max_tokens=min(wanted, self.engine.engine.context(self.model) - tokens),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             seed=sampling.seed,
+            prompt_tokens=tokens,
         )
 
-    def _room(self, turns: Sequence[dict[str, Any]], prompt: str) -> int:
-        """Tokens that a reply may have."""
+    def _prompt_tokens(self, turns: Sequence[dict[str, Any]], prompt: str) -> int:
+        """Tokens of a prompt, at most, with room for a reply after it. 0 where only the engine counts them."""
         context = self.engine.engine.context(self.model)
         if self.tokenizer is None:
-            return context
+            return 0
         of_template = 0
         if turns:
             of_template = self.facts.tokens_per_message * len(turns) if self.facts else template_tokens(len(turns))
@@ -69,7 +71,7 @@ class Served:
                 "context_length_exceeded",
                 param="messages" if turns else "prompt",
             )
-        return context - tokens
+        return tokens
 
 
 def template_tokens(messages: int) -> int:

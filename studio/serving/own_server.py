@@ -136,6 +136,8 @@ async def _events(answering: Answering, reply: Any, prompt_tokens: int, chat: bo
     """A reply as events, a piece of text for each token. Ends when the gateway leaves."""
     sent = 0
     more = True
+    counted = {"prompt_tokens": prompt_tokens, "completion_tokens": 0}
+    yield _event(chat, "", usage=counted)  # now, because a reply with a stop sequence is not read to its end
     while more:
         more = await answering.run(reply.step)
         if len(reply.text) > sent:

@@ -40,6 +40,7 @@ class Reply:
     generation: Generation
     stop: Sequence[str] = ()
     prompt_tokens: int = 0
+    """An estimate from the first event on, until the engine tells it. A stop sequence may end the reply before that."""
     completion_tokens: int = 0
     _pending: str = field(default="", repr=False)
     """Text that may be the beginning of a stop sequence."""
@@ -53,6 +54,7 @@ class Reply:
         finish = "stop"
         async with aclosing(self._events()) as events:
             async for event in events:
+                self.prompt_tokens = self.prompt_tokens or self.generation.prompt_tokens
                 for choice in event.get("choices") or ():
                     delta = choice.get("delta") or {}
                     text = delta.get("content") or choice.get("text") or ""

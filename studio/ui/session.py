@@ -7,6 +7,7 @@ names the project that it has open, and the workspace is that of the project. Ch
 open page, and as a draft in the workspace, so that a reload or a restart of the server loses none of them.
 """
 
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -31,6 +32,7 @@ HEADER = "x-studio-workspace"
 PROJECT = "x-studio-project"
 """The header with the id of the project that a page has open. Not used in a demo."""
 _LARGEST = 2**53
+_BETWEEN_THOUSANDS = re.compile(r"(?<=\d)[.,\s’'](?=\d{3}(?!\d))")
 T = TypeVar("T")
 MOST_ADDED = 100
 """Values that are saved together under one name. The names come from the page, so a visitor could invent any number."""
@@ -341,9 +343,12 @@ class Visit:
         return value[:limit] if isinstance(value, str) else str(value)[:limit]
 
     def whole(self, name: str, default: int = 0) -> int:
-        """A whole number of the event, within what a database can hold."""
+        """A whole number of the event, within what a database can hold. It may be typed as 1,024."""
+        value = self.event.get(name, default)
+        if isinstance(value, str):
+            value = _BETWEEN_THOUSANDS.sub("", value)
         try:
-            return max(-_LARGEST, min(_LARGEST, int(self.event.get(name, default))))
+            return max(-_LARGEST, min(_LARGEST, int(value)))
         except (TypeError, ValueError, OverflowError):
             return default
 

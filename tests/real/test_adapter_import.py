@@ -131,6 +131,8 @@ def test_pickles_are_refused_and_never_read(studio: Studio, copy: Callable[..., 
         ({"lora_alpha": "8"}, "strength"),
         ({"lora_alpha": float("nan")}, "strength"),
         ({"bias": "all"}, "biases"),
+        ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights pissa_niter_4"),
+        ({"init_lora_weights": "loftq"}, "init_lora_weights loftq"),
         ({"base_model_name_or_path": "owner/absent"}, "owner/absent"),
     ],
 )
@@ -160,6 +162,19 @@ def test_an_adapter_of_a_model_with_other_layers_does_not_fit(studio: Studio, co
     with pytest.raises(StudioError, match="does not fit") as refused:
         studio.adapters.open(folder)
     assert "layers.3.self_attn.q_proj" in str(refused.value.given)
+
+
+def test_an_adapter_with_lora_of_the_embeddings_is_refused_and_not_opened_without_it(
+    copy: Callable[..., Path],
+) -> None:
+    folder = copy()
+    weights = load_file(folder / WEIGHTS)
+    embeddings = {
+        f"base_model.model.model.embed_tokens.lora_embedding_{part}": torch.zeros(8, 8) for part in ("A", "B")
+    }
+    save_file({**weights, **embeddings}, folder / WEIGHTS)
+    with pytest.raises(StudioError, match="besides LoRA"):
+        read_adapter(folder)
 
 
 def test_damaged_and_incomplete_folders_get_a_message(tmp_path: Path, copy: Callable[..., Path]) -> None:

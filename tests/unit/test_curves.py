@@ -24,8 +24,10 @@ from studio.schema.events import (
 )
 from studio.schema.numbers import timestamp
 from studio.schema.runs import RunSpec
+from studio.services.runs.history import in_order
 from studio.store import Home
 from studio.store.db import now
+from studio.ui.components.run_table import Line, table
 from studio.ui.run_updates import compact
 
 
@@ -146,6 +148,8 @@ def test_the_command_writes_the_same_table(
     status, told, _ = call("curve", run, "--out", tmp_path / "curve.csv")
     assert (status, told["steps"]) == (0, 2)
     assert (tmp_path / "curve.csv").read_text() == studio.curves.csv(run)
+    status, nothing, words = call("curve", run, "--out", tmp_path / "missing" / "curve.csv")
+    assert (status, nothing) == (2, None) and "The folder does not exist" in words
 
 
 def test_runs_beside_each_other_tell_what_they_reached_and_where_they_differ(
@@ -162,6 +166,18 @@ def test_runs_beside_each_other_tell_what_they_reached_and_where_they_differ(
     assert view.same_rows
     status, told, _ = call("compare", one, other)
     assert (status, told) == (0, json.loads(view.model_dump_json()))
+
+
+def test_a_loss_that_is_no_number_is_never_the_best(studio: Studio, home: Home) -> None:
+    one, other = made(home, "one"), made(home, "other")
+    say(home, one, [EvaluationEvent(step=3, eval_loss=math.nan), EvaluationEvent(step=9, eval_loss=2.0)])
+    assert [run.best_loss for run in studio.curves.compare([one, other]).runs] == [2.0, None]
+    checks = ((3, math.nan), (9, 2.0))
+    line = Line(studio.runs.get(one), TrainingConfig(task="chat", model="m"), "LoRA", "d", "m", checks, 1)
+    drawn = str(table([line], "", ""))
+    assert "2.00<small" in drawn and "nan<small" not in drawn
+    records = [studio.runs.get(one).model_copy(update={"metrics": {"eval_loss": x}}) for x in (math.nan, 1.0, 0.5)]
+    assert [record.metrics["eval_loss"] for record in in_order(records, "loss")][:2] == [0.5, 1.0]
 
 
 @pytest.mark.parametrize("count", [1, 9])

@@ -1,6 +1,7 @@
 """Checks whose fixes change cells, rows shared between parts, and very short rows: found, said and mended."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,23 @@ def test_turns_of_a_conversation_are_mended_where_they_stand() -> None:
         {"role": "user", "content": "A lamp?"},
         {"role": "assistant", "content": "A café lamp!"},
     ]
+
+
+@pytest.mark.parametrize("written", [json.dumps, str], ids=["JSON", "Python"])
+def test_turns_that_a_cell_holds_as_text_are_mended_and_no_row_is_lost(written: Callable[[Any], str]) -> None:
+    """As in a CSV file, where line breaks and letters are written as escapes."""
+    talks = [
+        [{"role": "user", "content": f"A {name}?"}, {"role": "assistant", "content": f"The {name} is here."}]
+        for name in NAMES
+    ]
+    talks[0][1]["content"], talks[1][1]["content"] = "Call us:\n+14155552671", "A cafÃ© is near."
+    rows: list[Row] = [{"talk": written(talk)} for talk in talks]
+    for kind, number, content in (("personal-data", 0, "Call us:\n[phone]"), ("encoding", 1, "A café is near.")):
+        fixed = mended(table(rows), CHAT, {"talk": "messages"}, kind)
+        assert json.loads(str(fixed[number]["talk"]))[1]["content"] == content
+        assert [fixed[n] for n in range(len(NAMES)) if n != number] == [
+            row for n, row in enumerate(rows) if n != number
+        ], "other rows stay as they are"
 
 
 # --- personal data ---

@@ -177,6 +177,7 @@ def test_a_modelfile_names_the_file_the_template_and_the_stop() -> None:
     text = modelfile("m.gguf", KNOWN[0].template, KNOWN[0].stop, "Be brief.")
     assert text.startswith('FROM ./m.gguf\nTEMPLATE """{{- range .Messages }}')
     assert 'PARAMETER stop "<|im_end|>"' in text and 'SYSTEM "Be brief."' in text
+    assert "PARAMETER temperature 0\nPARAMETER repeat_penalty 1\n" in text, "Ollama's own penalty is 1.1"
     assert KNOWN[0].written(CONVERSATIONS[0]).endswith("<|im_start|>assistant\n")
 
 

@@ -132,3 +132,24 @@ def test_another_ending_or_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_reading_from_any_row_on_gives_the_predictions_of_those_rows(tmp_path: Path) -> None:
     table = with_predictions(tmp_path, AWKWARD, FOUND)
     assert [row["prediction"] for row in table.rows(2)] == [None, ""]
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_numbers_that_a_format_does_not_have_leave_a_cell_empty_and_no_file_is_invalid(
+    ending: str, tmp_path: Path
+) -> None:
+    rows = [
+        {"id": 1, "size": float("nan"), "mixed": float("inf"), "parts": [1.5, float("nan")]},
+        {"id": 2**70, "size": 2.5, "mixed": "text", "parts": [2.0]},
+    ]
+    out = tmp_path / f"out{ending}"
+    write_rows(table_of(rows), out)
+    first, second = read(out)
+    if ending != ".parquet":  # its columns of numbers can hold NaN
+        assert first["size"] in ("", None)
+    assert first["mixed"] in ("", None) and second["mixed"] == "text"
+    assert "NaN" not in str(first["parts"]) and "1.5" in str(first["parts"])
+    if ending != ".xlsx":  # a workbook has no larger numbers than 15 digits
+        assert int(second["id"]) == 2**70 and float(second["size"]) == 2.5
+    if ending in (".json", ".jsonl"):
+        assert "NaN" not in out.read_text() and "Infinity" not in out.read_text()

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from studio.schema.serving import ServedModel, ServeLimits, ServeRequest
+from studio.schema.serving import Generation, ServedModel, ServeLimits, ServeRequest
 from studio.serving.bodies import CHAT, check_names, sampling_of
 from studio.serving.engines import ENGINES, Launch
 from studio.serving.errors import ApiError
@@ -203,6 +203,36 @@ def test_each_prompt_of_several_choices_is_counted_once(tmp_path: Path) -> None:
     play(tmp_path, act)
 
 
+def test_a_reply_that_a_stop_sequence_ends_has_its_prompt_counted(tmp_path: Path) -> None:
+    async def act(scene: Scene) -> None:
+        scene.served.tokenizer = word_tokenizer()
+        answer = (await scene.ask("words a b c d", stop="c")).json()
+        assert answer["choices"][0]["message"]["content"] == "ab"
+        assert 5 <= answer["usage"]["prompt_tokens"] <= 100 and answer["usage"]["completion_tokens"] == 3
+        whole = (await scene.ask("words a b c d")).json()
+        assert whole["usage"]["prompt_tokens"] == 4, "as the engine says"
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize(
+    ("engine", "sent"),
+    [
+        ("vllm", {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}),
+        ("llama.cpp", {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}),
+    ],
+)
+def test_an_engine_samples_as_the_chat_does_and_counts_the_tokens(
+    engine: str, sent: dict[str, float], tmp_path: Path
+) -> None:
+    """Else the base model's own repetition penalty, or the engine's, changes the replies."""
+    generation = Generation(messages=({"role": "user", "content": "Hi"},), max_tokens=5, temperature=0.0)
+    body = ENGINES[engine].body(lora_run(tmp_path), generation)
+    assert sent.items() <= body.items() and body["temperature"] == 0.0 and "prompt_tokens" not in body
+    if engine == "vllm":
+        assert body["stream_options"]["include_usage"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False])
 def test_choices_of_one_request_are_written_together(stream: bool, tmp_path: Path) -> None:
@@ -220,6 +250,21 @@ def test_choices_of_one_request_are_written_together(stream: bool, tmp_path: Pat
         assert texts == ["3"] * 4 and (scene.served.turns.running, scene.served.turns.waiting) == (0, 0)
 
     play(tmp_path, act, slots=4)
+
+
+def test_openais_client_may_be_used_on_a_web_page_that_is_allowed_and_on_no_other(tmp_path: Path) -> None:
+    async def ask(origin: str) -> httpx2.Response:
+        gate = Gate(list, True, ("https://example.com",), Buckets(100, 100))
+        app = Gateway(Directory([]), gate, ServeLimits(), tmp_path).app()
+        asked = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            return await client.options("/v1/chat/completions", headers=headers)
+
+    answer = asyncio.run(ask("https://example.com"))
+    assert answer.status_code == 200 and "x-stainless-lang" in answer.headers["access-control-allow-headers"]
+    other = asyncio.run(ask("https://example.org"))
+    assert other.status_code == 400 and "access-control-allow-origin" not in other.headers
 
 
 def test_an_error_of_one_choice_ends_the_others(tmp_path: Path) -> None:

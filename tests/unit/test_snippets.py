@@ -1,6 +1,7 @@
 """The Python code beside an export: it has the user's own input and says what to install."""
 
 import ast
+import shlex
 
 import pytest
 
@@ -42,3 +43,10 @@ def test_without_test_prompts_the_code_has_a_general_input() -> None:
 def test_the_model_card_has_no_test_prompt_because_it_may_be_published() -> None:
     card = model_card(export_named("merged"), own(run_of(), OWN), FACTS)
     assert "lamp" not in card and "First install: pip install torch transformers" in card
+
+
+@pytest.mark.parametrize("name", ["script", "notebook", "space"])
+def test_a_folder_with_a_space_in_its_name_is_one_word_in_the_commands(name: str) -> None:
+    usages = export_named(name).usages(run_of(), "/home/My Folder/run", {})
+    first = [shlex.split(each.code.splitlines()[0]) for each in usages if each.language == "sh"]
+    assert first == [["cd", "/home/My Folder/run"]]

@@ -408,3 +408,33 @@ def test_after_a_fix_the_checks_say_what_it_changed(visit: Visiting) -> None:
     checks = page(visit).partition('aria-labelledby="doc"')[2]
     assert "<b>Changed:</b> <span>30 rows removed" in checks
     assert "stay as they are" not in checks.partition("</section>")[0]
+
+
+def test_rows_that_are_too_long_for_the_model_are_left_out_of_many_rows_too(
+    visit: Visiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_options, "MANY_ROWS", 10)
+    made = visit()
+    made.choose(task="chat", model="starter-chat", settings={"max_length": 128})
+    lines = [f"Where is hall {n}?,Hall {n} is upstairs." for n in range(29)]
+    table = "\n".join(["question,answer", *lines, f"Tell me all.,{'It is a long way. ' * 60}"])
+    import_data.open_dataset(made, made.studio.datasets.add_text(table))
+    visit().choose(settings={"max_length": 128})
+    assert import_options.fix(visit(), "too-long", False) is None, "it takes a while"
+    wait_for(visit)
+    assert made.studio.datasets.get(made.choices.dataset).rows == 29
+
+
+def test_saved_splits_are_shown_and_kept_after_the_settings_of_the_page_were_reset(visit: Visiting) -> None:
+    """A run gets them too, so that rows of one customer are never in two splits by mistake."""
+    made = opened(visit)
+    splits.set_column(visit(name="group_column", value="customer"))
+    visit().choose(settings={})  # "Reset to defaults", or another task
+    splits.change(visit())
+    assert re.search('value="customer"[^>]* selected', str(rows.drawn(visit())[0]))
+    splits.set_share(visit(name="test_share", value="20"))
+    spec = made.studio.datasets.get(made.choices.dataset).spec
+    assert spec and spec.splits and (spec.splits.group_column, spec.splits.test_share) == ("customer", 0.2)
+    splits.set_way(visit(value=""))
+    spec = made.studio.datasets.get(made.choices.dataset).spec
+    assert spec and spec.splits and spec.splits.group_column == ""

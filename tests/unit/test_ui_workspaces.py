@@ -191,6 +191,21 @@ def test_only_the_owner_of_a_team_may_trust_code_or_keep_a_token(tmp_path: Path)
     assert sessions.root.home.hub_token() == "hf_x" and member.datasets.all() == []
 
 
+def test_a_viewer_who_labels_in_another_order_changes_nothing_for_those_who_edit(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path)
+    editor, viewer = (sessions.studio_of({ROLE: role}) for role in ("editor", "viewer"))
+    dataset = editor.datasets.add_text("text\n" + "".join(f"message number {n}\n" for n in range(12))).id
+    assert editor.labels.choose_order(dataset, "random").order == "random"
+    assert viewer.labels.state(dataset).order == "random"
+    assert viewer.labels.choose_order(dataset, "file").order == "file"
+    assert viewer.labels.state(dataset).order == "file", "for the viewer alone"
+    assert editor.labels.state(dataset).order == "random"
+    sessions.root.close()
+    again = Sessions(tmp_path)
+    assert again.studio_of({ROLE: "editor"}).labels.state(dataset).order == "random"
+    again.root.close()
+
+
 def test_the_banner_names_every_limit_that_is_set_before_anything_is_uploaded() -> None:
     told = banner(Limits(upload_mb=7, run_minutes=11, run_steps=1234, chat_tokens=99, workspace_mb=321))
     for words in (

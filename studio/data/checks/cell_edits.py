@@ -1,6 +1,9 @@
 """Base class for checks whose fix changes the text of cells."""
 
+import ast
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from studio.data.checks.base import Check
@@ -26,5 +29,25 @@ class TextCheck(Check):
         raise NotImplementedError
 
     def fixed_cells(self, number: int, row: Row) -> dict[str, Any]:
-        cells = {column: with_texts(row[column], self.change) for column in self.context.roles}
+        values = self.context.task.values(row, self.context.roles)
+        cells = {column: self._changed(row[column], values.get(role)) for column, role in self.context.roles.items()}
         return {column: value for column, value in cells.items() if value != row[column]}
+
+    def _changed(self, cell: Any, value: Any) -> Any:
+        """Return a changed cell. In a text that holds messages, their texts change: they have other line breaks."""
+        if isinstance(cell, str) and value != cell.strip():
+            held = _held(cell)
+            changed = with_texts(held, self.change)
+            if changed != held:
+                return json.dumps(changed, ensure_ascii=False, default=str)
+        return with_texts(cell, self.change)
+
+
+def _held(text: str) -> Any:
+    """Return the list or object that a text holds as JSON, or in Python's syntax. None for other texts."""
+    if text.lstrip().startswith(("[", "{")):
+        with suppress(ValueError, RecursionError):
+            return json.loads(text)
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return ast.literal_eval(text.strip())
+    return None

@@ -25,7 +25,7 @@ from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec, Split
 from studio.schema.errors import StudioError
 from studio.schema.spans import Spans
 from studio.services.context import Context
-from studio.services.datasets.check_options import CheckOptions
+from studio.services.datasets.check_options import DEFAULT_CHECKS, CheckOptions
 from studio.services.datasets.editing import Editing
 from studio.services.datasets.ingestion import import_options
 from studio.services.datasets.service import Datasets
@@ -110,9 +110,12 @@ class DatasetJobs:
         arguments = {"dataset": dataset, "how": import_options(options).named_fields}
         return self._record("reread", arguments, watch)
 
-    def fix(self, dataset: str, kind: str, whole: bool = False, watch: Watch = UNWATCHED) -> DatasetRecord:
-        """Remove or repair the rows with one kind of problem: a new version."""
-        return self._record("fix", {"dataset": dataset, "kind": kind, "whole": whole}, watch)
+    def fix(
+        self, dataset: str, kind: str, options: CheckOptions = DEFAULT_CHECKS, watch: Watch = UNWATCHED
+    ) -> DatasetRecord:
+        """Remove or repair the rows with one kind of problem: a new version. Lengths are in the options, if needed."""
+        sent = {"whole": options.whole, "max_length": options.max_length, "lengths": options.lengths}
+        return self._record("fix", {"dataset": dataset, "kind": kind, "options": sent}, watch)
 
     def edit_row(self, dataset: str, row: int, cells: Mapping[str, str], watch: Watch = UNWATCHED) -> DatasetRecord:
         """Change cells of a row: a new version."""
@@ -243,6 +246,12 @@ def _splits(
     return datasets.count_splits(dataset, SplitSpec(**splits), spec=DatasetSpec.model_validate(spec))
 
 
+def _fix(datasets: Datasets, _: Callable[..., None], dataset: str, kind: str, options: dict[str, Any]) -> DatasetRecord:
+    if options["lengths"] is not None:  # JSON has texts as keys
+        options["lengths"] = {int(row): length for row, length in options["lengths"].items()}
+    return datasets.fix(dataset, kind, CheckOptions(**options))
+
+
 def _compare(datasets: Datasets, report: Callable[..., None], dataset: str, before: int, after: int) -> Any:
     difference = Versions(datasets).difference(dataset, before, after)
     old, new = (b64encode(numbers.tobytes()).decode() for numbers in (difference.before, difference.after))
@@ -259,7 +268,7 @@ JOBS: dict[str, Callable[..., Any]] = {
     "read_files": _read_files,
     "fetch_rows": lambda datasets, report, name, how: datasets.add_hub(name, progress=report, **how),
     "reread": lambda datasets, report, dataset, how: datasets.reread(dataset, progress=report, **how),
-    "fix": lambda datasets, _, dataset, kind, whole: datasets.fix(dataset, kind, CheckOptions(whole=whole)),
+    "fix": _fix,
     "check": _check,
     "splits": _splits,
     "compare": _compare,

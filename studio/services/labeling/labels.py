@@ -51,6 +51,8 @@ class Labels:
         self._lock = threading.RLock()
         self._last: dict[str, Session] = {}
         """Dataset → the last session, whose state and queues the next one takes over."""
+        self._of_viewers: dict[str, dict[str, Any]] = {}
+        """Dataset → what viewers chose, for themselves only: they write nothing."""
 
     # --- views ---
 
@@ -355,7 +357,7 @@ class Labels:
         """Return a session without a state."""
         record = self.store.get(dataset)
         path, choices = self.store.rows_path(record.id, record.version), self.drafts.get(f"labelling:{record.id}")
-        return Session(record, path, choices or {}, clean_name(labeler))
+        return Session(record, path, {**(choices or {}), **self._of_viewers.get(record.id, {})}, clean_name(labeler))
 
     def _suggester(self, session: Session) -> Suggester:
         """Return the suggester of the current version. Those of earlier ones end their work."""
@@ -371,4 +373,7 @@ class Labels:
 
     def _choose(self, session: Session, **choices: Any) -> None:
         session.choices.update(choices)
+        if self.context.role == "viewer":
+            self._of_viewers.setdefault(session.record.id, {}).update(choices)
+            return
         self.drafts.put(f"labelling:{session.record.id}", session.choices)

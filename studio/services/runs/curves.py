@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ class Curves:
             for each in self.runs.events(record.id, kinds=("evaluation",))
             if isinstance(each.event, EvaluationEvent)
         }
-        best = min((loss for step, loss in losses.items() if step), default=None)
+        best = min((loss for step, loss in losses.items() if step and math.isfinite(loss)), default=None)
         return ComparedRun(
             id=record.id,
             name=record.name,

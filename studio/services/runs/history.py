@@ -1,5 +1,6 @@
 """Annotations of runs (name, note, tags), and filtering and sorting of runs."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -76,11 +77,17 @@ def in_order(records: Sequence[RunRecord], order: str, sizes: dict[str, int] | N
         return list(records if order == "newest" else reversed(records))
     keys: dict[str, Callable[[RunRecord], Any]] = {
         "name": lambda record: record.name.casefold(),
-        "loss": lambda record: record.metrics.get("eval_loss", float("inf")),
+        "loss": _loss,
         "time": lambda record: -(record.seconds or 0.0),
         "size": lambda record: -(sizes or {}).get(record.id, 0),
     }
     return sorted(records, key=keys[order])
+
+
+def _loss(record: RunRecord) -> float:
+    """The loss of a run, to sort by. Runs without one, or where it is no number, come last."""
+    loss = record.metrics.get("eval_loss", math.inf)
+    return math.inf if math.isnan(loss) else loss
 
 
 def _searchable_text(record: RunRecord, dataset: str) -> str:

@@ -37,6 +37,8 @@ class Engine(ABC):
     """Whether one process serves a base model and all runs of it."""
     serves_base = True
     """Whether it serves base models."""
+    own_defaults: Mapping[str, Any] = {}
+    """Parameters of its requests whose defaults would change replies, with values that change nothing."""
     prepares_prompts = False
     """Whether it adds the run's system prompt itself, and refuses prompts that are too long."""
 
@@ -81,4 +83,4 @@ class Engine(ABC):
             "stream": True,
             **({"messages": list(generation.messages)} if generation.chat else {"prompt": generation.prompt}),
         }
-        return body | ({} if generation.seed is None else {"seed": generation.seed})
+        return {**body, **self.own_defaults} | ({} if generation.seed is None else {"seed": generation.seed})

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from studio.schema.serving import ServedModel
 from studio.serving.engines.base import Engine, Launch
@@ -15,6 +16,7 @@ class LlamaCpp(Engine):
     title = "llama.cpp server"
     needs_weights = False
     serves_base = False
+    own_defaults: Mapping[str, Any] = {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0}
 
     def unavailable_reason(self, model: ServedModel) -> str:
         """It serves an existing GGUF export of a run."""

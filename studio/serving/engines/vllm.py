@@ -10,7 +10,7 @@ from studio.inference.base_and_tuned import precision_of, result_folder
 from studio.inference.heads import variant_of
 from studio.inference.load import adapter_kind, weights_folder
 from studio.machine.facts import machine_facts
-from studio.schema.serving import ServedModel
+from studio.schema.serving import Generation, ServedModel
 from studio.serving.engines.base import Engine, Launch
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -27,6 +27,8 @@ class Vllm(Engine):
     at_once = 64
     needs_weights = False
     serves_together = True
+    own_defaults: Mapping[str, Any] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    """Else those of the base model's generation_config.json are used."""
 
     def unavailable_reason(self, model: ServedModel) -> str:
         """It must be installed beside the studio, with a GPU, and the adapter must be plain LoRA."""
@@ -59,6 +61,11 @@ class Vllm(Engine):
     def model_name(self, model: ServedModel) -> str:
         """The id of the run, or the base's own name here."""
         return BASE if model.who == "base" else model.name
+
+    def body(self, model: ServedModel, generation: Generation) -> dict[str, Any]:
+        """It counts the tokens of a stream only when asked to, and then in each event."""
+        counted = {"include_usage": True, "continuous_usage_stats": True}
+        return {**super().body(model, generation), "stream_options": counted}
 
 
 def unservable_by_vllm(model: ServedModel) -> str:

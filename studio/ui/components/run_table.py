@@ -1,5 +1,6 @@
 """The table of runs: results, settings that differ, and actions."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ def table(lines: Sequence[Line], selected: str, renaming: str, side: Html | str 
 
 
 def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -> Html:
-    record, best = each.record, min(each.checks, key=lambda check: check[1], default=None)
+    measured = [check for check in each.checks if math.isfinite(check[1])]
+    record, best = each.record, min(measured, key=lambda check: check[1], default=None)
     name = html("<b>{n}</b>", n=Verbatim(record.name))
     if renaming:
         name = html(

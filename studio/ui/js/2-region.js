@@ -48,7 +48,9 @@
     const change = (el) => { send(said(el)); studio.hold(el, slot.querySelectorAll("input"), sent, () => { shown = null; draw(); }); };
     element.studioSend = send;
     const timers = new WeakMap();
-    const later = (el) => { clearTimeout(timers.get(el)); timers.set(el, setTimeout(() => change(el), 350)); };
+    const later = (el) => { clearTimeout(timers.get(el)); timers.set(el, setTimeout(() => { timers.delete(el); change(el); }, 350)); };
+    /** Whether what was typed is still to be sent. The caller sends it now, before what is done next. */
+    const due = (el) => { clearTimeout(timers.get(el)); return timers.delete(el); };
     slot.addEventListener("click", async (e) => {
       const el = e.target.closest("button[data-act],a[data-act]");
       if (!el || el.disabled || el.dataset.busy !== undefined) return;
@@ -66,7 +68,7 @@
     slot.addEventListener("change", (e) => {
       for (const b of slot.querySelectorAll("[data-needs]")) b.disabled = !slot.querySelector(`[name="${CSS.escape(b.dataset.needs)}"]`)?.checked;
       const el = e.target.closest("input[data-act],select[data-act],textarea[data-act]");
-      if (el && el.dataset.live === undefined) change(el);
+      if (el && (el.dataset.live === undefined || due(el))) change(el);
     });
     slot.addEventListener("keydown", (e) => {
       if (e.ctrlKey || e.metaKey || e.altKey || studio.typing(e.target)) return;
@@ -92,7 +94,7 @@
     slot.addEventListener("input", (e) => { const el = e.target.closest("[data-act][data-live]"); if (el) later(el); });
     slot.addEventListener("keydown", (e) => {
       const el = e.target.closest("input[data-act]");
-      if (el && e.key === "Enter" && !e.isComposing && !e.ctrlKey && !e.metaKey && el.dataset.enter !== undefined) { e.preventDefault(); send({ ...said(el), act: el.dataset.enter }); }
+      if (el && e.key === "Enter" && !e.isComposing && !e.ctrlKey && !e.metaKey && el.dataset.enter !== undefined) { e.preventDefault(); due(el); send({ ...said(el), act: el.dataset.enter }); }
     });
     studio.place(element, (now) => { value = now || ""; draw(); });
   };

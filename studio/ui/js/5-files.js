@@ -3,8 +3,7 @@
    <button data-download=FORMAT data-run=RUN>     gets a link that works once, and follows it: files of any size
    <button hidden data-act=… data-again=MS>       is pressed every MS while its place is in view */
 (() => {
-  const { h } = window.studio;
-  const say = (button, words) => { button.querySelector(".wrong")?.remove(); if (words) button.after(h("p.wrong", { role: "alert" }, words)); };
+  const { h, complain } = window.studio;
 
   async function save(button) {
     const answer = await fetch(window.studio.url(button.dataset.save), { headers: window.studio.headers() });
@@ -25,8 +24,8 @@
   document.addEventListener("click", async (e) => {
     const button = e.target.closest("[data-save], [data-download]");
     if (!button || button.disabled) return;
-    try { say(button, ""); await (button.dataset.save ? save(button) : download(button)); }
-    catch (error) { say(button, error instanceof TypeError ? "The server does not answer. Try again in a moment." : error.message); }
+    try { complain(button, ""); await (button.dataset.save ? save(button) : download(button)); }
+    catch (error) { complain(button, error instanceof TypeError ? "The server does not answer. Try again in a moment." : error.message); }
   });
   document.addEventListener("click", async (e) => {
     const button = e.target.closest("[data-copy]");

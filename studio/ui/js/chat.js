@@ -3,7 +3,7 @@
 (() => {
   const { h, put, count } = window.studio;
   const SETTINGS = ["system", "temperature", "top_p", "max_new_tokens", "seed", "remember"];
-  const WHO = ["base", "tuned"];
+  const WHO = ["base", "tuned"], MOST_TURNS = 199;   /* the server takes 400 messages */
   const kept = (key, fallback) => { try { return JSON.parse(sessionStorage.getItem(key)) ?? fallback; } catch { return fallback; } };
   const keep = (key, value) => { try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* for this page only */ } };
 
@@ -86,9 +86,9 @@
       if (talk.next) { box.value = [talk.next, box.value.trim()].filter(Boolean).join("\n"); talk.next = ""; grow(); }
     }
     async function ask(prompt) {
-      const turn = { prompt, base: { text: "" }, tuned: { text: "" } }, run = talk.run, control = new AbortController();
-      const before = settings().remember ? talk.turns.filter((each) => !each.alone && !each.failed) : [];
-      talk.turns.push(turn);
+      const turn = { prompt, base: { text: "" }, tuned: { text: "" } }, { run, turns } = talk, control = new AbortController();
+      const before = settings().remember ? turns.filter((each) => !each.alone && !each.failed).slice(-MOST_TURNS) : [];
+      turns.push(turn);
       Object.assign(talk, { writing: control, problem: "", full: false });
       draw();
       for (const who of WHO) part(`${who}-pane`).scrollTop = part(`${who}-pane`).scrollHeight;
@@ -106,13 +106,13 @@
       } catch (error) {
         if (error.name !== "AbortError") {
           talk.problem = error instanceof Refused ? error.message : "The server does not answer. Try again in a moment.";
-          if (!turn.base.text && !turn.tuned.text && !turn.base.labels) { talk.turns.splice(talk.turns.indexOf(turn), 1); box.value = box.value || prompt; }
+          if (!turn.base.text && !turn.tuned.text && !turn.base.labels) { turns.splice(turns.indexOf(turn), 1); box.value = box.value || prompt; }
           turn.failed = true;
         }
       }
       const whole = WHO.every((who) => turn[who].done);
       for (const who of WHO) if (!turn[who].done) Object.assign(turn[who], { done: true, cut: true });
-      keep(`studio-chat-${run}`, talk.turns);
+      keep(`studio-chat-${run}`, talk.run === run ? talk.turns : turns);   /* another run may be open by now, or the conversation cleared */
       if (whole && !told.tried) { told.tried = true; send("tried", { run, unasked: true }); }
       if (talk.writing !== control) return;
       talk.writing = null;

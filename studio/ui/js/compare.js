@@ -3,9 +3,10 @@
   const { studio } = window, { h, figure, took, scale, translate } = studio;
   const DASHES = ["", "", "6 4", "2 3", "9 3 2 3", "12 4", "4 2", "1 4"], AGAIN = 5000;
 
+  /** What is told of a run. Null: it was deleted; undefined: the server does not answer now. */
   async function read(id) {
-    const answer = await fetch(studio.url(`studio/run/${encodeURIComponent(id)}?after=0`), { headers: studio.headers(), cache: "no-store" }).catch(() => null);
-    return answer?.ok ? answer.json() : null;
+    const answer = await fetch(studio.url(`studio/run/${encodeURIComponent(id)}?after=0`), { headers: studio.headers(), cache: "no-store" }).catch(() => undefined);
+    return answer?.ok ? answer.json().catch(() => undefined) : answer?.status === 404 ? null : undefined;
   }
   /** Points of a run: [step or seconds, loss]. */
   function points(told, what, byTime) {
@@ -36,9 +37,11 @@
       if (!document.contains(host)) return;
       if (!document.hidden && host.offsetParent !== null) {
         const told = await Promise.all(ids.map(read));
-        all = told.filter(Boolean);
-        draw();
-        if (!all.some((each) => studio.live.working(each.run))) return;
+        if (!told.includes(undefined)) {
+          all = told.filter(Boolean);
+          draw();
+          if (!all.some((each) => studio.live.working(each.run))) return;
+        }
       }
       setTimeout(look, AGAIN);
     }

@@ -29,13 +29,19 @@
       else if (!ask || (await window.studio.ask(ask, button.textContent))) send(act, { run, ...more });
     });
 
+    let reading = 0;                       /* the timer of the next reading of the log */
     async function readLog() {
-      if (view.panel !== "log" || !live.id) return;
-      const answer = await fetch(window.studio.url(`studio/run/${encodeURIComponent(live.id)}/log`), { headers: window.studio.headers() }).catch(() => null);
-      const text = answer?.ok ? await answer.text() : "";
+      const { id } = live, away = document.hidden || element.offsetParent === null;
+      clearTimeout(reading);
+      reading = 0;
+      if (view.panel !== "log" || !id) return;
+      if (away || live.working(live.data?.run)) reading = setTimeout(readLog, 3000);
+      if (away) return;
+      const answer = await fetch(window.studio.url(`studio/run/${encodeURIComponent(id)}/log`), { headers: window.studio.headers() }).catch(() => null);
+      const text = answer?.ok ? await answer.text().catch(() => "") : "";
+      if (!answer || id !== live.id) return;
       const box = part("log"), end = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
       if (box.textContent !== text) { box.textContent = text || translate("The log is empty."); if (end) box.scrollTop = box.scrollHeight; }
-      if (live.working(live.data?.run) && element.offsetParent !== null) setTimeout(readLog, 3000);
     }
 
     function draw() {
@@ -43,7 +49,7 @@
       part("none").hidden = !!(run || live.id);
       part("some").hidden = !run;
       if (!run) return;
-      if (view.run !== run.id) { Object.assign(view, { run: run.id, prompt: 0, told: "", state: "" }); curves.loss.zoom(null); }
+      if (view.run !== run.id) { Object.assign(view, { run: run.id, prompt: 0, told: "", state: "" }); curves.loss.zoom(null); part("log").textContent = ""; readLog(); }
       const facts = understand(data, run);
       put(part("name"), run.name);
       Object.assign(part("csv").dataset, { save: `studio/run/${encodeURIComponent(run.id)}/curve.csv`, name: `${run.name}.csv` });
@@ -85,7 +91,7 @@
 
     part("asked").addEventListener("change", (e) => { view.prompt = +e.target.value; part("asked").querySelectorAll("input").forEach((each) => { each.toggleAttribute("checked", each === e.target); }); draw(); });
 
-    live.on(() => { if (document.contains(element)) draw(); }, () => document.contains(element) && element.offsetParent !== null);
+    live.on(() => { if (document.contains(element)) { draw(); if (!reading && live.working(live.data?.run)) readLog(); } }, () => document.contains(element) && element.offsetParent !== null);
     live.follow(live.id);
     new ResizeObserver(() => live.now()).observe(element);
     draw();

@@ -3,11 +3,11 @@
 Part of the Data tab.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from studio.schema.augmentation import AugmentationRequest, Proposals
+from studio.schema.augmentation import AugmentationRequest, Proposals, WayView
 from studio.schema.dataset import CheckReport
 from studio.schema.errors import StudioError
 from studio.schema.numbers import rows as rows_words
@@ -84,8 +84,10 @@ def pick_count(visit: Visit) -> None:
 
 def make(visit: Visit) -> None:
     """Make synthetic rows, which wait for a review."""
+    visit.settle()
     extra, propose = visit.choices.extra, visit.studio.augmentation.propose
-    way, count = extra.get("way", "spelling"), int(extra.get("make", USUAL))
+    way = _chosen_way(visit, visit.studio.augmentation.ways(visit.choices.dataset, visit.choices.model)).name
+    count = int(extra.get("make", USUAL))
     augmentation = AugmentationRequest(way=way, count=count, model=visit.choices.model or None)
     _begin(visit, "make", propose, augmentation=augmentation)
     visit.remember(made_page=1)
@@ -224,10 +226,15 @@ def _made_rows(visit: Visit) -> Html:
     return panel("Synthetic rows", "made", body)
 
 
+def _chosen_way(visit: Visit, ways: Sequence[WayView]) -> WayView:
+    """The chosen way to make rows. The first one, where none was chosen or it can't be used."""
+    name = visit.choices.extra.get("way")
+    return next((way for way in ways if way.name == name and not way.unavailable_reason), ways[0])
+
+
 def _form(visit: Visit, proposals: Proposals) -> Html:
     extra, ways = visit.choices.extra, visit.studio.augmentation.ways(visit.choices.dataset, visit.choices.model)
-    able = [way for way in ways if not way.unavailable_reason]
-    chosen = next((way for way in able if way.name == extra.get("way")), ways[0])
+    chosen = _chosen_way(visit, ways)
     choices = [(way.name, way.title, way.unavailable_reason) for way in ways]
     count = int(extra.get("make", USUAL))
     skipped = f"No usable text was found for {rows_words(proposals.skipped)}."

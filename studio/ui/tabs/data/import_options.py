@@ -106,11 +106,14 @@ def reread(visit: Visit) -> DatasetRecord | None:
 def fix(visit: Visit, kind: str, whole: bool) -> DatasetRecord | None:
     """Repair or remove the rows with a kind of problem, in the background for many rows."""
     record, studio, chosen = visit.studio.datasets.get(visit.choices.dataset), visit.studio, visit.choices
+    options = CheckOptions(whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length"))
     if record.rows <= MANY_ROWS:
-        options = CheckOptions(whole=whole, model=chosen.model or None, max_length=chosen.settings.get("max_length"))
         return studio.checks.fix(record.id, kind, options)
-    job = Job(f"Fixing {record.name}")
-    return _begin(visit, job, lambda job: studio.jobs.fix(record.id, kind, whole, job.watch))
+
+    def work(job: Job) -> DatasetRecord:
+        return studio.jobs.fix(record.id, kind, studio.checks.measured(record.id, kind, options), job.watch)
+
+    return _begin(visit, Job(f"Fixing {record.name}"), work)
 
 
 def edit(visit: Visit, row: int, cells: dict[str, str]) -> DatasetRecord | None:
@@ -203,6 +206,7 @@ def hub_choose(visit: Visit) -> None:
 
 def hub_fetch(visit: Visit) -> None:
     """Download the chosen rows."""
+    visit.settle()
     dataset, chosen, studio = hub_dataset(visit), hub_choices(visit), visit.studio
     if dataset is None:
         raise StudioError("no-such-dataset", "No Hub dataset was named.", hint="Type its name and press Enter.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from studio.schema.dataset import DatasetRecord, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
+from studio.services.datasets.split_settings import saved_splits
 from studio.ui.components.basic import Field, button, check_input
 from studio.ui.markup import Html, Verbatim, html
 from studio.ui.session import Visit
@@ -18,8 +19,9 @@ FIELDS = tuple(name for name in SplitSpec.model_fields if name != "seed")
 
 
 def chosen(visit: Visit) -> dict[str, Any]:
-    """The split settings that are set."""
-    settings = visit.choices.settings
+    """The split settings that a run gets: those that are set, and those saved with the dataset."""
+    spec, settings = visit.studio.datasets.get(visit.choices.dataset).spec, visit.choices.settings
+    settings = {**(saved_splits(spec, settings) if spec else {}), **settings}
     return {name: settings[name] for name in FIELDS if settings.get(name) not in (None, "")}
 
 
@@ -34,7 +36,7 @@ def counts(visit: Visit) -> tuple[SplitCounts | None, StudioError | None]:
 def fields(visit: Visit, record: DatasetRecord) -> Html:
     """The form of the split settings."""
     now = chosen(visit)
-    way = next((name for name in WAYS if now.get(name)), visit.choices.extra.get("way") or "")
+    way = next((name for name in WAYS if now.get(name)), visit.choices.extra.get("split_way") or "")
     own = (
         f"By the file's own column {record.split_column}"
         if record.split_column
@@ -57,7 +59,7 @@ def fields(visit: Visit, record: DatasetRecord) -> Html:
 
 
 def _share(visit: Visit, name: str, label: str) -> Html:
-    value = visit.choices.settings.get(name)
+    value = chosen(visit).get(name)
     percent = "" if value is None else f"{value * 100:g}"
     field = Field(name, label, "0 to 50. Empty: depends on the number of rows.")
     return field.text(percent, "share", inputmode="decimal")
@@ -65,7 +67,7 @@ def _share(visit: Visit, name: str, label: str) -> Html:
 
 def change(visit: Visit) -> None:
     """Open or close the form."""
-    visit.remember(shares=not visit.choices.extra.get("shares"), way="")
+    visit.remember(shares=not visit.choices.extra.get("shares"), split_way="")
 
 
 def set_share(visit: Visit) -> None:
@@ -86,7 +88,7 @@ def set_share(visit: Visit) -> None:
 def set_way(visit: Visit) -> None:
     """Set how rows are split. The column is chosen next."""
     way = visit.text("value")
-    visit.remember(way=way if way in WAYS else "")
+    visit.remember(split_way=way if way in WAYS else "")
     _keep(visit, dict.fromkeys(WAYS, ""))
 
 

@@ -45,7 +45,7 @@ def _version(each: DatasetRecord, current: DatasetRecord) -> Html:
 
 def chosen(visit: Visit, known: list[DatasetRecord]) -> tuple[int, int]:
     """The two versions to compare: the chosen ones, else the last two."""
-    kept = visit.choices.extra.get("compared") or {}
+    kept = visit.choices.extra.get("compared_versions") or {}
     numbers = [each.version for each in known]
     if kept.get("of") == visit.choices.dataset and {kept.get("before"), kept.get("after")} <= set(numbers):
         return kept["before"], kept["after"]
@@ -54,7 +54,7 @@ def chosen(visit: Visit, known: list[DatasetRecord]) -> tuple[int, int]:
 
 def _compared(visit: Visit, known: list[DatasetRecord]) -> Html:
     before, after = chosen(visit, known)
-    kept = visit.choices.extra.get("compared") or {}
+    kept = visit.choices.extra.get("compared_versions") or {}
     versions, small = [(str(each.version), f"Version {each.version}") for each in known], {"class_": "s"}
     pair = html(
         '{one}<span class="muted">with</span>{other}',
@@ -149,14 +149,14 @@ def compare(visit: Visit) -> None:
     if len(known) < 2:
         return
     before, after = chosen(visit, known)
-    kept = visit.choices.extra.get("compared") or {}
+    kept = visit.choices.extra.get("compared_versions") or {}
     now = {"of": visit.choices.dataset, "before": before, "after": after, "only": kept.get("only", ""), "start": 1}
     name = visit.text("name", 20)
     if name == "only":
         now["only"] = visit.text("value") if visit.text("value") in WORDS else ""
     elif name in ("before", "after", "start"):
         now[name] = max(1, visit.whole("value", 1))
-    visit.remember(compared=now)
+    visit.remember(compared_versions=now)
 
 
 def update(visit: Visit) -> None:

@@ -54,7 +54,7 @@ def prepare_early(visit: Visit) -> None:
 
 def with_measurement(visit: Visit, view: PlanView | StudioError) -> PlanView | StudioError:
     """The plan with measured memory and time, if a probe was made."""
-    measured = kept(visit, "measured")
+    measured = kept(visit, "probed")
     if len(measured) != MEASURED or isinstance(view, StudioError):
         return view
     size, seconds, low, high = measured
@@ -76,7 +76,7 @@ def measure(visit: Visit) -> None:
     """Measure memory and time by a few real steps."""
     view = visit.studio.planning.probe(visit.choices.run_request(name=name_of(visit)))
     e = view.estimate
-    visit.remember(measured=[_fitted_key(visit), e.memory_bytes, e.seconds, e.low_seconds, e.high_seconds])
+    visit.remember(probed=[_fitted_key(visit), e.memory_bytes, e.seconds, e.low_seconds, e.high_seconds])
 
 
 def _fitted_key(visit: Visit) -> str:

@@ -91,6 +91,7 @@ def _budget(visit: Visit) -> tuple[str, str]:
 
 def start(visit: Visit) -> None:
     """Start a search. Settings that were set by hand stay the same in all trials."""
+    visit.settle()
     trials, typed = _budget(visit)
     minutes = _minutes(typed or "0")
     number = None if minutes and not trials else _trials(trials)

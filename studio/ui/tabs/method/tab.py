@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -142,6 +143,9 @@ def _once(visit: Visit) -> str:
 
 # --- settings ---
 
+_GROUPED = re.compile(r"\d{1,3}([.,\s’']\d{3})+")
+"""A whole number with separators between the thousands, as people write it: 2,000 or 2.000 or 2 000."""
+
 
 def typed(name: str, text: Any) -> Any:
     """The typed value with the type of the setting.
@@ -149,7 +153,10 @@ def typed(name: str, text: Any) -> Any:
     Raises:
         StudioError: for an invalid value.
     """
-    if isinstance(text, str) and text[:1].isdigit():
+    kind = TrainingConfig.model_fields[name].annotation
+    if isinstance(text, str) and kind is int and _GROUPED.fullmatch(text):
+        text = re.sub(r"\D", "", text)
+    elif isinstance(text, str) and kind is not str and text[:1].isdigit():
         decimal = text.count(",") == 1 and "." not in text
         text = text.replace(" ", "").replace(",", ".") if decimal else text.replace(",", "")
     return getattr(config_from({"task": "-", "model": "-", name: text}), name)

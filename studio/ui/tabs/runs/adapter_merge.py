@@ -58,6 +58,7 @@ def choose_how(visit: Visit) -> None:
 
 def combine(visit: Visit) -> None:
     """Combine the adapters and select the new run."""
+    visit.settle()
     weights = {run: _number(text) for run, text in _weights(visit).items() if text}
     made = visit.studio.runs.combine(weights, _how(visit))
     visit.remember(weights={})

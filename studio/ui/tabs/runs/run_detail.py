@@ -164,7 +164,7 @@ def checkpoints(visit: Visit) -> None:
 def set_rerun_setting(visit: Visit) -> None:
     """Change a setting for the rerun. The earlier value is no change."""
     run, name = str(visit.choices.extra.get("opened", "")), visit.text("name", 80).removeprefix("again-")
-    config, kept, text = visit.studio.runs.spec(run).config, _rerun_state(visit, run), visit.text("value", 8000).strip()
+    config, kept, text = visit.studio.runs.spec(run).config, _rerun_state(visit, run), visit.text("value").strip()
     if name not in settings_of():
         return
     changes = {key: value for key, value in kept["changes"].items() if key != name}
