@@ -47,6 +47,7 @@ EDGES = {
     "studio.ui.security",  # a request, whose answer names an id of the log
     "studio.ui.shell",
     "studio.ui.chat_routes",  # a stream, whose last line says it
+    "studio.ui.workspaces",  # a thread that repeats work, which may succeed the next time
     "studio.worker.rank",
     "studio.worker.run",
 }
