@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from studio.training.methods import METHODS
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
-from tests.browser.test_tasks_page import use_folder
+from tests.browser.test_whole_way import use_folder
 from tests.real.made_runs import tiny_llama
 
 

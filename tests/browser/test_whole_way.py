@@ -1,4 +1,4 @@
-"""The whole way in a real browser, with real trainings of the starters: nothing is prepared, nothing is skipped."""
+"""The whole way in a real browser, with real trainings of the starters and of a tiny model: nothing is skipped."""
 
 import csv
 import random
@@ -36,25 +36,35 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
 
 
+def use_folder(page: Page, model: str | Path) -> None:
+    """A folder of this machine as the model."""
+    field = page.get_by_label("A folder or GGUF file on this machine")
+    field.fill(str(model))
+    field.press("Enter")
+    models = page.get_by_role("radiogroup", name="Models")
+    expect(models.get_by_role("radio", checked=True)).to_have_attribute("value", str(model), timeout=MINUTE)
+
+
 def set_steps(page: Page, steps: int) -> None:
     """Few steps, by the setting that anybody could use."""
     change(page, "Learning", {"Maximum steps": steps})
 
 
-def set_little_work(page: Page, steps: int) -> None:
-    """Few steps with few rows, one validation in their middle, and replies only before and after them."""
-    change(page, "Learning", {"Maximum steps": steps, "Batch size, rows": 2})
+def set_little_work(page: Page, steps: int, **more: float) -> None:
+    """Few steps with few rows, one validation in their middle, and replies only before and after them. `more` are
+    other settings of Learning."""
+    change(page, "Learning", {"Maximum steps": steps, "Batch size, rows": 2, **more})
     checks = {"Validation interval": steps // 2, "Rows per validation": 4, "Time for test prompts": 0}
     change(page, "Checkpoints", checks)
 
 
-def change(page: Page, group: str, values: Mapping[str, int]) -> None:
+def change(page: Page, group: str, values: Mapping[str, float]) -> None:
     """Change settings of a group."""
     expect(page.get_by_role("heading", name="How should the model learn?")).to_be_visible()
     summary = page.locator("summary").filter(has_text=group).first
     summary.click()
     for number, (name, value) in enumerate(values.items(), 1):
-        field = page.get_by_label(name)
+        field = page.get_by_label(name, exact=True)
         field.fill(str(value))
         field.press("Tab")
         expect(summary).to_contain_text(f"{number} changed by you", timeout=MINUTE)
@@ -126,6 +136,7 @@ def download_model(page: Page, folder: Path) -> Path:
 
 def test_from_a_file_to_two_replies(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="Chat").first.check()
+    use_folder(page, tiny_llama(tmp_path / "tiny").path)
     button(page, "Next: data").click()
     page.locator("input[type=file][data-file]").first.set_input_files(support_rows(tmp_path))
     table = page.get_by_role("region", name="Rows").first
@@ -141,7 +152,7 @@ def test_from_a_file_to_two_replies(page: Page, tmp_path: Path) -> None:
     learned = "".join(page.locator(".tok.l").all_inner_texts()).replace("·", " ")
     assert "Thanks" in learned and "Where" not in learned
     button(page, "Next: method").click()
-    set_little_work(page, 10)
+    set_little_work(page, 10, **{"Learning rate": 0.01})
     start(page)
 
     until(page, "studio.live.data?.steps.length > 3 && studio.live.data.checks.length > 1")
@@ -181,6 +192,9 @@ def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, serve
 
     click(button(page, "Use this sample: support-tone"))
     set_little_work(page, 4)  # what a person would not do: this is only here so that the test is short
+    for number in (3, 2):
+        page.get_by_label(f"Prompt {number}").fill("")
+        page.get_by_label(f"Prompt {number}").press("Tab")
     click(button(page, "Start"))
     click_when_there = button(page, "Chat with both")
     expect(click_when_there).to_be_visible(timeout=4 * MINUTE)
