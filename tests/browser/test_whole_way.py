@@ -7,11 +7,12 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.api import Studio
 from studio.store.home import Home
-from tests.browser.conftest import ready
+from tests.browser.conftest import emptied, ready
 from tests.browser.served import Served
 from tests.real.made_runs import tiny_llama
 
@@ -26,6 +27,12 @@ REPLIES = (
     "I am sorry about the {}. Send me one photo and a new one leaves today. Ella",
     "Yes, the {} is on the shelf and leaves us the same day. Ella",
 )
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def button(page: Page, name: str) -> Locator:
