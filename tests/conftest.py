@@ -18,6 +18,8 @@ AT_WORK, COUNT = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTE
 ROOT = str(Path(__file__).parents[1])  # processes of the studio don't look for modules in the working folder
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
 os.environ.setdefault("STUDIO_MODEL_SOURCES", "hub")  # searches of tests reach only what a test starts
+# DeepSpeed compiles a part of itself, for a minute. Copies of the project that share the folder compile it in turn.
+os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(Path(ROOT) / "build" / "torch_extensions"))
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # torch processes of tests run beside each other
 if AT_WORK and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))

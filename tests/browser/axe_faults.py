@@ -1,4 +1,4 @@
-"""What axe-core finds on a page."""
+"""What axe-core finds on a page, in light and in dark."""
 
 from collections.abc import Collection
 
@@ -11,13 +11,30 @@ OPTIONS = {
 }
 NOT_OURS = {"region", "landmark-one-main", "page-has-heading-one", "bypass"}
 """Rules about Gradio's own frame, which the page does not draw."""
+OF_COLORS = ("color-contrast", "link-in-text-block")
+"""Rules whose result can differ between the color schemes. All others look at elements, which are the same."""
+RECOLORED = """(scheme) => document.body.classList.contains("dark") === (scheme === "dark")
+  && !document.getAnimations().some((each) => each instanceof CSSTransition)"""
 
 
-def axe_faults(page: Page, without: Collection[str] = NOT_OURS) -> list[str]:
-    """What axe finds, each with its element."""
+def axe_faults(page: Page, without: Collection[str] = NOT_OURS, rules: Collection[str] = ()) -> list[str]:
+    """What axe finds, each with its element. `rules` are those to check, if not all."""
+    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
     return [
         f"{fault['id']}: {node['html'][:160]} ({node['failureSummary'][:200]})"
-        for fault in Axe().run(page, options=OPTIONS).response["violations"]
+        for fault in Axe().run(page, options={**OPTIONS, **only}).response["violations"]
         if fault["id"] not in without
         for node in fault["nodes"]
     ]
+
+
+def axe_faults_of_both_schemes(page: Page, without: Collection[str] = NOT_OURS) -> list[str]:
+    """What axe finds on a page of the studio in light, and what it finds about colors in dark. The page is light
+    again afterwards."""
+    found = axe_faults(page, without)
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.wait_for_function(RECOLORED, arg=scheme)
+        if scheme == "dark":
+            found += [f"in dark, {fault}" for fault in axe_faults(page, without, OF_COLORS)]
+    return found

@@ -1,5 +1,6 @@
 """What the browser tests share: a Chromium, a studio with an empty home, and a page that must not make a noise."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from studio.store.home import Home
 from tests.browser.served import FLAGS, Served, chromium
 
 WIDE = ViewportSize(width=1280, height=900)
@@ -63,6 +65,25 @@ def served(home: Path) -> Iterator[Served]:
     studio = Served(home)
     yield studio
     studio.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One studio for a file whose tests each call `emptied`: a new process would import again what pages need."""
+    studio = Served(tmp_path_factory.mktemp("shared") / "home")
+    yield studio
+    studio.stop()
+
+
+def emptied(studio: Served) -> Served:
+    """A studio of a file without what its earlier tests left: datasets, labels, choices and runs that have ended."""
+    space = Home(str(studio.home)).workspace()
+    with space.db.write() as connection:
+        for table in ("drafts", "labels", "versions", "datasets", "events", "runs"):
+            connection.execute(f"DELETE FROM {table}")
+    for folder in (space.datasets.root, space.runs.root):
+        shutil.rmtree(folder, ignore_errors=True)
+    return studio
 
 
 @pytest.fixture
@@ -123,6 +144,13 @@ def emptied_profile(browser: Browser, served: Served) -> Iterator[BrowserContext
 def ready(page: Page) -> None:
     """Until the page has taken up what was chosen last."""
     page.wait_for_function("document.title.includes('·')")
+
+
+def settled(page: Page) -> None:
+    """Until nothing is asked of the server any more, and no color fades into another one."""
+    page.wait_for_timeout(150)  # within which a click asks
+    fades = "document.getAnimations().some((each) => each instanceof CSSTransition)"
+    page.wait_for_function(f"!document.querySelector('[data-busy]') && !{fades}")
 
 
 @contextmanager

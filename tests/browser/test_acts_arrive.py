@@ -5,10 +5,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import opened_pages, ready
+from tests.browser.conftest import emptied, opened_pages, ready
 from tests.browser.served import Served
 
 TIMES = 8
+PAUSES = (0, 7, 15, 30)
+"""Milliseconds between two acts."""
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def tab(page: Page, name: str) -> None:
@@ -47,10 +55,9 @@ def test_what_a_person_does_while_a_tab_is_not_set_up_yet_leaves_no_empty_page(p
     expect(page.get_by_role("radio", name="Chat").first).to_be_visible()
 
 
-@pytest.mark.parametrize("pause", [0, 7, 15, 30])
-def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path, pause: int) -> None:
+def test_of_many_things_done_in_a_row_none_is_lost(page: Page, tmp_path: Path) -> None:
     to_the_method(page, tmp_path)
-    for number in range(TIMES):
+    for number, pause in enumerate(TIMES * PAUSES):
         name = page.get_by_label("Name of the new run")
         name.fill(f"run {number}")
         name.press("Tab")

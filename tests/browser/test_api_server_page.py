@@ -41,13 +41,8 @@ def page(browser: Browser, studio: tuple[Served, str]) -> Iterator[Page]:
     served, run = studio
     with opened_pages(browser, served) as open_page:
         page = open_page(f"/?run={run}", viewport={"width": 390, "height": 900})
-        heading = page.get_by_role("heading", name="API server")
-        for _ in range(30):  # the tab of the last visit is opened first, later on a busy machine
-            page.evaluate("document.querySelectorAll('#steps button[role=tab]')[6].click()")
-            page.wait_for_timeout(1500)
-            if heading.is_visible():
-                break
-        expect(heading).to_be_visible()
+        page.get_by_role("tab", name="7 Export", exact=True).click()
+        expect(page.get_by_role("heading", name="API server")).to_be_visible()
         yield page
 
 

@@ -4,9 +4,18 @@ import csv
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import emptied
+from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button, tab
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def long_rows(folder: Path) -> Path:

@@ -5,12 +5,21 @@ import re
 import time
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import emptied
+from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button
 
 LINES = [f"Where is parcel {n}?;Parcel {n} left us on Monday.;c{n % 9}" for n in [*range(60), 3, 4]]
 TABLE = "question;answer;customer\n" + "\n".join(LINES)
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def brought(page: Page, folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.store.home import Home
-from tests.browser.conftest import opened_pages, ready
+from tests.browser.conftest import emptied, opened_pages, ready
 from tests.browser.served import Served
 from tests.support_messages import FORMS
 
@@ -21,6 +21,12 @@ MARGIN = 0.2
 LABELS = ("refund", "delivery", "broken")
 THINGS = ("kettle", "lamp", "blender", "chair", "radio", "mirror", "clock")
 TRUTH = {form.format(thing): label for thing in THINGS for label, forms in FORMS.items() for form in forms}
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def messages(folder: Path, rows: int = 84) -> Path:

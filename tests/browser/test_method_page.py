@@ -2,12 +2,21 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from studio.training.methods import METHODS
+from tests.browser.conftest import emptied
+from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
-from tests.browser.test_tasks_page import use_folder
+from tests.browser.test_whole_way import use_folder
 from tests.real.made_runs import tiny_llama
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def bring_rows_for_a_tiny_model(page: Page, folder: Path) -> None:

@@ -10,7 +10,7 @@ from studio.machine.deepspeed import why_no_deepspeed
 from studio.machine.facts import machine_facts
 from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW, bring, button, rows_file, tab
-from tests.browser.test_tasks_page import use_folder
+from tests.browser.test_whole_way import use_folder
 from tests.real.made_runs import tiny_llama
 
 pytestmark = pytest.mark.skipif(

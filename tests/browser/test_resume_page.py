@@ -5,11 +5,13 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from studio.api import Studio
 from studio.schema.events import StepEvent
 from studio.schema.requests import RunRequest
+from tests.browser.conftest import emptied
 from tests.browser.made import Made
 from tests.browser.served import Served
 from tests.browser.test_steps_1_to_3 import SLOW
@@ -29,6 +31,12 @@ QUICK = {
     "learning_rate": 1e-2,
     "watch_share": 0,
 }
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def steps_of(studio: Studio, run: str) -> list[int]:

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import opened_pages
+from tests.browser.conftest import emptied, opened_pages
 from tests.browser.served import Served
 from tests.listening import Listening
 
 SLOW = 60_000
 EVIL = "<img src=x onerror=\"document.title='owned'\">"
+
+
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
 
 
 def button(page: Page, name: str) -> Locator:

@@ -7,20 +7,11 @@ from playwright.sync_api import Page, expect
 
 from studio.store.home import Home
 from tests.browser.served import Served
-from tests.browser.test_whole_way import MINUTE, button, ends_well, pane, set_steps, start, tab, until
+from tests.browser.test_whole_way import MINUTE, button, ends_well, pane, set_steps, start, tab, until, use_folder
 from tests.real.made_runs import tiny_llama
 
 THINGS = ("kettle", "lamp", "chair", "parcel", "scarf", "radio")
 ASKS = ("Where is my {}?", "Can I send the {} back?", "Is the {} in stock?", "The {} is broken.")
-
-
-def use_folder(page: Page, model: str | Path) -> None:
-    """A folder of this machine as the model."""
-    field = page.get_by_label("A folder or GGUF file on this machine")
-    field.fill(str(model))
-    field.press("Enter")
-    models = page.get_by_role("radiogroup", name="Models")
-    expect(models.get_by_role("radio", checked=True)).to_have_attribute("value", str(model), timeout=MINUTE)
 
 
 def bring(page: Page, task: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The whole way in a real browser, with real trainings of the starters: nothing is prepared, nothing is skipped."""
+"""The whole way in a real browser, with real trainings of the starters and of a tiny model: nothing is skipped."""
 
 import csv
 import random
@@ -7,11 +7,12 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from studio.api import Studio
 from studio.store.home import Home
-from tests.browser.conftest import ready
+from tests.browser.conftest import emptied, ready
 from tests.browser.served import Served
 from tests.real.made_runs import tiny_llama
 
@@ -28,12 +29,27 @@ REPLIES = (
 )
 
 
+@pytest.fixture
+def served(shared_server: Served) -> Served:
+    """One studio for all tests here, empty for each."""
+    return emptied(shared_server)
+
+
 def button(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name, exact=True)
 
 
 def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
+
+
+def use_folder(page: Page, model: str | Path) -> None:
+    """A folder of this machine as the model."""
+    field = page.get_by_label("A folder or GGUF file on this machine")
+    field.fill(str(model))
+    field.press("Enter")
+    models = page.get_by_role("radiogroup", name="Models")
+    expect(models.get_by_role("radio", checked=True)).to_have_attribute("value", str(model), timeout=MINUTE)
 
 
 def set_steps(page: Page, steps: int) -> None:
@@ -126,6 +142,7 @@ def download_model(page: Page, folder: Path) -> Path:
 
 def test_from_a_file_to_two_replies(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="Chat").first.check()
+    use_folder(page, tiny_llama(tmp_path / "tiny").path)
     button(page, "Next: data").click()
     page.locator("input[type=file][data-file]").first.set_input_files(support_rows(tmp_path))
     table = page.get_by_role("region", name="Rows").first
@@ -142,6 +159,10 @@ def test_from_a_file_to_two_replies(page: Page, tmp_path: Path) -> None:
     assert "Thanks" in learned and "Where" not in learned
     button(page, "Next: method").click()
     set_little_work(page, 10)
+    rate = page.get_by_label("Learning rate", exact=True)
+    rate.fill("0.01")
+    rate.press("Tab")
+    expect(page.get_by_text("3 changed by you").first).to_be_visible()
     start(page)
 
     until(page, "studio.live.data?.steps.length > 3 && studio.live.data.checks.length > 1")
@@ -181,6 +202,9 @@ def test_from_sample_data_to_two_replies_in_at_most_six_clicks(page: Page, serve
 
     click(button(page, "Use this sample: support-tone"))
     set_little_work(page, 4)  # what a person would not do: this is only here so that the test is short
+    for number in (3, 2):
+        page.get_by_label(f"Prompt {number}").fill("")
+        page.get_by_label(f"Prompt {number}").press("Tab")
     click(button(page, "Start"))
     click_when_there = button(page, "Chat with both")
     expect(click_when_there).to_be_visible(timeout=4 * MINUTE)
