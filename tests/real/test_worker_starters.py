@@ -38,6 +38,7 @@ def test_starter_chat_learns_the_house_style_from_forty_rows(home: Home) -> None
         "starter-chat",
         epochs=2,
         learning_rate=2e-3,
+        eval_steps=9,
         lora_rank=8,
         lora_alpha=16,
         max_length=160,
