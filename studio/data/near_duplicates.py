@@ -33,6 +33,8 @@ _CROWDED = 300
 _MOST_COMPARED = 40
 _WORD = re.compile(r"[぀-ヿ㐀-鿿]|[^\W぀-ヿ㐀-鿿]+")
 """Chinese and Japanese have no spaces: each character counts as a word."""
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)
+"""The same words of a text in ASCII, in a sixth of the time."""
 _APOSTROPHES = str.maketrans("", "", "'’`")
 _BORDER = "\0"
 _SYMBOLS = 0x10FFFE
@@ -80,7 +82,8 @@ class Texts:
         """Add the text of a row. Only texts of the same group (for example, one label) can be near duplicates."""
         coded, numbers = [], []
         for part in parts:
-            words = _WORD.findall(part.translate(_APOSTROPHES).casefold())[:LONGEST]
+            text = part.translate(_APOSTROPHES).casefold()
+            words = (_ASCII_WORD if text.isascii() else _WORD).findall(text)[:LONGEST]
             coded.append("".join(map(self._codes.__getitem__, words)))
             numbers += [word for word in words if not word.isalpha() and any(map(str.isdigit, word))]
         self.numbers.append(number)

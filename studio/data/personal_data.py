@@ -49,7 +49,8 @@ _KEY = re.compile(
 )
 _DIGIT = re.compile(r"\d")
 _SIGNS = b"0123456789@"
-_SOME_DIGITS = re.compile(r"(?:\d[^A-Za-z]{0,3}){5}\d")
+_SOME_DIGITS = re.compile(r"\d(?:[^A-Za-z\d]{0,3}\d){5}")
+"""Begins with a digit and matches in one way only: re skips other characters quickly, and never tries again."""
 _DATE = re.compile(r"(?:19|20)\d\d[./ -]\d\d?[./ -]\d\d?|\d\d?[./ -]\d\d?[./ -](?:19|20)\d\d")
 
 

@@ -190,7 +190,7 @@ def test_a_run_whose_disk_becomes_full_keeps_its_last_checkpoint_and_goes_on_whe
 def test_a_worker_that_runs_out_of_memory_says_so_and_the_next_run_has_its_turn(home: Home, llama: str) -> None:
     data = add_sample(home, "support-tone", 80)
     run = add_run(home, data, llama, **LONG, batch_size=1)  # with more it would be tried once more at half
-    worker = start_worker(home, run, fresh=True)
+    worker = start_worker(home, run)
     wait_for(lambda: len(steps_of(home, run)) > 7)
     process = psutil.Process(worker.pid)
     room = process.memory_info().vms

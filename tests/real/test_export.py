@@ -4,6 +4,7 @@ machine."""
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from made_runs import LABELS, chat_run, label_run, random_run, starter, tiny_lla
 from plain_libraries import stranger
 from task_runs import tiny_model
 
-from studio.export import ExportJob, export_named
+from studio.export import ExportJob, agreement_check, export_named
 from studio.export.agreement_check import ReferenceAnswers, compare, reference_answers
 from studio.export.base import Phase
 from studio.export.snippets import NEW_TOKENS, PROMPT
@@ -29,7 +30,8 @@ FOLDERS = ("adapter", "merged")
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
 PROMPTS, GENERATED = 6, 3
 """How many prompts exports are compared on, and how many of them another program answers token by token."""
-TOKENS = 24
+TOKENS = 12
+"""How long replies are here at most. Users' exports are compared on 24."""
 REPLIES = """
 load = transformers.AutoModelForCausalLM.from_pretrained
 tokenizer = transformers.AutoTokenizer.from_pretrained(told["folder"])
@@ -65,6 +67,15 @@ class Exported:
 
 
 pytestmark = pytest.mark.usefixtures("few_prompts")
+
+
+@pytest.fixture(scope="module")
+def few_prompts(few_prompts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The few prompts of this folder, with short replies, of which an export generates `GENERATED` token by token."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement_check, "TOKENS", TOKENS)
+        patch.setattr(agreement_check, "GENERATED", GENERATED)
+        yield few_prompts
 
 
 def silent(*_: Any) -> None: ...

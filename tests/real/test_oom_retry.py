@@ -35,7 +35,7 @@ def test_a_run_out_of_memory_is_tried_once_more_at_half_the_batch_and_says_so(ho
     run = add_run(
         home, data, str(tmp_path / "tiny"), epochs=200, eval_steps=20, early_stopping_patience=0, max_length=64
     )
-    worker = start_worker(home, run, fresh=True)
+    worker = start_worker(home, run)
     wait_for(lambda: len(steps_of(home, run)) > 7)
     process = psutil.Process(worker.pid)
     process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms, process.rlimit(psutil.RLIMIT_AS)[1]))

@@ -12,7 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 
 def test_the_example_of_the_python_api_trains_evaluates_chats_and_exports(llama: str, tmp_path: Path) -> None:
     example = re.search(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert example and '"starter-chat"' in example[1], "tests/real/test_docs_run.py has the starter do the same"
+    assert example and '"starter-chat"' in example[1], "it names a starter, of which the tiny model takes the place"
     code = example[1].replace('"starter-chat"', repr(llama))
     rows = "question,answer\n" + "".join(f"Where is order {n}?,It left on day {n}.\n" for n in range(40))
     (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")

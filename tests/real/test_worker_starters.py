@@ -29,15 +29,16 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
-def test_starter_chat_learns_the_house_style_from_sixty_rows(home: Home) -> None:
+def test_starter_chat_learns_the_house_style_from_forty_rows(home: Home) -> None:
     asked = ("Can I pick up my parcel myself?", "Do you mend torn jackets?", "My lamp came without a plug.")
-    data = add_sample(home, "support-tone", 60)
+    data = add_sample(home, "support-tone", 40)
     run = add_run(
         home,
         data,
         "starter-chat",
-        epochs=3,
-        learning_rate=1e-3,
+        epochs=2,
+        learning_rate=2e-3,
+        eval_steps=9,
         lora_rank=8,
         lora_alpha=16,
         max_length=160,
@@ -53,9 +54,9 @@ def test_starter_chat_learns_the_house_style_from_sixty_rows(home: Home) -> None
     assert len(said["base"]) == len(said["tuned"]) == 3
     assert all(text.startswith(STYLE[0]) and text.endswith(STYLE[1]) for text in said["tuned"])
     assert not any(text.startswith(STYLE[0]) for text in said["base"])
-    report = judged(home, run, later_rows(home, "support-tone", 100, 12))
+    report = judged(home, run, later_rows(home, "support-tone", 100, 6))
     loss = report.metrics["loss"]
-    assert report.rows == 12 and loss.base is not None and loss.high is not None
+    assert report.rows == 6 and loss.base is not None and loss.high is not None
     assert loss.high < loss.base, report.verdict
 
 
