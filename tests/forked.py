@@ -41,12 +41,16 @@ KINDS = {
     "studio.machine.process_main studio.serving.weights:write": TRAINING,
     f"studio.machine.process_main {ROOT}/studio/export/reload_check.py:answer": LIBRARIES,
     f"studio.machine.process_main {ROOT}/studio/export/script_run.py:first_losses": LIBRARIES,
+    f"studio.machine.process_main {ROOT}/studio/export/onnx_convert.py:convert": LIBRARIES,
+    f"studio.machine.process_main {ROOT}/studio/export/onnx_convert.py:convert_to_openvino": LIBRARIES,
+    f"studio.machine.process_main {ROOT}/studio/export/onnx_reload.py:answer": LIBRARIES,
     "tests.run_file": LIBRARIES,
     "studio.machine.process_main studio.worker.probe:run": TRAINING,
     "studio.machine.process_main studio.worker.combine:run": TRAINING,
     "studio.machine.process_main studio.models.torch_hub:save_entry": LIBRARIES,
     "tests.faults.killed": TRAINING,
     "tests.killed_training": TRAINING,
+    "tests.hurried_worker": TRAINING,
 }
 """Which zygote is asked for a module, of the studio or a program of the tests. Of the functions that `run_in_process`
 calls, only those named here are forked: others have a limit of memory, or run seldom. The zygote with libraries has not

@@ -498,9 +498,7 @@ def test_a_run_whose_files_were_removed_says_so(home: Home, model: Path) -> None
     assert "NO_SUCH_METHOD" in (home.root / "logs" / "host.log").read_text()
 
 
-def test_a_model_host_that_is_killed_is_said_and_the_next_question_is_answered(
-    home: Home, chat_run: str
-) -> None:
+def test_a_model_host_that_is_killed_is_said_and_the_next_question_is_answered(home: Home, chat_run: str) -> None:
     studio = Studio(home.root)
     try:
         long = studio.chat.stream(chat_run, HELLO, ChatSettings(max_new_tokens=4000))

@@ -68,9 +68,7 @@ def environment_with(folder: Path | None) -> dict[str, str]:
 def run_in(folder: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the packages in a folder."""
     command = [sys.executable, *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=environment_with(folder), check=False
-    )
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment_with(folder), check=False)
 
 
 def answer_in(folder: Path, code: str) -> Any:

@@ -136,7 +136,7 @@ def test_answers_of_uneven_length_teach_a_whole_text_to_text_model_by_two_what_t
     rows = [{"article": f"The lamp {n} stands in the hall.", "summary": "It shines. " * (n % 4 + 1)} for n in range(24)]
 
     def job(folder: Path, **settings: Any) -> TrainingJob:
-        usual = {"precision": "float32", "learning_rate": 5e-3, "max_length": 64, "epochs": 1, "eval_steps": 2}
+        usual = {"precision": "float32", "learning_rate": 5e-3, "max_length": 64, "epochs": 1, "eval_steps": 4}
         return TrainingJob(
             config=TrainingConfig(task="summarization", model=info.name, method="full", **usual, **settings),
             info=info,
@@ -392,7 +392,7 @@ def test_a_process_that_the_system_ends_for_want_of_memory_has_the_run_tried_at_
 def test_sigterm_to_all_of_them_keeps_what_was_learned(home: Home, data: DatasetRecord, llama: ModelInfo) -> None:
     run_ = add_run(home, data, str(llama.path), **LONG)
     family = Family(home, run_)
-    for pid in (family.worker.pid, family.torchrun):  # the worker's group: whom torchrun starts has a session of its own
+    for pid in (family.worker.pid, family.torchrun):  # its group: those of torchrun have sessions of their own
         os.kill(pid, signal.SIGTERM)
     assert family.worker.wait(40) == 0, log_of(home, run_)
     wait_for(family.gone, 10)
