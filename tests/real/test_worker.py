@@ -219,10 +219,13 @@ def test_a_waiting_run_can_be_stopped_and_an_ended_wait_keeps_its_place(
 ) -> None:
     home.queue.enqueue("default", "another")
     assert home.queue.claim("another", os.getpid()) and home.queue.try_start("another")
-    run, other = add_run(home, data, llama, **TINY), add_run(home, data, llama, **TINY)
-    worker, waiting = start_worker(home, run, fresh=True), start_worker(home, other)
-    wait_for(lambda: "Waiting" in log_of(home, run) and "Waiting" in log_of(home, other))
+    run = add_run(home, data, llama, **TINY)
+    worker = start_worker(home, run, fresh=True)
+    wait_for(lambda: "Waiting" in log_of(home, run))
     assert psutil.Process(worker.pid).memory_info().rss < 150e6, "nothing heavy is imported while it waits"
+    other = add_run(home, data, llama, **TINY)
+    waiting = start_worker(home, other)
+    wait_for(lambda: "Waiting" in log_of(home, other))
     home.workspace().runs.request_stop(run, "keep")
     assert worker.wait(10) == 0
     assert record_of(home, run).status == "stopped"
