@@ -44,28 +44,29 @@ for line in sys.stdin:
     print({ANSWER!r} + said.getvalue().splitlines()[-1], flush=True)
 """
 COMMAND = """
-import contextlib, io, json
+import contextlib, io, json, sys
 from studio.cli.main import run
-out, err = io.StringIO(), io.StringIO()
+out, err, kept = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO(), sys.__stdout__
 with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    sys.__stdout__ = out  # where documents are written
     try:
         status = run({arguments!r})
     except SystemExit as end:
         status = end.code or 0
-print(json.dumps([status, out.getvalue(), err.getvalue()]))
+    finally:
+        sys.__stdout__ = kept
+print(json.dumps([status, out.buffer.getvalue().decode(), err.getvalue()]))
 """
 
 
-def environment_with(folder: Path | None) -> dict[str, str]:
+def environment_with(folder: Path) -> dict[str, str]:
     """The variables of a process with the packages in a folder, which are imported afresh; the studio and the tests are
-    importable too. Without a folder: as it is in all other tests."""
-    if folder is None:
-        return dict(os.environ)
+    importable too."""
     path = os.pathsep.join(map(str, (folder, ROOT, ROOT / "tests" / "real")))
     return {**os.environ, **AFRESH, "PYTHONPATH": path}
 
 
-def run_in(folder: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the packages in a folder."""
     command = [sys.executable, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment_with(folder), check=False)
@@ -84,6 +85,12 @@ def answer_here(code: str) -> Any:
     with contextlib.redirect_stdout(said):
         exec(dedent(code), {"__name__": "__main__"})
     return json.loads(said.getvalue().splitlines()[-1])
+
+
+def command_here(*arguments: str) -> tuple[int, str, str]:
+    """Run a command of the studio in this process. Return its status, and what it writes to stdout and stderr."""
+    status, out, err = answer_here(COMMAND.format(arguments=list(arguments)))
+    return status, out, err
 
 
 class Installed:
@@ -192,7 +199,7 @@ def test_the_command_line_names_them_and_the_settings_accept_them(installed: Ins
     words = " ".join(run_in(installed.folder, "-m", "studio", "train", "--help").stdout.split())
     for name in ("limerick", "query-lora", "psv", "--runner"):
         assert name in words
-    assert "--runner" not in run_in(None, "-m", "studio", "train", "--help").stdout
+    assert "--runner" not in command_here("train", "--help")[1]
     assert "merged-float16" in installed.command("export", "--help")[1]
     rows = home / "rows.psv"
     lines = [f"a cat named {number}|There once was a cat named {number}." for number in range(39)]
@@ -233,8 +240,8 @@ def test_a_run_trains_with_the_runner_of_the_package(installed: Installed, tmp_p
         studio.runs.stop({run!r}, "discard")
     """
     assert installed.answer(code) == ["gentle", "This machine, gently"]
-    done = run_in(None, "-m", "studio", "train", str(rows), *asked)
-    assert done.returncode == 2 and "There is no runner gentle" in done.stderr
+    status, _, err = command_here("train", str(rows), *asked)
+    assert status == 2 and "There is no runner gentle" in err
 
 
 def test_the_generated_docs_list_them(installed: Installed) -> None:
@@ -307,10 +314,10 @@ def test_a_run_of_a_plugin_that_is_gone_is_still_listed(installed: Installed, ho
     """
     run = installed.answer(make)
     for arguments in (("runs",), ("show", run), ("doctor",)):
-        done = run_in(None, "-m", "studio", *arguments, "--home", str(home), "--json")
-        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    done = run_in(None, "-m", "studio", "rerun", run, "--home", str(home))
-    assert done.returncode == 2 and "no such" not in done.stderr and "Traceback" not in done.stderr
+        status, _, err = command_here(*arguments, "--home", str(home), "--json")
+        assert status == 0 and "Traceback" not in err, err
+    status, _, err = command_here("rerun", run, "--home", str(home))
+    assert status == 2 and "no such" not in err and "Traceback" not in err
 
 
 BROKEN: dict[str, tuple[dict[str, str], str, str]] = {
