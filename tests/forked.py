@@ -24,6 +24,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from tests.signals import heed_ctrl_c
+
 AFRESH = {"STUDIO_TEST_AFRESH": "1"}
 PLACE = "STUDIO_TEST_ZYGOTES"
 """The folder with the sockets of all zygotes of one process of tests."""
@@ -39,11 +41,16 @@ KINDS = {
     "studio.machine.process_main studio.serving.weights:write": TRAINING,
     f"studio.machine.process_main {ROOT}/studio/export/reload_check.py:answer": LIBRARIES,
     f"studio.machine.process_main {ROOT}/studio/export/script_run.py:first_losses": LIBRARIES,
+    f"studio.machine.process_main {ROOT}/studio/export/onnx_convert.py:convert": LIBRARIES,
+    f"studio.machine.process_main {ROOT}/studio/export/onnx_convert.py:convert_to_openvino": LIBRARIES,
+    f"studio.machine.process_main {ROOT}/studio/export/onnx_reload.py:answer": LIBRARIES,
     "tests.run_file": LIBRARIES,
     "studio.machine.process_main studio.worker.probe:run": TRAINING,
     "studio.machine.process_main studio.worker.combine:run": TRAINING,
+    "studio.machine.process_main studio.models.torch_hub:save_entry": LIBRARIES,
     "tests.faults.killed": TRAINING,
     "tests.killed_training": TRAINING,
+    "tests.hurried_worker": TRAINING,
 }
 """Which zygote is asked for a module, of the studio or a program of the tests. Of the functions that `run_in_process`
 calls, only those named here are forked: others have a limit of memory, or run seldom. The zygote with libraries has not
@@ -85,6 +92,7 @@ class Asked:
     folder: str
     session: bool = False
     quiet: bool = False
+    heeds_ctrl_c: bool = False
     kind: str = ""
     cores: list[int] = field(default_factory=list)
 
@@ -150,7 +158,8 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
     ) -> None:
         pipes, (session, group) = more[:6], more[-2:]
         asked = None
-        if not (executable or preexec_fn or pass_fds or shell) and close_fds and group == -1:
+        heeds = preexec_fn is heed_ctrl_c
+        if (heeds or not preexec_fn) and not (executable or pass_fds or shell) and close_fds and group == -1:
             asked = asked_for(args, env, cwd)
         if asked is None:
             super()._execute_child(  # type: ignore[misc]
@@ -160,7 +169,7 @@ class Forking(subprocess.Popen):  # type: ignore[type-arg]
         read, _, _, write, _, complain = pipes
         taken = [each if each != -1 else usual for usual, each in enumerate((read, write, complain))]
         self._line = line = _line_to(asked)
-        told = json.dumps({**asked.__dict__, "session": bool(session)}).encode()
+        told = json.dumps({**asked.__dict__, "session": bool(session), "heeds_ctrl_c": heeds}).encode()
         socket.send_fds(line, [len(told).to_bytes(4, "big")], taken)
         line.sendall(told)
         self.pid = int.from_bytes(_exactly(line, 4), "big")

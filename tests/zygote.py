@@ -144,6 +144,8 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
     os.environ.update(asked.environment)
     os.chdir(asked.folder)
     os.sched_setaffinity(0, asked.cores)
+    if asked.heeds_ctrl_c:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what Python makes of SIG_DFL
     processes.die_with = _die_with
     if hub := sys.modules.get("huggingface_hub.constants"):
         hub.HF_HUB_DISABLE_IMPLICIT_TOKEN = asked.environment.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") == "1"

@@ -26,13 +26,20 @@ def tiny_bert(folder: Path) -> ModelInfo:
     return inspect_folder(folder, title="Tiny BERT")
 
 
-def _tiny_bert(folder: Path) -> None:
+def small_bert(folder: Path) -> ModelInfo:
+    """A random BERT with large weights: what an adapter changes in it is seen within a few steps."""
+    made_once("small bert", lambda place: _tiny_bert(place, hidden_size=64, initializer_range=0.4), folder)
+    return inspect_folder(folder, title="Small BERT")
+
+
+def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0.02) -> None:
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-classify"))
     config = BertConfig(
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        initializer_range=initializer_range,
         num_hidden_layers=2,
         num_attention_heads=2,
         vocab_size=len(tokenizer),
@@ -116,4 +123,15 @@ def losses(said: Sequence[AnyEvent]) -> list[float]:
     return [event.loss for event in said if isinstance(event, StepEvent)]
 
 
-__all__ = ["LABELS", "chat_job", "label_job", "losses", "run", "sample_rows", "small_llama", "tiny_bert", "tiny_llama"]
+__all__ = [
+    "LABELS",
+    "chat_job",
+    "label_job",
+    "losses",
+    "run",
+    "sample_rows",
+    "small_bert",
+    "small_llama",
+    "tiny_bert",
+    "tiny_llama",
+]

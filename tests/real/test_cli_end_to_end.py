@@ -498,16 +498,14 @@ def test_a_run_whose_files_were_removed_says_so(home: Home, model: Path) -> None
     assert "NO_SUCH_METHOD" in (home.root / "logs" / "host.log").read_text()
 
 
-def test_a_model_host_that_is_killed_is_said_and_the_next_question_is_answered(
-    home: Home, chat_run: str, afresh: None
-) -> None:
+def test_a_model_host_that_is_killed_is_said_and_the_next_question_is_answered(home: Home, chat_run: str) -> None:
     studio = Studio(home.root)
     try:
         long = studio.chat.stream(chat_run, HELLO, ChatSettings(max_new_tokens=4000))
         next(iter(long))
-        hosts = [
-            each for each in psutil.Process().children(recursive=True) if "studio.host" in " ".join(each.cmdline())
-        ]
+        lines = {each: each.info["cmdline"] or () for each in psutil.process_iter(["cmdline"])}
+        mine = ("studio.host", str(home.root))
+        hosts = [each for each, line in lines.items() if all(word in " ".join(line) for word in mine)]
         assert len(hosts) == 1
         hosts[0].kill()
         with pytest.raises(StudioError) as caught:

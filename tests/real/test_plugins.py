@@ -1,13 +1,17 @@
 """Plugins: a package outside the studio adds a task, a method, an export, a check, a file format, a runner
 and a tab.
 
-A process that has the package is started with the package's folder on PYTHONPATH, as if it were installed.
+A process that has the package is started with the package's folder on PYTHONPATH, as if it were installed. Most tests
+ask one such process, because its imports take longer than what it is asked.
 """
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -30,23 +34,95 @@ ADDED = {
 }
 
 
-def run_in(folder: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with the packages in a folder, which are imported afresh; the studio and the tests are importable too.
-    Without a folder: as it is in all other tests."""
-    environment = dict(os.environ)
-    if folder:
-        path = os.pathsep.join(map(str, (folder, ROOT, ROOT / "tests" / "real")))
-        environment |= {**AFRESH, "PYTHONPATH": path}
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
-    )
+ANSWER = "answer: "
+SERVE = f"""
+import contextlib, io, json, sys
+for line in sys.stdin:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(json.loads(line), {{"__name__": "__main__"}})
+    print({ANSWER!r} + said.getvalue().splitlines()[-1], flush=True)
+"""
+COMMAND = """
+import contextlib, io, json, sys
+from studio.cli.main import run
+out, err, kept = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO(), sys.__stdout__
+with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    sys.__stdout__ = out  # where documents are written
+    try:
+        status = run({arguments!r})
+    except SystemExit as end:
+        status = end.code or 0
+    finally:
+        sys.__stdout__ = kept
+print(json.dumps([status, out.buffer.getvalue().decode(), err.getvalue()]))
+"""
 
 
-def answer_in(folder: Path | None, code: str) -> Any:
+def environment_with(folder: Path) -> dict[str, str]:
+    """The variables of a process with the packages in a folder, which are imported afresh; the studio and the tests are
+    importable too."""
+    path = os.pathsep.join(map(str, (folder, ROOT, ROOT / "tests" / "real")))
+    return {**os.environ, **AFRESH, "PYTHONPATH": path}
+
+
+def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the packages in a folder."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment_with(folder), check=False)
+
+
+def answer_in(folder: Path, code: str) -> Any:
     """Run code in a process with the packages of a folder. Return the JSON that it prints last."""
     done = run_in(folder, "-c", dedent(code))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def answer_here(code: str) -> Any:
+    """Run code in this process, which has no packages but its own. Return the JSON that it prints last."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(dedent(code), {"__name__": "__main__"})
+    return json.loads(said.getvalue().splitlines()[-1])
+
+
+def command_here(*arguments: str) -> tuple[int, str, str]:
+    """Run a command of the studio in this process. Return its status, and what it writes to stdout and stderr."""
+    status, out, err = answer_here(COMMAND.format(arguments=list(arguments)))
+    return status, out, err
+
+
+class Installed:
+    """A process with the example package, which runs code and commands one after another."""
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self.folder, self.log = folder, log
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", SERVE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=ROOT,
+                env=environment_with(folder),
+            )
+
+    def answer(self, code: str) -> Any:
+        """Run code. Return the JSON that it prints last."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(dedent(code)) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith(ANSWER):
+                return json.loads(line.removeprefix(ANSWER))
+        raise AssertionError(self.log.read_text())
+
+    def command(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command of the studio. Return its status, and what it writes to stdout and stderr."""
+        status, out, err = self.answer(COMMAND.format(arguments=list(arguments)))
+        return status, out, err
 
 
 def package(folder: Path, name: str, entries: dict[str, str], source: str) -> Path:
@@ -62,12 +138,14 @@ def package(folder: Path, name: str, entries: dict[str, str], source: str) -> Pa
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """The example package, installed into a folder of its own."""
     folder = tmp_path_factory.mktemp("packages")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*command, "--target", str(folder), str(PACKAGE)], check=True)
-    return folder
+    made = Installed(folder, tmp_path_factory.mktemp("said") / "stderr")
+    yield made
+    made.process.communicate()  # it ends with its input
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +153,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-def test_every_registry_has_the_built_in_objects_and_then_those_of_the_package(installed: Path) -> None:
+def test_every_registry_has_the_built_in_objects_and_then_those_of_the_package(installed: Installed) -> None:
     code = """
         import json
         from studio.data.checks import CHECKS
@@ -88,12 +166,12 @@ def test_every_registry_has_the_built_in_objects_and_then_those_of_the_package(i
         registries = (TASKS, METHODS, EXPORTS, CHECKS, FORMATS, RUNNERS, TABS)
         print(json.dumps({each.kind: list(each) for each in registries}))
     """
-    found, built_in = answer_in(installed, code), answer_in(None, code)
+    found, built_in = installed.answer(code), answer_here(code)
     for kind, name in ADDED.items():
         assert found[kind] == [*built_in[kind], name]
 
 
-def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Path, home: Path) -> None:
+def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Installed, home: Path) -> None:
     code = f"""
         import json
         from pathlib import Path
@@ -110,28 +188,29 @@ def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Path
         script = next(line for line in content("js").decode().splitlines() if "studioTabs =" in line)
         print(json.dumps([tabs, task.model_dump(mode="json"), methods, script]))
     """
-    tabs, task, methods, script = answer_in(installed, code)
+    tabs, task, methods, script = installed.answer(code)
     assert tabs[-2:] == ["Runs", "Notes"]
     assert '["notes", "Notes", ""]' in script, "it names no help page"
     assert task["unavailable_reason"] == "" and task["reads_as"] == "each row is a subject and its limerick."
     assert "query-lora" in methods
 
 
-def test_the_command_line_names_them_and_the_settings_accept_them(installed: Path, home: Path) -> None:
-    words = " ".join(run_in(installed, "-m", "studio", "train", "--help").stdout.split())
-    for name in ("limerick", "query-lora", "psv"):
+def test_the_command_line_names_them_and_the_settings_accept_them(installed: Installed, home: Path) -> None:
+    words = " ".join(run_in(installed.folder, "-m", "studio", "train", "--help").stdout.split())
+    for name in ("limerick", "query-lora", "psv", "--runner"):
         assert name in words
-    assert "merged-float16" in run_in(installed, "-m", "studio", "export", "--help").stdout
+    assert "--runner" not in command_here("train", "--help")[1]
+    assert "merged-float16" in installed.command("export", "--help")[1]
     rows = home / "rows.psv"
     lines = [f"a cat named {number}|There once was a cat named {number}." for number in range(39)]
     rows.write_text("\n".join(["subject|limerick", *lines, "a dog|THERE ONCE WAS A LOUD DOG"]), encoding="utf-8")
-    done = run_in(installed, "-m", "studio", "check", str(rows), "--task", "limerick", "--home", str(home), "--json")
-    report = json.loads(done.stdout)
+    _, out, _ = installed.command("check", str(rows), "--task", "limerick", "--home", str(home), "--json")
+    report = json.loads(out)
     assert report["task"] == "limerick" and [each["kind"] for each in report["problems"]] == ["shouting"]
     asked = ("--task", "limerick", "--method", "query-lora", "--model", "starter-chat", "--lora-rank", "4")
-    done = run_in(installed, "-m", "studio", "estimate", str(rows), *asked, "--home", str(home), "--json")
-    assert done.returncode == 0, done.stderr
-    assert '"method": "query-lora"' in done.stdout
+    status, out, err = installed.command("estimate", str(rows), *asked, "--home", str(home), "--json")
+    assert status == 0, err
+    assert '"method": "query-lora"' in out
     checked = """
         import json
         from studio.schema.settings_check import config_from
@@ -139,21 +218,19 @@ def test_the_command_line_names_them_and_the_settings_accept_them(installed: Pat
         config = config_from({"task": "limerick", "model": "starter-chat", "method": "query-lora", "lora-rank": 4})
         print(json.dumps([config.method, applies("lora_rank", config.method), applies("lora_targets", config.method)]))
     """
-    assert answer_in(installed, checked) == ["query-lora", True, False]
+    assert installed.answer(checked) == ["query-lora", True, False]
 
 
-def test_a_run_trains_with_the_runner_of_the_package(installed: Path, tmp_path: Path) -> None:
+def test_a_run_trains_with_the_runner_of_the_package(installed: Installed, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("question,answer\n" + "".join(f"Where is {n}?,Under stone {n}.\n" for n in range(40)))
-    assert "--runner" in run_in(installed, "-m", "studio", "train", "--help").stdout
-    assert "--runner" not in run_in(None, "-m", "studio", "train", "--help").stdout
     queue = Home(tmp_path).queue
     queue.enqueue("default", "another")  # has the turn, so the worker of this run waits and imports nothing
     assert queue.claim("another", os.getpid()) and queue.try_start("another")
     asked = ("--model", "starter-chat", "--max-steps", "1", "--runner", "gentle", "--detach", "--home", str(tmp_path))
-    done = run_in(installed, "-m", "studio", "train", str(rows), *asked)
-    assert done.returncode == 0, done.stderr
-    run = done.stdout.split()[-1]
+    status, out, err = installed.command("train", str(rows), *asked)
+    assert status == 0, err
+    run = out.split()[-1]
     code = f"""
         import json
         from pathlib import Path
@@ -162,25 +239,25 @@ def test_a_run_trains_with_the_runner_of_the_package(installed: Path, tmp_path: 
         print(json.dumps([studio.runs.spec({run!r}).runner, studio.runs.runner_of({run!r}).title]))
         studio.runs.stop({run!r}, "discard")
     """
-    assert answer_in(installed, code) == ["gentle", "This machine, gently"]
-    done = run_in(None, "-m", "studio", "train", str(rows), *asked)
-    assert done.returncode == 2 and "There is no runner gentle" in done.stderr
+    assert installed.answer(code) == ["gentle", "This machine, gently"]
+    status, _, err = command_here("train", str(rows), *asked)
+    assert status == 2 and "There is no runner gentle" in err
 
 
-def test_the_generated_docs_list_them(installed: Path) -> None:
+def test_the_generated_docs_list_them(installed: Installed) -> None:
     code = """
         import json, sys
         sys.path.insert(0, "scripts")
         import docs
         print(json.dumps([docs.matrix(), docs.settings(), docs.commands()]))
     """
-    matrix, settings, commands = answer_in(installed, code)
+    matrix, settings, commands = installed.answer(code)
     for name in ("`limerick`", "`query-lora`", "`merged-float16`", "`shouting`", ".psv", "Notes"):
         assert name in matrix, name
     assert "query-lora" in settings and "query-lora" in commands and "merged-float16" in commands
 
 
-def test_the_method_trains_two_steps_and_its_export_is_loaded_again(installed: Path, tmp_path: Path) -> None:
+def test_the_method_trains_two_steps_and_its_export_is_loaded_again(installed: Installed, tmp_path: Path) -> None:
     code = f"""
         import json
         from pathlib import Path
@@ -213,13 +290,13 @@ def test_the_method_trains_two_steps_and_its_export_is_loaded_again(installed: P
         done = export_named("merged-float16").export(job, folder / "out", lambda *_: None)
         print(json.dumps([len(losses(events)), layers, done.tested]))
     """
-    steps, layers, tested = answer_in(installed, code)
+    steps, layers, tested = installed.answer(code)
     assert steps == 2
     assert layers and all(".q_proj." in name for name in layers)
     assert tested.startswith("Tested without the studio")
 
 
-def test_a_run_of_a_plugin_that_is_gone_is_still_listed(installed: Path, home: Path) -> None:
+def test_a_run_of_a_plugin_that_is_gone_is_still_listed(installed: Installed, home: Path) -> None:
     make = f"""
         import json
         from pathlib import Path
@@ -235,12 +312,12 @@ def test_a_run_of_a_plugin_that_is_gone_is_still_listed(installed: Path, home: P
         store.set_status(run.id, "failed", "It was ended.")
         print(json.dumps(run.id))
     """
-    run = answer_in(installed, make)
+    run = installed.answer(make)
     for arguments in (("runs",), ("show", run), ("doctor",)):
-        done = run_in(None, "-m", "studio", *arguments, "--home", str(home), "--json")
-        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    done = run_in(None, "-m", "studio", "rerun", run, "--home", str(home))
-    assert done.returncode == 2 and "no such" not in done.stderr and "Traceback" not in done.stderr
+        status, _, err = command_here(*arguments, "--home", str(home), "--json")
+        assert status == 0 and "Traceback" not in err, err
+    status, _, err = command_here("rerun", run, "--home", str(home))
+    assert status == 2 and "no such" not in err and "Traceback" not in err
 
 
 BROKEN: dict[str, tuple[dict[str, str], str, str]] = {

@@ -86,12 +86,20 @@ OTHERS: dict[str, Callable[[TrainingJob], TrainingJob]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What a run tells that nobody has made ready."""
+    place = tmp_path_factory.mktemp("usual")
+    _, said = run(chat_job(place / "run", tiny_llama(place / "base"), epochs=1, lora_dropout=0.1))
+    return told(said)
+
+
 @pytest.mark.parametrize("what", OTHERS)
-def test_anything_else_begins_anew_and_learns_what_it_would_have_learned(what: str, tmp_path: Path) -> None:
-    info = tiny_llama(tmp_path / "base")
-    wanted = chat_job(tmp_path / "run", info, epochs=1, lora_dropout=0.1)
-    _, usual = run(chat_job(tmp_path / "usual", info, epochs=1, lora_dropout=0.1))
-    assert told(let_go(standing(OTHERS[what](wanted)), wanted)) == told(usual)
+def test_anything_else_begins_anew_and_learns_what_it_would_have_learned(
+    what: str, usual: list[Any], tmp_path: Path
+) -> None:
+    wanted = chat_job(tmp_path / "run", tiny_llama(tmp_path / "base"), epochs=1, lora_dropout=0.1)
+    assert told(let_go(standing(OTHERS[what](wanted)), wanted)) == usual
 
 
 def test_the_first_validation_is_taken_from_the_cache_whatever_the_method_and_other_rows_are_validated_again(
@@ -136,11 +144,9 @@ def test_other_weights_in_the_same_place_begin_anew(tmp_path: Path) -> None:
     ready.drop()
 
 
-def test_one_that_is_still_being_made_ready_goes_on_from_where_it_is(tmp_path: Path) -> None:
-    info = tiny_llama(tmp_path / "base")
-    _, usual = run(chat_job(tmp_path / "usual", info, epochs=1))
-    job = chat_job(tmp_path / "run", info, epochs=1)
-    assert told(let_go(PreparedRun(job), job)) == told(usual)
+def test_one_that_is_still_being_made_ready_goes_on_from_where_it_is(usual: list[Any], tmp_path: Path) -> None:
+    job = chat_job(tmp_path / "run", tiny_llama(tmp_path / "base"), epochs=1, lora_dropout=0.1)
+    assert told(let_go(PreparedRun(job), job)) == usual
 
 
 def test_what_went_wrong_while_nobody_asked_is_tried_again_and_told_then(tmp_path: Path) -> None:
@@ -245,12 +251,8 @@ def told_by_hand(worker: "subprocess.Popen[bytes]", home: Home, spec: RunSpec) -
 
 
 def test_a_run_that_nobody_starts_is_let_go_after_a_while(home: Home, data: DatasetRecord, llama: str) -> None:
-    hurry = (
-        "import studio.worker.prepared as waiting; waiting.KEEP_SECONDS = 3; from studio.worker.__main__ import main"
-    )
-    worker = subprocess.Popen(
-        [sys.executable, "-c", f"{hurry}; main(['--prepared'])"], stdin=subprocess.PIPE, start_new_session=True
-    )
+    command = [sys.executable, "-m", "tests.hurried_worker"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     process = psutil.Process(worker.pid)
     wait_for(told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96)).is_dir)
     wait_for(lambda: process.cmdline()[-2:] == ["studio.worker", "--prepared"])  # it listens: see the test before

@@ -116,7 +116,7 @@ def test_the_page_of_a_chat_answers_as_the_studio_does_beside_the_base_model(
     assert tuned != base
 
 
-@pytest.mark.parametrize("hardware", ["cpu", "zerogpu"])
+@pytest.mark.parametrize("hardware", [pytest.param("cpu", marks=pytest.mark.matrix), "zerogpu"])
 def test_an_adapter_is_loaded_on_its_base_and_both_answer(
     hardware: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -151,7 +151,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory, few_prompts: tuple[str,
     return Classifier(run, folders, tested)
 
 
-@pytest.mark.parametrize("hardware", ["cpu", "zerogpu"])
+@pytest.mark.parametrize("hardware", ["cpu", pytest.param("zerogpu", marks=pytest.mark.matrix)])
 def test_the_page_of_a_classifier_gives_the_probabilities(
     hardware: str, classifier: Classifier, request: pytest.FixtureRequest
 ) -> None:

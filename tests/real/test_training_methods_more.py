@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from made_runs import starter
 from peft import PeftModel
 from plain_libraries import stranger
 from safetensors.torch import load_file
-from small_trainings import LABELS, chat_job, label_job, losses, run, small_llama
+from small_trainings import LABELS, chat_job, label_job, losses, run, small_bert, small_llama
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from studio.export import ExportJob, export_named
@@ -141,10 +140,10 @@ def test_only_the_last_layers_change(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["dora", "rslora", "ia3", "last-layers", "lora-embeddings"])
 def test_a_method_sorts_texts_too(tmp_path: Path, method: str) -> None:
-    info = starter("starter-classify")
-    job = label_job(tmp_path / "run", info, method=method, learning_rate=3e-3, last_layers=1, epochs=3, held=0)
+    info = small_bert(tmp_path / "base")
+    job = label_job(tmp_path / "run", info, method=method, learning_rate=5e-3, last_layers=1, epochs=3, held=0)
     outcome, said = run(job)
-    assert fmean(losses(said)[-4:]) < fmean(losses(said)[:4]) - 0.02
+    assert fmean(losses(said)[-4:]) < fmean(losses(said)[:4]) - 0.2
     ids = torch.tensor([[2, 4093, 198, 3]])
     kind = AutoModelForSequenceClassification
     if (outcome.path / "adapter_config.json").exists():  # type: ignore[operator]

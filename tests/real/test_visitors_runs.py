@@ -116,11 +116,11 @@ def test_a_worker_takes_no_more_steps_rows_and_minutes_than_the_limits_allow(vis
 
 
 def test_a_run_stops_after_the_minutes_of_the_demo_and_keeps_what_it_learned(visitors: Workspace) -> None:
-    visitors.home.keep_demo_limits(DEMO.model_copy(update={"run_minutes": 0.2}))
+    visitors.home.keep_demo_limits(DEMO.model_copy(update={"run_minutes": 0.05}))
     run = queue_run(visitors, "starter-chat", **{**SHORT, "epochs": 1000}, max_minutes=600)
     start(visitors, run)
     record = ended(visitors, run)
-    assert record.status == "stopped" and "after 0.2 minutes" in record.reason, record
+    assert record.status == "stopped" and "after 0.05 minutes" in record.reason, record
 
 
 def test_a_run_whose_disk_space_is_used_up_stops_and_keeps_what_it_learned(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_run_whose_disk_space_is_used_up_stops_and_keeps_what_it_learned(tmp_p
 
 
 def test_only_the_next_run_has_a_process_and_each_worker_starts_the_next_one(
-    home: Home, data: DatasetRecord, llama: str, afresh: None
+    home: Home, data: DatasetRecord, llama: str
 ) -> None:
     studio = Studio(home.root)
     tiny = {"precision": "float32", "learning_rate": 1e-2, "max_length": 64, "eval_rows": 2}
@@ -151,8 +151,6 @@ def test_only_the_next_run_has_a_process_and_each_worker_starts_the_next_one(
     wait_for(lambda: home.queue.worker(runs[1]), 60)
     time.sleep(2)
     assert [home.queue.worker(run) is not None for run in runs] == [True, True, False]
-    waiting = psutil.Process(home.queue.worker(runs[1]))
-    assert waiting.memory_info().rss < 150e6, "nothing heavy is imported while it waits"
     studio.runs.stop(runs[0], "keep")  # the first run is long enough that it cannot end before this line
     # neither a server nor a command looks at the runs from here on
     wait_for(lambda: record_of(home, runs[0]).status == "stopped", 120)

@@ -27,20 +27,33 @@ from studio.store import Home
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
 LONG = {**TINY, "epochs": 200, "eval_steps": 20, "early_stopping_patience": 0}
 
-PREPARED = ("studio.worker", "--prepared")
-
 
 @pytest.fixture
-def runner(home: Home, afresh: None) -> Iterator[WorkerProcesses]:
+def runner(home: Home) -> Iterator[WorkerProcesses]:
     made = WorkerProcesses(home.root)
     yield made
     made.close()
 
 
-def children(*words: str) -> list[psutil.Process]:
-    """Living processes of this one with these words on their command line."""
-    found = psutil.Process().children()
-    return [each for each in found if each.status() != psutil.STATUS_ZOMBIE and set(words) <= set(each.cmdline())]
+def prepared_workers() -> list[psutil.Process]:
+    """Living workers without a run that read from a pipe of this process."""
+    mine = {link for handle in os.listdir("/proc/self/fd") if (link := link_of(f"/proc/self/fd/{handle}"))}
+    lines = {each: " ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])}
+    waiting = [each for each, line in lines.items() if "studio.worker --prepared" in line]
+    return [each for each in waiting if link_of(f"/proc/{each.pid}/fd/0") in mine]
+
+
+def link_of(handle: str) -> str:
+    """What a descriptor is open on; nothing when it is closed."""
+    try:
+        return os.readlink(handle)
+    except OSError:
+        return ""
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether it has ended."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_run_is_trained_and_described_whole(home: Home, data: DatasetRecord, llama: str) -> None:
@@ -73,7 +86,8 @@ def test_a_prepared_worker_is_handed_a_run_and_takes_its_name(
 ) -> None:
     runner.prepare()
     runner.prepare()
-    prepared = children(*PREPARED)
+    wait_for(prepared_workers)
+    prepared = prepared_workers()
     assert len(prepared) == 1, "one, however often it is asked for"
     run = add_run(home, data, llama, **LONG)
     runner.start("default", run, home.workspace().runs.folder(run).log)
@@ -82,7 +96,7 @@ def test_a_prepared_worker_is_handed_a_run_and_takes_its_name(
     said = " ".join(prepared[0].cmdline()).strip()
     assert "studio.worker" in said and said.endswith(run)
     home.workspace().runs.request_stop(run, "keep")
-    wait_for(lambda: not prepared[0].is_running() or prepared[0].status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: is_gone(prepared[0]))
     assert record_of(home, run).status == "stopped"
     assert "step 1/" in log_of(home, run)
 
@@ -91,16 +105,18 @@ def test_a_prepared_worker_that_is_gone_is_not_waited_for(
     home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses
 ) -> None:
     runner.prepare()
-    wait_for(lambda: children(*PREPARED))
-    (prepared,) = children(*PREPARED)
+    wait_for(prepared_workers)
+    (prepared,) = prepared_workers()
     prepared.kill()
     prepared.wait(10)
     run = add_run(home, data, llama, **TINY, epochs=1)
     runner.start("default", run, home.workspace().runs.folder(run).log)
     wait_for(lambda: record_of(home, run).status == "finished")
     runner.prepare()
+    wait_for(prepared_workers)
+    (prepared,) = prepared_workers()
     runner.close()
-    assert children(*PREPARED) == [], "it goes with the server"
+    assert is_gone(prepared), "it goes with the server"
 
 
 def test_a_prepared_worker_that_is_not_needed_goes() -> None:
@@ -174,7 +190,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on_from_the_last_checkpoint
 
 
 def test_a_second_run_waits_for_its_turn_and_then_trains(
-    home: Home, data: DatasetRecord, llama: str, request: pytest.FixtureRequest
+    home: Home, data: DatasetRecord, llama: str, runner: WorkerProcesses, request: pytest.FixtureRequest
 ) -> None:
     first, second = add_run(home, data, llama, **LONG), add_run(home, data, llama, **TINY, epochs=1)
     one = start_worker(home, first)
@@ -182,10 +198,10 @@ def test_a_second_run_waits_for_its_turn_and_then_trains(
     wait_for(lambda: home.queue.worker(second))  # the one at work has started the next one's
     wait_for(lambda: "Waiting" in log_of(home, second))
     assert record_of(home, second).status == "queued"
-    runner: WorkerProcesses = request.getfixturevalue("runner")  # what is started from here on imports by itself
+    request.getfixturevalue("afresh")  # what is started from here on imports by itself
     runner.prepare()
-    wait_for(lambda: children(*PREPARED))
-    (prepared,) = children(*PREPARED)
+    wait_for(prepared_workers)
+    (prepared,) = prepared_workers()
     wait_for(lambda: prepared.memory_info().rss > 300e6)
     third = add_run(home, data, llama, **TINY, epochs=1)
     runner.start("default", third, home.workspace().runs.folder(third).log)
@@ -203,9 +219,13 @@ def test_a_waiting_run_can_be_stopped_and_an_ended_wait_keeps_its_place(
 ) -> None:
     home.queue.enqueue("default", "another")
     assert home.queue.claim("another", os.getpid()) and home.queue.try_start("another")
-    run, other = add_run(home, data, llama, **TINY), add_run(home, data, llama, **TINY)
-    worker, waiting = start_worker(home, run), start_worker(home, other)
-    wait_for(lambda: "Waiting" in log_of(home, run) and "Waiting" in log_of(home, other))
+    run = add_run(home, data, llama, **TINY)
+    worker = start_worker(home, run, fresh=True)
+    wait_for(lambda: "Waiting" in log_of(home, run))
+    assert psutil.Process(worker.pid).memory_info().rss < 150e6, "nothing heavy is imported while it waits"
+    other = add_run(home, data, llama, **TINY)
+    waiting = start_worker(home, other)
+    wait_for(lambda: "Waiting" in log_of(home, other))
     home.workspace().runs.request_stop(run, "keep")
     assert worker.wait(10) == 0
     assert record_of(home, run).status == "stopped"

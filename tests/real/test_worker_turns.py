@@ -23,6 +23,8 @@ TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
 LONG = {**TINY, "epochs": 200, "eval_steps": 20, "early_stopping_patience": 0}
 LOOKS = """
 import sys
+from tests import forked
+forked.install()
 from studio.api import Studio
 studio = Studio(sys.argv[1])
 print("ready", flush=True)
@@ -82,12 +84,12 @@ def test_a_paused_run_lets_the_next_one_have_its_turn(
 def test_a_run_stops_at_its_longest_time_keeps_the_best_and_has_as_long_again(
     home: Home, data: DatasetRecord, llama: str, studio: Studio
 ) -> None:
-    run = add_run(home, data, llama, **LONG | {"epochs": 1000}, max_minutes=0.1)
+    run = add_run(home, data, llama, **LONG | {"epochs": 1000}, max_minutes=0.05)
     assert start_worker(home, run).wait(180) == 0, log_of(home, run)
     record = record_of(home, run)
     assert (record.status, record.has_result) == ("stopped", True), record.reason
-    assert "after 0.1 minutes, its time limit" in record.reason and "is the result" in record.reason
-    assert record.seconds is not None and 6 <= record.seconds < 60
+    assert "after 0.05 minutes, its time limit" in record.reason and "is the result" in record.reason
+    assert record.seconds is not None and 3 <= record.seconds < 60
     studio.runs.resume(run)
     wait_for(lambda: record_of(home, run).status == "training" and record_of(home, run).step > record.step + 3)
     studio.runs.stop(run)
