@@ -192,6 +192,10 @@ def test_methods_and_tasks_of_llama_factory(entries: str, settings: dict[str, An
         ("optim: muon", "optim"),
         ("lr_scheduler_type: polynomial", "lr_scheduler_type"),
         ("lora_target: q_proj,up_proj", "lora_target"),
+        ("lora_target: gate_proj,up_proj,down_proj", "lora_target"),
+        ("use_dora: true\nquantization_bit: 4", "use_dora"),
+        ("use_dora: true\nuse_rslora: true", "use_rslora"),
+        ("use_dora: true\nfinetuning_type: full", "use_dora"),
         ("pref_loss: orpo\nstage: dpo", "pref_loss"),
         ("deepspeed: ds_z3.json", "deepspeed"),
         ("something_new: 5", "something_new"),
@@ -237,3 +241,23 @@ def test_the_command_writes_settings_that_train_reads(call: Callable[..., Any], 
     assert read_settings(out) == answer["settings"]
     assert call("import-config", file, "--out", out)[0] == 2
     assert call("import-config", tmp_path / "none.yaml")[0] == 2
+
+
+def test_a_dataset_of_the_hub_with_a_dot_in_its_name_is_no_file() -> None:
+    entries = "base_model: a/b\ndatasets:\n  - path: teknium/OpenHermes-2.5\n    type: chat_template\n"
+    assert [each.path for each in convert_text(entries).data] == ["hf:teknium/OpenHermes-2.5"]
+
+
+def test_a_variant_of_lora_that_4_bits_rule_out_is_listed_as_not_converted() -> None:
+    found = convert_text("base_model: a/b\nadapter: qlora\nload_in_4bit: true\npeft_use_dora: true")
+    assert found.settings["method"] == "qlora"
+    assert [each.name for each in found.not_converted] == ["peft_use_dora"]
+
+
+def test_the_split_and_the_config_of_a_dataset_of_the_hub_are_kept(tmp_path: Path) -> None:
+    entries = "base_model: a/b\ndatasets:\n  - path: c/d\n    split: train_sft\n  - path: e/f\n    name: en\n"
+    assert [each.path for each in convert_text(entries).data] == ["hf:c/d::train_sft", "hf:e/f:en"]
+    definitions = {"chats": {"hf_hub_url": "c/d", "subset": "en", "split": "train_sft"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(definitions))
+    found = convert_text("model_name_or_path: a/b\ndataset: chats", folder=tmp_path)
+    assert [each.path for each in found.data] == ["hf:c/d:en:train_sft"]

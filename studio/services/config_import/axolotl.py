@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from studio.data.formats import FORMATS
 from studio.schema.config_import import ImportedConfig, ImportedData
 from studio.services.config_import import base
 from studio.services.config_import.base import Draft, number, same, whole
@@ -105,16 +106,12 @@ def _method(draft: Draft) -> None:
         draft.refuse("adapter", "The studio has no such method for this file. Valid: lora, qlora, or empty for full.")
         return
     method = "lora" if adapter else "full"
-    for name, variant in (("peft_use_dora", "dora"), ("peft_use_rslora", "rslora")):
-        if draft.take(name):
-            method = variant
-            draft.note(name, "method")
     if adapter and (four or eight):
         method = "qlora"
         draft.put("load_in_4bit" if four else "load_in_8bit", "quantization", "4-bit" if four else "8-bit")
     elif adapter == "qlora":
         method = "qlora"
-    draft.settings["method"] = method
+    draft.settings["method"] = base.lora_variant(draft, method, {"peft_use_dora": "dora", "peft_use_rslora": "rslora"})
     if "adapter" in draft.entries:
         draft.note("adapter", "method")
 
@@ -158,7 +155,9 @@ def data_of(entry: Any) -> tuple[ImportedData | None, str]:
         path = files if isinstance(files, str) else str(files[0])
     if leads_outside(path) or "://" in path:
         return None, ""
-    is_file = bool(Path(path).suffix) or bool(entry.get("ds_type")) or path.startswith("./")
+    # names on the Hub have dots, too: OWNER/NAME-2.5
+    readable = any(Path(path).suffix.lower() in format.extensions for format in FORMATS.values())
+    is_file = readable or bool(entry.get("ds_type")) or path.startswith("./")
     roles: dict[str, str] = {}
     if isinstance(kind, dict):  # a format of the user's own
         for key, role in (("field_instruction", "prompt"), ("field_input", "context"), ("field_output", "reply")):
@@ -172,5 +171,5 @@ def data_of(entry: Any) -> tuple[ImportedData | None, str]:
     task = next((task for start, task in TYPES.items() if name.startswith(start)), "")
     if task == "completion" and isinstance(entry.get("field"), str):
         roles[entry["field"]] = "text"
-    place = Path(path).as_posix() if is_file else f"hf:{path}"
+    place = Path(path).as_posix() if is_file else base.hub_place(path, entry.get("name"), entry.get("split"))
     return ImportedData(path=place, roles=roles), task

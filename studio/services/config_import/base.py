@@ -182,10 +182,34 @@ def tracker(value: Any) -> str:
     return str(names[0])
 
 
+def hub_place(name: str, config: Any, split: Any) -> str:
+    """Return where a dataset on the Hub is, with its config and its split if an entry names them."""
+    parts = [name, *(each if isinstance(each, str) else "" for each in (config, split))]
+    return f"hf:{':'.join(parts).rstrip(':')}"
+
+
+def lora_variant(draft: Draft, method: str, variants: Mapping[str, str]) -> str:
+    """Return the method, or the variant of LoRA that an entry chooses. `variants`: name of an entry → method.
+
+    A variant of another method, or of another variant, is listed as not converted.
+    """
+    for name, variant in variants.items():
+        if not draft.take(name):
+            continue
+        if method == "lora":
+            method = variant
+            draft.note(name, "method")
+        else:
+            draft.refuse(name, f"The studio does not combine it with the method {method}.")
+    return method
+
+
 def targets(value: Any) -> str:
     """Return which linear layers get an adapter: all, or those of attention."""
     names = [each.strip() for each in value.split(",")] if isinstance(value, str) else [str(each) for each in value]
-    if names in (["all"], ["all-linear"]) or {"gate_proj", "up_proj", "down_proj"} <= set(names):
+    if names in (["all"], ["all-linear"]) or (
+        {"gate_proj", "up_proj", "down_proj"} <= set(names) and ATTENTION.intersection(names)
+    ):
         return "all-linear"
     if names and set(names) <= ATTENTION:
         return "attention"

@@ -118,17 +118,13 @@ def _method(draft: Draft) -> None:
         draft.refuse("finetuning_type", "The studio has no such method. Valid: lora, full and freeze.")
         return
     method = methods[kind]
-    for name, variant in (("use_dora", "dora"), ("use_rslora", "rslora")):
-        if draft.take(name):
-            method = variant
-            draft.note(name, "method")
     if bits is not None:
         if str(bits) in ("4", "8"):
             method = "qlora"
             draft.put("quantization_bit", "quantization", f"{bits}-bit")
         else:
             draft.refuse("quantization_bit", "The studio quantizes to 4 or 8 bits.")
-    draft.settings["method"] = method
+    draft.settings["method"] = base.lora_variant(draft, method, {"use_dora": "dora", "use_rslora": "rslora"})
     if "finetuning_type" in draft.entries:
         draft.note("finetuning_type", "method")
 
@@ -191,7 +187,8 @@ def dataset_of(definitions: Mapping[str, Any], name: str, task: str) -> Imported
     if task == "completion":
         roles = {column: "text" for column, role in roles.items() if role == "prompt"}
     if isinstance(hub := definition.get("hf_hub_url"), str):
-        return ImportedData(path=f"hf:{hub}", roles=roles)
+        place = base.hub_place(hub, definition.get("subset"), definition.get("split"))
+        return ImportedData(path=place, roles=roles)
     file = definition.get("file_name")
     if not isinstance(file, str) or leads_outside(file):
         return None
