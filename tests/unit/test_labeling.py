@@ -435,6 +435,13 @@ def test_labels_are_matched_by_text_where_no_row_is_named(studio: Studio, datase
     assert studio.labels.rows(dataset, show="done").rows[0].row == 5
 
 
+def test_exported_labels_that_look_like_formulas_come_back_as_they_were(studio: Studio, dataset: str) -> None:
+    studio.labels.give(dataset, 1, "+ praise", "@ann")
+    carried = studio.labels.import_text(dataset, studio.labels.export_text(dataset))
+    assert (carried.taken, carried.same) == (0, 1)
+    assert "'+ praise" not in studio.labels.state(dataset).labels
+
+
 def test_a_row_number_of_thousands_of_digits_is_that_of_no_row(studio: Studio, dataset: str) -> None:
     carried = studio.labels.import_text(dataset, f"row,label\n{'9' * 5000},refund\n2,refund\n")
     assert (carried.taken, carried.lost, carried.by) == (1, 1, "row")

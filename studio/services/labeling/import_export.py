@@ -60,11 +60,11 @@ def import_labels(session: Session, table: Table) -> tuple[list[Fact], Carried]:
     name_column = _column(table, "labeller")
     facts, same, lost = [], 0, 0
     for cells in table.rows():
-        value, row = label_task.clean(label_name(cells.get(value_column))), find_row(cells)
+        value, row = label_task.clean(_value(cells.get(value_column), table)), find_row(cells)
         if not value or row is None:
             lost += 1
             continue
-        name = clean_name(str(cells.get(name_column) or "")) if name_column else ""
+        name = clean_name(_value(cells.get(name_column), table)) if name_column else ""
         labeler = name or session.labeler
         mark = state.mark(row, labeler)
         before = mark.value if mark else None if labeler else state.values.get(row)
@@ -73,6 +73,13 @@ def import_labels(session: Session, table: Table) -> tuple[list[Fact], Carried]:
         else:
             facts.append(session.fact("given", row, value, labeller=labeler))
     return facts, Carried(taken=len(facts), same=same, lost=lost, by=matched_by)
+
+
+def _value(cell: Any, table: Table) -> str:
+    """Return the value in a cell, without the apostrophe that the export puts before a formula."""
+    value = label_name(cell)
+    without = value.removeprefix("'")
+    return without if table.format not in ("json", "jsonl") and for_spreadsheet(without) == value else value
 
 
 def _row_finder(
