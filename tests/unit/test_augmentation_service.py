@@ -1,5 +1,7 @@
 """Made rows wait for a person's word, survive a restart, and become a version only when they are used."""
 
+import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,26 @@ def test_made_rows_come_from_rows_that_are_learned_from_and_wait(studio: Studio,
     assert new.note == "30 rows added by augmentation: spelling noise."
     assert studio.checks.check(data.id).problems == ()
     assert studio.datasets.spec(data.id).roles == {"question": "prompt", "answer": "reply"}
+
+
+def test_of_a_conversation_that_is_a_text_only_the_first_question_changes(studio: Studio, tmp_path: Path) -> None:
+    file, rows = tmp_path / "chats.csv", []
+    for number in range(40):
+        turns = [
+            {"role": "user", "content": f"Where can parcel number {number} be collected tomorrow?"},
+            {"role": "assistant", "content": f"Parcel {number} waits behind the counter downstairs."},
+        ]
+        rows.append([json.dumps(turns)])
+    with file.open("w", newline="") as out:
+        csv.writer(out).writerows([["messages"], *rows])
+    data = studio.datasets.add_file(file)
+    made = studio.augmentation.propose(data.id, AugmentationRequest(way="spelling", count=10))
+    assert made.rows and all(row.before.startswith("Where can parcel") for row in made.rows)
+    studio.augmentation.decide(data.id, "kept")
+    table = studio.datasets.table(studio.augmentation.use(data.id).id)
+    for row, after in zip(made.rows, table.rows(41), strict=True):
+        before = json.loads(table.row(row.source)["messages"])
+        assert json.loads(after["messages"]) == [{**before[0], "content": row.after}, before[1]]
 
 
 def test_a_word_on_a_made_row_outlives_the_server(studio: Studio, tmp_path: Path) -> None:

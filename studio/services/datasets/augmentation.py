@@ -1,10 +1,12 @@
 """Augmentation: new rows made from the rows of a dataset. A person reviews them before they become a version."""
 
+import json
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from studio.data.augment import AUGMENTERS, Augmenter, augmenter_named
+from studio.data.columns import is_turns
 from studio.data.synthetic import MADE_BY, MADE_FROM, is_synthetic, with_synthetic
 from studio.data.table import Row
 from studio.schema.augmentation import AugmentationRequest, MadeRow, Proposals, Verdict, WayView
@@ -19,6 +21,7 @@ from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.store.split_store import VersionSplit
 from studio.tasks import task_named
+from studio.tasks.conversation import parsed
 
 MOST, MOST_BY_MODEL, MOST_IN_DEMO = 2_000, 200, 20
 """Rows that one request may make."""
@@ -197,8 +200,14 @@ def _first_user_turn(cell: list[Any]) -> dict[str, Any] | None:
     return next((turn for turn in turns if (turn.get("role") or turn.get("from")) in ("user", "human")), None)
 
 
+def _turns(cell: Any) -> Any:
+    """The messages that a text holds, as in CSV files. Other cells as they are."""
+    held = parsed(cell) if isinstance(cell, str) else None
+    return held if is_turns(held) else cell
+
+
 def _text(row: Row, column: str) -> str:
-    cell = row.get(column)
+    cell = _turns(row.get(column))
     if isinstance(cell, list):
         turn = _first_user_turn(cell) or {}
         cell = turn.get("content", turn.get("value"))
@@ -208,11 +217,12 @@ def _text(row: Row, column: str) -> str:
 def _augmented_row(row: Row, spec: DatasetSpec, before: str, after: str, by: str) -> Row:
     """The source row with the new text, and the marks of a synthetic row."""
     column, task = _column_to_change(spec), task_named(spec.task)
-    cell: Any = after
-    if isinstance(row[column], list):
-        first_turn = _first_user_turn(row[column]) or {}
+    cell, turns = after, _turns(row[column])
+    if isinstance(turns, list):
+        first_turn = _first_user_turn(turns) or {}
         name = "content" if "content" in first_turn else "value"
-        cell = [{**turn, name: after} if turn is first_turn else turn for turn in row[column]]
+        changed: Any = [{**turn, name: after} if turn is first_turn else turn for turn in turns]
+        cell = json.dumps(changed, ensure_ascii=False) if isinstance(row[column], str) else changed
     return {**row, column: cell, MADE_BY: by, MADE_FROM: task.text_of(row, spec.roles)}
 
 
