@@ -1,5 +1,6 @@
 """Timestamps in a column, parsed with the format that fits all of its values."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -34,6 +35,13 @@ def _seconds(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isnan(number):  # it has no place in an order
+        raise ValueError(text)
+    return number
+
+
 def _iso(text: str) -> float:
     return _seconds(datetime.fromisoformat(text))
 
@@ -47,7 +55,7 @@ def _formatted(format_: str, text: str) -> float:
 
 
 def _parsers() -> Iterable[tuple[str, Parser]]:
-    yield "a number", float
+    yield "a number", _number
     yield "2024-01-31", _iso
     for day in _DATE_FORMATS:
         for hour in _TIME_FORMATS:

@@ -347,3 +347,10 @@ def test_pasted_nothing_is_refused() -> None:
         with pytest.raises(StudioError) as caught:
             read_text(text)
         assert caught.value.code == "empty-data"
+
+
+def test_columns_of_conversations_and_ids_are_columns(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps({"id": ["a", "b"], "messages": [turns, turns]}))
+    assert read(file).rows() == [{"id": "a", "messages": turns}, {"id": "b", "messages": turns}]

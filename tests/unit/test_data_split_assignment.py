@@ -140,6 +140,7 @@ def test_what_is_no_moment_is_refused_by_its_row_and_an_unclear_order_is_said() 
     error = refused(made, time_column="day")
     assert error.rows == (17,) and "Row 17" in error.what and error.given == "soon"
     assert "no dates or times" in refused(rows(60, day=lambda n: f"word {n}"), time_column="day").what
+    assert refused(rows(60, day=lambda n: "nan" if n == 17 else n), time_column="day").rows == (17,)
     unclear = refused(rows(60, day=lambda n: f"0{1 + n % 9}/0{1 + n % 7}/2024"), time_column="day")
     assert "day and month can't be told apart" in unclear.what
     assert "too few different times" in refused(rows(60, day=lambda n: "2024-01-02"), time_column="day").what

@@ -47,9 +47,11 @@ def rows_of(item: dict[str, Any], name: str) -> Rows:
 
 def _rows_of_lists(item: dict[str, list[Any]]) -> Rows | None:
     """Return the rows in an object of lists: lists of rows, or columns of equal length. None for other lists."""
-    if any(isinstance(each, dict | list) for value in item.values() for each in value[:1]):
+    nested = [isinstance(value[0], dict | list) for value in item.values() if value]
+    have_equal_lengths = len({len(value) for value in item.values()}) == 1
+    if any(nested) and not (have_equal_lengths and not all(nested)):  # conversations beside ids or labels are columns
         return _rows_of_splits(item)
-    if len({len(value) for value in item.values()}) == 1:
+    if have_equal_lengths:
         return (dict(zip(item, row, strict=True)) for row in zip(*item.values(), strict=True))
     return None
 
