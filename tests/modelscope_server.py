@@ -11,6 +11,8 @@ class ModelScopeServer(HubServer):
 
     without_sums = False
     """It says no checksums of files."""
+    bytes_too_many: int = 0
+    """It says that files have so many more bytes than it sends."""
     listed: tuple[dict[str, Any], ...] = ()
     """More results of each search."""
     leads_to: str = ""
@@ -74,7 +76,9 @@ class ModelScopeHandler(Handler):
         for path, data in repo.files.items():
             if "/" not in path:
                 sums = {} if self.scope.without_sums else {"Sha256": _sha(data)}
-                entries.append({"Name": path, "Path": path, "Type": "blob", "Size": len(data), **sums})
+                entries.append(
+                    {"Name": path, "Path": path, "Type": "blob", "Size": len(data) + self.scope.bytes_too_many, **sums}
+                )
         return self._json(200, {"Code": 200, "Success": True, "Data": {"Files": entries}})
 
     def _content(self, name: str, file: str) -> None:

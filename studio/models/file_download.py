@@ -65,15 +65,18 @@ class FileDownload:
             if self.partial.stat().st_size > self.size:  # another version of the file
                 os.truncate(self.partial, 0)
             while (before := self.partial.stat().st_size) < self.size:
+                failure: Exception | None = None
                 try:
                     self._receive(report, should_stop)
                 except httpx2.TransportError as error:
-                    failures = failures + 1 if self.partial.stat().st_size == before else 1
-                    if failures >= MAX_FAILURES:
-                        raise self.unreachable() from error
-                    time.sleep(min(2**failures / 4, 5))
+                    failure = error
                 if should_stop():
                     raise DownloadStopped
+                if (after := self.partial.stat().st_size) < self.size:  # an answer can also be too short
+                    failures = failures + 1 if after <= before else 1
+                    if failures >= MAX_FAILURES:
+                        raise self.unreachable() from failure
+                    time.sleep(min(2**failures / 4, 5))
             self._check_sum()
             self.partial.replace(self.target)
 

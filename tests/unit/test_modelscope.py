@@ -99,6 +99,16 @@ def test_a_line_that_breaks_once_is_resumed(scope: ModelScopeServer) -> None:
     assert fetch(find_model(TINY)).here
 
 
+def test_a_server_whose_answers_are_too_short_is_asked_a_few_times_only(
+    scope: ModelScopeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope.bytes_too_many = 1
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(StudioError, match="can't be reached"):
+        fetch(find_model(TINY))
+    assert len(scope.asked("/repo")) < 20
+
+
 def test_a_damaged_file_is_deleted_and_named(scope: ModelScopeServer) -> None:
     scope.damage = True
     with pytest.raises(StudioError, match=r"damaged.*model\.safetensors"):
