@@ -11,7 +11,7 @@ from studio.schema.errors import StudioError
 from studio.schema.hub import LicenseCheck, PushFile
 
 FREE = frozenset(
-    "0bsd afl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 cc cc0-1.0 "
+    "0bsd afl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 cc0-1.0 "
     "cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cdla-permissive-1.0 cdla-permissive-2.0 ecl-2.0 isc mit ms-pl ncsa odc-by "
     "pddl postgresql unlicense wtfpl zlib etalab-2.0".split()
 )

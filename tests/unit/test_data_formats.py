@@ -354,3 +354,13 @@ def test_columns_of_conversations_and_ids_are_columns(tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
     file.write_text(json.dumps({"id": ["a", "b"], "messages": [turns, turns]}))
     assert read(file).rows() == [{"id": "a", "messages": turns}, {"id": "b", "messages": turns}]
+
+
+def test_a_replacement_character_of_the_text_itself_is_not_a_broken_byte(tmp_path: Path) -> None:
+    lines = b'{"text": "It was \xef\xbf\xbd once."}\n{"text": "caf\xe9"}\n{"text": "caf\xc3\xa9"}\n'
+    table = table_of(tmp_path, "rows.jsonl", lines)
+    assert bad(table) == [(2, 2)] and table.row(1) == {"text": "It was \ufffd once."}
+    odd = "text,label\nIt was \ufffd once.,a\nbroken,b\nwhole,c\n".encode("utf-16-le")
+    odd = b"\xff\xfe" + odd.replace("broken".encode("utf-16-le"), b"\x00\xd8".ljust(12, b"."))
+    table = table_of(tmp_path, "rows.csv", odd)
+    assert bad(table) == [(3, 2)] and table.row(1)["text"] == "It was \ufffd once."

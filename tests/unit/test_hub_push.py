@@ -301,6 +301,7 @@ def test_a_format_that_was_not_exported_is_not_uploaded(exported: Any) -> None:
         ("gemma", "conditions"),
         ("cc-by-nc-4.0", "conditions"),
         ("cc-by-nd-4.0", "forbidden"),
+        ("cc", "unknown"),
         ("cc-by-nc-nd-4.0", "forbidden"),
         ("", "unknown"),
         ("other", "unknown"),

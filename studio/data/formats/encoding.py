@@ -23,7 +23,10 @@ BOMS = (
 )
 LONGEST_LINE = 64_000_000
 """Maximum number of characters in a line. A longer line is bad; its content is skipped."""
-UNDECODABLE = re.compile("[\udc80-\udcff\ufffd]")
+UNDECODABLE = re.compile("[\udc80-\udcff]")
+"""The surrogates that stand for bytes. A text can hold the character U+FFFD itself."""
+_ERRORS = "studio-undecodable"
+codecs.register_error(_ERRORS, lambda error: ("\udcff", error.end))  # type: ignore[attr-defined]
 _CHUNK = 1 << 20
 _SAMPLE = 1 << 18
 _MARKS = "‘’“”„‚«»‹›–—…•·€£©®™°§´×½¼¾²³µ¿¡ªº"
@@ -48,7 +51,7 @@ class Encoding:
     def errors(self) -> str:
         if not self.has_undecodable:
             return "strict"
-        return "surrogateescape" if self.name.startswith("utf-8") else "replace"
+        return "surrogateescape" if self.name.startswith("utf-8") else _ERRORS
 
     def is_undecodable(self, text: str) -> bool:
         """Return whether a text contains characters that could not be decoded."""
