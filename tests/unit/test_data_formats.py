@@ -364,3 +364,22 @@ def test_a_replacement_character_of_the_text_itself_is_not_a_broken_byte(tmp_pat
     odd = b"\xff\xfe" + odd.replace("broken".encode("utf-16-le"), b"\x00\xd8".ljust(12, b"."))
     table = table_of(tmp_path, "rows.csv", odd)
     assert bad(table) == [(3, 2)] and table.row(1)["text"] == "It was \ufffd once."
+
+
+def test_a_list_of_words_beside_a_list_of_rows_is_no_row(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": "pos"}, {"text": "b", "label": "neg"}]
+    content = json.dumps({"version": "1", "labels": ["pos", "neg", "mixed"], "rows": rows})
+    assert table_of(tmp_path, "rows.json", content).rows() == rows
+
+
+def test_files_of_folders_with_the_names_of_splits_keep_their_split(tmp_path: Path) -> None:
+    path = tmp_path / "rows.zip"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("export/train/rows.csv", "text,label\na,x\n")
+        archive.writestr("export/test/rows.csv", "text,label\nb,y\n")
+    assert [(row["text"], row["split"]) for row in read(path).rows()] == [("a", "train"), ("b", "test")]
+
+
+def test_a_byte_order_mark_before_pasted_rows_is_no_part_of_the_first_name() -> None:
+    assert read_text("\ufefftext,label\na,x\n").columns == ("text", "label")
+    assert read_text('\ufeff[{"text": "a"}]').rows() == [{"text": "a"}]

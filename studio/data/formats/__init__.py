@@ -161,6 +161,7 @@ def read_text(text: str, how: Reading = AS_FOUND, limits: ReadLimits = HARD) -> 
     """Return pasted rows as a table: JSON, JSON Lines, or delimited text as copied from a spreadsheet."""
     name = "The pasted text"
     limits.check_file(name, len(text.encode("utf-8", "replace")))
+    text = text.removeprefix("\ufeff")
     start = text.lstrip()[:1]
     if start and start in "[{":
         return json_document.read_text(text, Builder(name, "json", limits, encoding="utf-8"), has_undecodable=False)

@@ -28,6 +28,8 @@ def join(files: Sequence[tuple[str, Opener]], builder: Builder, how: Reading, no
         return Table(table.columns, table.source, replace(table.info, notes=(*notes, *table.notes)))
     builder.notes += notes
     splits = [_split_of(file_name) for file_name, _ in files]
+    if not any(splits):
+        splits = [_split_folder_of(file_name) for file_name, _ in files]
     column, sources = (
         (SPLIT_COLUMN, splits)
         if all(splits) and len(set(splits)) > 1
@@ -106,3 +108,8 @@ def _append(builder: Builder, table: Table, file_name: str, column: str, source:
 def _split_of(name: str) -> str:
     """Return the split word in a file's name: `train` in `data/train-00000.csv`."""
     return next((word for word in words_of(PurePosixPath(name).stem) if split_name(word)), "")
+
+
+def _split_folder_of(name: str) -> str:
+    """Return the folder of a file that has the name of a split: `train` in `data/train/rows.csv`."""
+    return next((folder for folder in reversed(PurePosixPath(name).parts[:-1]) if split_name(folder)), "")

@@ -65,6 +65,8 @@ def _rows_of_objects(item: dict[str, dict[str, Any]]) -> Rows:
 
 
 def _rows_of_splits(lists: dict[str, list[Any]]) -> Rows:
+    # a list of words beside lists of rows describes them, for example their labels
+    lists = {name: rows for name, rows in lists.items() if isinstance(next(iter(rows), None), dict | list)} or lists
     has_many_lists = sum(bool(rows) for rows in lists.values()) > 1
     split_words = {name: _split_word(name) for name in lists}
     all_are_splits = has_many_lists and all(split_words.values())
