@@ -187,8 +187,8 @@ def dataset_of(definitions: Mapping[str, Any], name: str, task: str) -> Imported
     if task == "completion":
         roles = {column: "text" for column, role in roles.items() if role == "prompt"}
     if isinstance(hub := definition.get("hf_hub_url"), str):
-        place = base.hub_place(hub, definition.get("subset"), definition.get("split"))
-        return ImportedData(path=place, roles=roles)
+        on_hub = base.hub_place(hub, definition.get("subset"), definition.get("split"))
+        return ImportedData(path=on_hub, roles=roles)
     file = definition.get("file_name")
     if not isinstance(file, str) or leads_outside(file):
         return None
