@@ -200,7 +200,8 @@ class AdapterMethod(MethodDefaults):
         copies = trained_copies(wrapped)
         formats = [next(copy.parameters()).dtype for copy in copies]
         for name, weight in wrapped.named_parameters():
-            learns = weight.requires_grad and not OPTIMIZERS[config.optimizer].masters
+            # Gradients in float16 can't be unscaled, so what is trained beside the adapter is float32, too.
+            learns = weight.requires_grad and (half or not OPTIMIZERS[config.optimizer].masters)
             if learns or any(part in name for part in self.exact):
                 weight.data = weight.data.float()
         for copy, dtype in zip(copies, formats, strict=True):
