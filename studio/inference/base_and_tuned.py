@@ -79,8 +79,8 @@ class ModelPair:
 
     @property
     def context(self) -> int:
-        """Maximum length of input and reply together, in tokens."""
-        return self.run.info.context or 2**20
+        """Maximum length of input and reply together, in tokens. Virtual tokens take a part of the model's context."""
+        return (self.run.info.context or 2**20) - getattr(self.tuned, "num_virtual_tokens", 0)
 
     def encoding(self, roles: dict[str, str] | None = None, system: str = "", learned: bool = False) -> Encoding:
         """Return how rows and prompts become tokens. Use `learned` if it matters which tokens are learned."""

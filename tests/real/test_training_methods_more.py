@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from studio.export import ExportJob, export_named
 from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.generate import Reply, replies
+from studio.inference.heads import head_of
 from studio.inference.model_cache import ModelCache
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
@@ -22,7 +23,7 @@ from studio.schema.host import CardFacts, RunRef
 from studio.schema.models import ModelInfo
 from studio.schema.report import ChatSettings, ExportResult
 from studio.schema.runs import RunSpec
-from studio.training.loop.loading import TrainingJob
+from studio.training.loop.loading import TrainingJob, prepare_model
 from studio.training.methods import METHODS, quantizes_base
 
 IDS = [1, 4093, 198, 5000, 260, 34, 17]
@@ -104,6 +105,30 @@ def test_virtual_tokens_give_the_same_reply_token_by_token_and_at_once(tmp_path:
             pass
         assert one.text == replies(pair.tuned, pair.tokenizer, [IDS], settings)[0]
         assert replies(pair.tuned, pair.tokenizer, [IDS, IDS[:3]], settings)[0] == one.text
+
+
+def test_virtual_tokens_take_their_part_of_the_context(tmp_path: Path) -> None:
+    job = chat_job(tmp_path / "run", small_llama(tmp_path / "base"), method="prompt-tuning", rows=4, epochs=1)
+    run(job)
+    pair = load_pair(ref_of(job))
+    assert pair.context == (job.info.context or 0) - job.config.virtual_tokens
+
+
+def test_what_is_trained_beside_a_model_in_float16_has_gradients_that_can_be_unscaled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = label_job(tmp_path / "run", small_llama(tmp_path / "base"), method="lora", precision="float16")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # there, float16 is scaled
+    model = prepare_model(job, METHODS["lora"], head_of(job.info, job.data))
+    monkeypatch.undo()
+    learned = [weight for weight in model.parameters() if weight.requires_grad]
+    scaler = torch.amp.GradScaler("cpu")
+    optimizer = torch.optim.SGD(learned, lr=0.1)
+    with torch.autocast("cpu", torch.float16):
+        loss = model(input_ids=torch.tensor([IDS])).logits.float().sum()
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    assert all(weight.grad is not None for weight in learned)
 
 
 def test_lengths_of_dora_and_factors_of_ia3_are_held_in_float32(tmp_path: Path) -> None:

@@ -128,3 +128,28 @@ def test_a_head_learns_alone_at_first_then_all_of_the_model_and_a_resumed_run_do
     assert moved(part.path) == {False}, "six of twelve steps are the head's"  # type: ignore[arg-type]
     _, rest = run(label_job(tmp_path / "b", info, **values))
     assert losses(some) + losses(rest) == pytest.approx(losses(said), abs=1e-5)
+
+
+def test_settings_of_full_training_change_nothing_of_an_adapter(tmp_path: Path) -> None:
+    info = tiny_bert(tmp_path / "base")
+    _, plain = run(label_job(tmp_path / "a", info, epochs=1, rows=16, held=0, method="lora"))
+    ignored = {"head_first": 0.5, "layer_decay": 0.5}
+    _, said = run(label_job(tmp_path / "b", info, epochs=1, rows=16, held=0, method="lora", **ignored))
+    assert losses(said) == losses(plain)
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+def test_a_head_learns_in_float32_on_a_model_in_bfloat16(tmp_path: Path, method: str) -> None:
+    info = small_llama(tmp_path / "base")
+    values: dict[str, Any] = {"method": method, "precision": "bfloat16", "optimizer": "adafactor"}
+    outcome, said = run(label_job(tmp_path / "a", info, epochs=2, **values))
+    assert losses(said)[-1] < losses(said)[0]
+    weights = load_file(outcome.path / "adapter_model.safetensors")  # type: ignore[operator]
+    assert [weight.dtype for name, weight in weights.items() if name.endswith("score.weight")] == [torch.float32]
+
+
+def test_embeddings_learn_in_float32_in_a_model_in_bfloat16(tmp_path: Path) -> None:
+    info = small_llama(tmp_path / "base")
+    values: dict[str, Any] = {"method": "lora-embeddings", "precision": "bfloat16", "optimizer": "adafactor"}
+    _, said = run(chat_job(tmp_path / "a", info, rows=8, epochs=2, **values))
+    assert losses(said)[-1] < losses(said)[0]

@@ -1,18 +1,23 @@
 """What a real training tells while it learns: answers at checks, a classifier's rows, what was cut; and a mirror."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from made_runs import small_tokenizer
 from small_trainings import chat_job, label_job, run, tiny_bert, tiny_llama
 
+from studio.models.inspect import inspect_folder
+from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.events import AnyEvent, EvaluationEvent, HeldEvent, PhaseEvent, ReadEvent, ReplyEvent, StepEvent
 from studio.schema.models import ModelInfo
 from studio.training.coach import Coach
 from studio.training.loop import callbacks, sample_replies
 from studio.training.loop.callbacks import StopNow
-from studio.training.loop.run import train
+from studio.training.loop.run import build_run, train
 from studio.training.loop.trackers import TRACKERS
 from studio.training.planning.setting_checks import check_settings
 
@@ -127,6 +132,31 @@ def test_a_classifier_tells_each_validation_row_and_the_labels_that_it_never_giv
         assert abs(sum(row.loss for row in event.rows) / 12 - check.eval_loss) < 1e-3
 
 
+def test_a_pair_of_texts_is_answered_with_the_types_that_it_is_trained_with(tmp_path: Path, bert: ModelInfo) -> None:
+    roles = {"message": "text", "intent": "label", "more": "second"}
+    job = label_job(tmp_path, bert, test_prompts=("It is late.\n\nWhere is it?",))
+    rows = [{**row, "more": "Where is it?"} for row in job.train_rows]
+    data = DatasetSpec(task="classification", roles=roles, label_names=job.data.label_names)
+    built = build_run(replace(job, train_rows=rows, validation_rows=[], data=data), lambda *_: None)
+    seen: list[dict[str, Any]] = []
+    built.trainer.model.register_forward_pre_hook(lambda _, args, inputs: seen.append(inputs), with_kwargs=True)
+    built.answerer.answer(built.trainer.model, 1)
+    ids, types = (seen[-1][name][0].tolist() for name in ("input_ids", "token_type_ids"))
+    assert types == built.task.types_of(ids, built.encoding) and set(types) == {0, 1}
+
+
+def test_a_test_prompt_as_long_as_the_context_leaves_room_for_its_reply(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer, folder = small_tokenizer(), tmp_path / "base"
+    config = GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=128, vocab_size=len(tokenizer), eos_token_id=2)
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    info = inspect_folder(folder, title="Tiny GPT-2")
+    _, said = run(chat_job(tmp_path / "run", info, rows=4, held=0, epochs=1, test_prompts=("late " * 300,)))
+    assert answers(said) == [("base", 0), ("tuned", 1)]
+
+
 def test_what_was_cut_is_counted_and_the_coach_speaks_before_the_first_step(tmp_path: Path, llama: ModelInfo) -> None:
     job = chat_job(tmp_path, llama, max_length=56, epochs=1)
     _, said = run(job)
@@ -139,6 +169,13 @@ def test_what_was_cut_is_counted_and_the_coach_speaks_before_the_first_step(tmp_
     )
     assert not any(isinstance(event, StepEvent) for event in said[: spoken[0]])
     assert spoken[1].actions[0].changes["max_length"] >= 112
+
+
+def test_the_longest_rows_that_can_be_advised_leave_room_for_virtual_tokens(tmp_path: Path, llama: ModelInfo) -> None:
+    job = chat_job(tmp_path, llama, method="prompt-tuning", virtual_tokens=16)
+    read: list[AnyEvent] = []
+    train(job, read.append, lambda: "discard" if any(isinstance(each, ReadEvent) for each in read) else None)
+    assert [each.room for each in read if isinstance(each, ReadEvent)] == [(llama.context or 0) - 16]
 
 
 def test_each_step_tells_what_the_processor_did(tmp_path: Path, llama: ModelInfo) -> None:

@@ -19,6 +19,7 @@ from studio.schema.events import (
     StepEvent,
 )
 from studio.training.coach import RULES, Coach
+from studio.training.coach.base import RunHistory, twice_as_long
 
 CURVES = Path(__file__).parent / "curves"
 GOOD = sorted(path.stem for path in CURVES.glob("good-*.json"))
@@ -242,6 +243,16 @@ def test_the_summary_tells_the_result_the_trend_and_one_thing_to_try() -> None:
     assert [action.changes for action in overfit.actions] == [{"learning_rate": config().learning_rate / 2}]
     blind = ended([PhaseEvent(phase="training", steps=20), step(10, 3.0), step(20, 1.0)])
     assert "Without validation rows" in blind.why
+
+
+def test_a_longer_run_has_twice_the_steps_only_where_they_end_the_run() -> None:
+    epochs = config().epochs
+    for settings, total, changes in (
+        ({}, 60, {"epochs": 2 * epochs}),
+        ({"max_steps": 60}, 60, {"max_steps": 120}),
+        ({"max_steps": 500}, 60, {"epochs": 2 * epochs}),
+    ):
+        assert twice_as_long(RunHistory(config(**settings), total=total)).changes == changes
 
 
 def test_the_summary_of_a_classifier_names_its_metric() -> None:

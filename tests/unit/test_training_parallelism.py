@@ -241,6 +241,12 @@ def test_what_fsdp_can_t_take_is_told_all_at_once_each_at_its_field() -> None:
     assert "Only data that ZeRO shards" in wrong(GPUS, fsdp=True, processes=4, offload="cpu")["offload"]
 
 
+def test_in_float16_only_an_adapter_is_trained() -> None:
+    for method in ("full", "last-layers"):
+        assert wrong(GPUS, method=method, precision="float16").keys() == {"precision"}
+    check_settings(MODEL, GPUS, settings(method="lora", precision="float16"))
+
+
 def test_an_adapter_under_fsdp_takes_what_zero_can_t() -> None:
     for changes in ({"method": "dora"}, {"method": "ia3"}, {"optimizer": "adafactor", "precision": "float32"}):
         told = " ".join(wrong(GPUS, processes=4, zero=2, **changes).values())

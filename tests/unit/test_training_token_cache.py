@@ -90,6 +90,17 @@ def test_other_rows_settings_or_roles_are_something_else(rows: list[dict[str, st
     assert key != cache_key(rows, replace(encoding, system_prompt="Be kind."), INFO, "chat")
 
 
+def test_other_files_of_sentencepiece_make_another_key(
+    tmp_path: Path, rows: list[dict[str, str]], encoding: Encoding
+) -> None:
+    info, keys = INFO.model_copy(update={"path": str(tmp_path)}), set()
+    for name in ("spiece.model", "source.spm"):
+        for content in ("one", "other"):
+            (tmp_path / name).write_text(content)
+            keys.add(cache_key(rows, encoding, info, "chat"))
+    assert len(keys) == 4
+
+
 def test_another_version_of_the_encoding_or_of_a_library_makes_another_key(
     rows: list[dict[str, str]], encoding: Encoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:

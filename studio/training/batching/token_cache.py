@@ -54,7 +54,7 @@ def cached_examples(
 def cache_key(rows: Sequence[Row], encoding: Encoding, info: ModelInfo, task: str) -> str:
     """A hash of everything that the tokens depend on."""
     digest = hashlib.sha256(json.dumps([ENCODING_VERSION, library_versions(), str(info.path), task]).encode())
-    for pattern in ("*token*", "vocab*", "merges*", "*.jinja"):
+    for pattern in ("*token*", "vocab*", "merges*", "*.jinja", "*.model", "*.spm"):
         for file in sorted(Path(info.path or "").glob(pattern)):
             digest.update(file.read_bytes())
     settings = {each.name: getattr(encoding, each.name) for each in fields(encoding) if each.name != "tokenizer"}

@@ -160,9 +160,13 @@ def rerun_with_epochs(epochs: float) -> Action:
     return Action(kind="repeat", label=label, changes={"epochs": epochs})
 
 
-def twice_the_epochs(history: RunHistory) -> Action:
-    """The action to run again, twice as long."""
-    return rerun_with_epochs(float(min(1000, 2 * history.config.epochs)))
+def twice_as_long(history: RunHistory) -> Action:
+    """The action to run again, twice as long: with twice the steps if these limit the run, else twice the epochs."""
+    steps = history.config.max_steps
+    if not steps or 0 < history.total < steps:
+        return rerun_with_epochs(float(min(1000, 2 * history.config.epochs)))
+    steps = min(10_000_000, 2 * steps)
+    return Action(kind="repeat", label=f"Run again with {steps:,} steps", changes={"max_steps": steps})
 
 
 def one_decimal(epochs: float) -> float:

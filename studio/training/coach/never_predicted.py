@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from studio.schema.events import Action, AdviceEvent, EvaluationEvent
 from studio.schema.numbers import plural
-from studio.training.coach.base import Rule, RunHistory, retraction, twice_the_epochs
+from studio.training.coach.base import Rule, RunHistory, retraction, twice_as_long
 
 MIN_ROWS = 3
 """A label with fewer validation rows may be missed by chance."""
@@ -41,7 +41,7 @@ def _actions(history: RunHistory) -> tuple[Action, ...]:
             kind="repeat", label="Run again with more weight on rare labels", changes={"balance_labels": True}
         )
         return (change,)
-    return (twice_the_epochs(history),)
+    return (twice_as_long(history),)
 
 
 def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:

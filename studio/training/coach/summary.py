@@ -9,7 +9,7 @@ from studio.training.coach.base import (
     format_number,
     percent,
     retraction,
-    twice_the_epochs,
+    twice_as_long,
     typical_loss,
 )
 
@@ -96,17 +96,8 @@ def _next(history: RunHistory) -> tuple[str, tuple[Action, ...]]:
     if _still_improving(history):
         if history.step < history.total:
             return "If the evaluation is not good enough: resume the run and train it to the end.", ()
-        return "If the evaluation is not good enough: train longer.", (_longer(history),)
+        return "If the evaluation is not good enough: train longer.", (twice_as_long(history),)
     return "Next: evaluate it.", (EVALUATE,)
-
-
-def _longer(history: RunHistory) -> Action:
-    """The action to run again, twice as long."""
-    steps = history.config.max_steps
-    if not steps:
-        return twice_the_epochs(history)
-    steps *= 2
-    return Action(kind="repeat", label=f"Run again with {steps:,} steps", changes={"max_steps": steps})
 
 
 def _best(history: RunHistory) -> EvaluationEvent | None:

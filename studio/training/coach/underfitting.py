@@ -9,7 +9,7 @@ from studio.training.coach.base import (
     format_number,
     rerun_at_rate,
     retraction,
-    twice_the_epochs,
+    twice_as_long,
     typical_loss,
 )
 from studio.training.methods import has_rank
@@ -69,7 +69,7 @@ def _actions(history: RunHistory) -> tuple[Action, ...]:
         rank = config.lora_rank * 4
         changes: dict[str, bool | int | float | str] = {"lora_rank": rank, "lora_alpha": config.lora_alpha * 4}
         return Action(kind="repeat", label=f"Run again with rank {rank}", changes=changes), faster
-    return faster, twice_the_epochs(history)
+    return faster, twice_as_long(history)
 
 
 def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:

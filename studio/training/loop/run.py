@@ -48,6 +48,7 @@ from studio.training.methods import method_named
 from studio.training.methods.base import Method
 from studio.training.planning.data_stats import read_event
 from studio.training.planning.eval_schedule import eval_interval
+from studio.training.planning.setting_scope import applies
 from studio.training.trainers import Parts, builder
 
 __all__ = ["Outcome", "StopNow", "TrainingJob", "train"]
@@ -151,7 +152,7 @@ class _Run:
         )
         self.trainer.settings, self.trainer.checkpoints, self.trainer.progress = config, self.checkpoints, self.progress
         self.trainer.remove_callback(PrinterCallback)
-        if config.head_first and self.head.single_pass:
+        if config.head_first and self.head.single_pass and applies("head_first", config.method, config.task):
             self.trainer.add_callback(HeadWarmup(config.head_first))
         self.callback.trainer, self.callback.on_validation = self.trainer, self._on_validation
         self.callback.baseline = self.baseline = self._baseline(validation)

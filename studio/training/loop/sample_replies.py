@@ -16,6 +16,7 @@ from studio.tasks import Encoding, Task
 from studio.tasks.question_answering import NO_ANSWER, windows
 from studio.training.loop.callbacks import PROGRESS_SECONDS, UNREPORTED_SECONDS, Emit, ShouldStop
 from studio.training.loop.loading import TrainingJob
+from studio.training.methods import learns_virtual_tokens
 
 MAX_TOKENS, MAX_TOKENS_DURING = 96, 64
 """Maximum tokens of a reply. Fewer while training waits for it."""
@@ -47,9 +48,23 @@ class PromptAnswerer:
     should_stop: ShouldStop
 
     def prompt_ids(self) -> list[list[int]]:
-        """The token ids of each test prompt."""
+        """The token ids of each test prompt. One that leaves too little of the context for a reply loses its
+        beginning, as in a prediction: a model with learned positions has none beyond its context."""
+        config, longest = self.job.config, self.job.config.max_length
+        if self.head.generates and self.head.name != "seq2seq":
+            longest = min(longest, self._context - self._room)
+        return [self.task.prompt_ids(prompt, self.encoding)[-longest:] for prompt in config.test_prompts]
+
+    @property
+    def _context(self) -> int:
+        """Tokens of a prompt and its reply together."""
         config = self.job.config
-        return [self.task.prompt_ids(prompt, self.encoding)[-config.max_length :] for prompt in config.test_prompts]
+        return (self.job.info.context or 2**20) - (config.virtual_tokens if learns_virtual_tokens(config.method) else 0)
+
+    @property
+    def _room(self) -> int:
+        """Tokens that are left for a reply."""
+        return min(MAX_TOKENS, self._context // 2)
 
     def answer(self, model: Any, step: int, during: bool = False) -> float:
         """Emit a `ReplyEvent` for each prompt. Returns the seconds. `during` training, replies are shorter and
@@ -76,6 +91,7 @@ class PromptAnswerer:
         """The answer to each prompt: a reply, a span of the text, or labels."""
         if self.head.generates:
             most = MAX_TOKENS_DURING if during else MAX_TOKENS
+            most = most if self.head.name == "seq2seq" else min(most, self._room)
             settings = ChatSettings(temperature=0.0, max_new_tokens=most)
             after_token = self._progress_reporter(most, "training" if during else "saving")
             return replies(model, self.encoding.tokenizer, prompts, settings, after_token)
@@ -122,7 +138,10 @@ class PromptAnswerer:
         """The most likely label with its probability, all likely labels, or the score."""
         import torch
 
-        logits = model(input_ids=torch.tensor([prompt], device=model.device)).logits[0].float()
+        inputs = {"input_ids": torch.tensor([prompt], device=model.device)}
+        if types := self.task.types_of(prompt, self.encoding):
+            inputs["token_type_ids"] = torch.tensor([types], device=model.device)
+        logits = model(**inputs).logits[0].float()
         return label_text(self.head, to_probabilities(logits, self.head.problem).tolist())
 
 

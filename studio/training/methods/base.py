@@ -197,8 +197,36 @@ class AdapterMethod(MethodDefaults):
             # embeddings are trained separately from the head on purpose; merging handles it (inference/load.py)
             warnings.filterwarnings("ignore", ".*tie_word_embeddings")
             wrapped = get_peft_model(model, self.adapter(model, config), autocast_adapter_dtype=half)
+        copies = trained_copies(wrapped)
+        formats = [next(copy.parameters()).dtype for copy in copies]
         for name, weight in wrapped.named_parameters():
-            learns = weight.requires_grad and not OPTIMIZERS[config.optimizer].masters
+            # Gradients in float16 can't be unscaled, so what is trained beside the adapter is float32, too.
+            learns = weight.requires_grad and (half or not OPTIMIZERS[config.optimizer].masters)
             if learns or any(part in name for part in self.exact):
                 weight.data = weight.data.float()
+        for copy, dtype in zip(copies, formats, strict=True):
+            if next(copy.parameters()).dtype != dtype:
+                accept_format(copy, dtype)
         return wrapped
+
+
+def trained_copies(model: Any) -> list[Any]:
+    """The modules of a PEFT model that are trained fully: copies of a head, or of embeddings."""
+    from peft.utils import ModulesToSaveWrapper
+
+    wrappers = [part for part in model.modules() if isinstance(part, ModulesToSaveWrapper)]
+    return [copy for part in wrappers for copy in part.modules_to_save.values()]
+
+
+def accept_format(module: Any, dtype: Any) -> None:
+    """Have a module with float32 weights work inside a model of a shorter format. PEFT does this only for the matrices
+    of an adapter."""
+
+    def in_float32(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(each.float() if hasattr(each, "dtype") and each.dtype == dtype else each for each in inputs)
+
+    def as_before(module: Any, inputs: Any, output: Any) -> Any:
+        return output.to(dtype)
+
+    module.register_forward_pre_hook(in_float32)
+    module.register_forward_hook(as_before)

@@ -6,6 +6,7 @@ from typing import Any
 
 from studio.models.trainable_parameters import layer_number
 from studio.schema.config import TrainingConfig
+from studio.training.methods import method_named
 from studio.training.methods.layers import layers_in
 
 LORA_B = "lora_B"
@@ -15,6 +16,8 @@ LORA_B = "lora_B"
 def parameter_groups(model: Any, config: TrainingConfig, decayed: Collection[str]) -> list[dict[str, Any]]:
     """Parameter groups for an optimizer. The first one has the configured learning rate, or the nearest to it."""
     trainable = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    if "layer_decay" not in method_named(config.method).settings:  # the plan says that it has no effect
+        config = config.model_copy(update={"layer_decay": 1.0})
     layers = layers_in(model) if config.layer_decay < 1 else 0
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, weight in trainable:

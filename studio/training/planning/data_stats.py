@@ -6,6 +6,7 @@ from studio.inference.heads import Head
 from studio.schema.events import ReadEvent
 from studio.tasks import Example
 from studio.training.loop.loading import TrainingJob
+from studio.training.methods import learns_virtual_tokens
 
 
 def read_event(
@@ -17,6 +18,8 @@ def read_event(
     rows = {each.row for each in learned if each.row}
     # Rows whose rest continues in a further piece lose nothing to the maximum length. If rows are missing, it has
     # another reason.
+    context = job.info.context or 0
+    virtual = job.config.virtual_tokens if learns_virtual_tokens(job.config.method) else 0
     may_truncate = not all(each.goes_on for each in learned)
     return ReadEvent(
         trainer=trainer,
@@ -28,5 +31,5 @@ def read_event(
         tokens=sum(lengths),
         cut_tokens=sum(each.full_length - len(each.input_ids) for each in truncated),
         longest=max(lengths, default=0),
-        room=job.info.context or None,
+        room=max(context - virtual, 0) or None,
     )

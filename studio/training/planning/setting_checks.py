@@ -77,6 +77,9 @@ def setting_problems(
     elif not chosen.masters and trains_base_weights(config.method) and values.get("precision") not in (None, "float32"):
         what = f"The optimizer {chosen.name} keeps no float32 copies of the weights, so the precision must be float32."
         problems.append(bad_setting("precision", what, config.precision, "float32, or the optimizer adamw"))
+    elif config.precision == "float16" and trains_base_weights(config.method) and not config.zero and machine.gpus:
+        what = "Weights in float16 can't be trained themselves, only an adapter beside them."
+        problems.append(bad_setting("precision", what, config.precision, "bfloat16 or float32"))
     if config.mirror != "none" and (why := TRACKERS[config.mirror].unavailable_reason()):
         problems.append(bad_setting("mirror", why, config.mirror, "none"))
     if config.threads > machine.cores:
