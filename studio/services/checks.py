@@ -41,7 +41,12 @@ class DataChecks:
         return self.datasets.fix(dataset, kind, self.measured(dataset, kind, options))
 
     def measured(self, dataset: str, kind: str, options: CheckOptions) -> CheckOptions:
-        """The options for a fix, with the lengths of all rows where the kind of problem depends on them."""
+        """The options for a fix, with the lengths of all rows where the kind of problem depends on them.
+
+        Raises:
+            StudioError: when there is no such dataset.
+        """
+        self.datasets.get(dataset)
         if kind == TooLong.kind and options.model is not None:
             return self._with_lengths(dataset, self.datasets.spec(dataset), options, True)
         return options

@@ -101,7 +101,7 @@ def test_a_report_and_an_export_of_the_model_before_do_not_count_for_a_model_tha
 ) -> None:
     run = add_run(home, data, llama, **LONG | {"keep_best": False})
     folder = home.workspace().runs.folder(run)
-    start_worker(home, run)
+    worker = start_worker(home, run)
     for described in (False, True):
         before = len(steps_of(home, run))
         wait_for(lambda before=before: len(steps_of(home, run)) >= before + 3)
@@ -113,6 +113,7 @@ def test_a_report_and_an_export_of_the_model_before_do_not_count_for_a_model_tha
         for file in (folder.report, folder.exports / "onnx.json", folder.exports / "onnx.zip"):
             file.write_text("{}")
         studio.runs.resume(run)
+    worker.wait(60)
     assert record_of(home, run).has_result and not folder.report.exists()
     assert [path.name for path in folder.exports.iterdir()] == ["onnx.zip"]
 
