@@ -1,11 +1,11 @@
 """Messages of a conversation in the common file formats, read as role and content. Independent of any tokenizer."""
 
-import ast
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from studio.data.literals import literal
 from studio.data.phrases import short
 from studio.data.values import is_blank
 
@@ -48,10 +48,11 @@ TOOLS, CALLS = "tools", "tool_calls"
 """Keys of messages. The first message can have the tools that a model can call; others the calls that it makes."""
 NAMES = ("name", "tool_call_id")
 """Name of the speaker, and id of the answered call. Kept for chat templates that use them."""
-_ARRAY = re.compile(r"\barray\((\[[^\]]*\]), dtype=\w+\)")
+_ARRAY = re.compile(r"\barray\((\[[^\[\]]*\]), dtype=\w+\)")
 """How NumPy prints a list, which pandas writes into CSV files."""
-THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
-"""The model's reasoning before a reply."""
+_THOUGHT, _THOUGHT_END = "<think>", "</think>"
+"""Around the model's reasoning before a reply."""
+_SPACE = re.compile(r"\s*")
 _SPEAKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 """The start of a turn in a transcript."""
 
@@ -132,12 +133,10 @@ def parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    for literal in (text, _ARRAY.sub(r"\1", text)):
-        try:
-            return ast.literal_eval(literal)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return None
+    value = literal(text)
+    if value is None and (plain := _ARRAY.sub(r"\1", text)) != text:
+        return literal(plain)
+    return value
 
 
 def _items(value: Any) -> list[Any]:
@@ -191,8 +190,21 @@ def has_content(turn: dict[str, Any]) -> bool:
 def without_reasoning(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages with the reasoning removed from replies."""
     return [
-        {**turn, "content": THOUGHT.sub("", turn["content"])} if turn["role"] == "assistant" else turn for turn in turns
+        {**turn, "content": _without_thoughts(turn["content"])} if turn["role"] == "assistant" else turn
+        for turn in turns
     ]
+
+
+def _without_thoughts(text: str) -> str:
+    """Return a text without reasoning and the space after it.
+
+    No regular expression from `<think>` to `</think>`: with many beginnings and no end, it would take minutes.
+    """
+    kept, place = [], 0
+    while (start := text.find(_THOUGHT, place)) >= 0 and (end := text.find(_THOUGHT_END, start)) >= 0:
+        kept.append(text[place:start])
+        place = _SPACE.match(text, end + len(_THOUGHT_END)).end()  # type: ignore[union-attr]  # it matches anywhere
+    return "".join(kept) + text[place:]
 
 
 def split_last_reply(turns: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
