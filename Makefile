@@ -22,7 +22,7 @@ test-setup: $(TESTABLE)  ## what the tests need on top, a browser included
 test: setup test-setup lint  ## everything that is checked
 	$(BIN)/python -m pytest tests/browser tests/real tests/faults tests/unit tests/security $(IN_PARALLEL) --ignore $(WORKFLOWS)
 
-test-quick: setup test-setup lint  ## the linters and the quick tests, in about five minutes
+test-quick: setup test-setup lint  ## the linters and the quick tests, in about three minutes
 	$(BIN)/python -m pytest tests/unit -m "not slow" $(IN_PARALLEL)
 
 test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for
