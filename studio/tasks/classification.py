@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from studio.data.columns import SEPARATORS
+from studio.data.literals import parsed
 from studio.data.values import label_name, text_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import column_names
 from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
-from studio.tasks.conversation import parsed
 from studio.tasks.text_to_text import split_pair
 
 _TEXT = (

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from studio.data.literals import literal
+from studio.data.literals import parsed
 from studio.data.phrases import short
 from studio.data.values import is_blank
 
@@ -48,8 +48,6 @@ TOOLS, CALLS = "tools", "tool_calls"
 """Keys of messages. The first message can have the tools that a model can call; others the calls that it makes."""
 NAMES = ("name", "tool_call_id")
 """Name of the speaker, and id of the answered call. Kept for chat templates that use them."""
-_ARRAY = re.compile(r"\barray\((\[[^\[\]]*\]), dtype=\w+\)")
-"""How NumPy prints a list, which pandas writes into CSV files."""
 _THOUGHT, _THOUGHT_END = "<think>", "</think>"
 """Around the model's reasoning before a reply."""
 _SPACE = re.compile(r"\s*")
@@ -122,21 +120,6 @@ def history_of(value: Any) -> list[dict[str, Any]]:
             turns.append({"role": "user", "content": str(pair[0])})
             turns.append({"role": "assistant", "content": str(pair[1])})
     return turns
-
-
-def parsed(text: str) -> Any:
-    """Return a list or object from JSON, or from Python syntax as pandas writes it. None for other text."""
-    text = text.strip()
-    if not text.startswith(("[", "{")):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    value = literal(text)
-    if value is None and (plain := _ARRAY.sub(r"\1", text)) != text:
-        return literal(plain)
-    return value
 
 
 def _items(value: Any) -> list[Any]:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
+from studio.data.literals import parsed
 from studio.data.values import is_blank, text_of
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
 from studio.tasks import text_to_text
 from studio.tasks.base import Encoding, Example, Role, Row, TaskDefaults, TaskVariant, Turn
-from studio.tasks.conversation import parsed
 
 _QUESTION = ("question", "query", "questions")
 _CONTEXT = ("context", "passage", "paragraph", "document", "article", "contexts")

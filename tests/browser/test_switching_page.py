@@ -15,18 +15,10 @@ FAR = 15_000
 CURVE = re.compile(r"/studio/run/[\w-]+\?after=0$")
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One studio for all tests of this file."""
-    served = Served(tmp_path_factory.mktemp("switching") / "home")
-    yield served
-    served.stop()
-
-
 @pytest.fixture
-def look(browser: Browser, studio: Served) -> Iterator[Any]:
+def look(browser: Browser, shared_server: Served) -> Iterator[Any]:
     """Opens a tab of a run's page."""
-    with opened_pages(browser, studio) as open_page:
+    with opened_pages(browser, shared_server) as open_page:
 
         def at(run: str, name: str) -> Page:
             page = open_page(f"/?run={run}")
@@ -51,8 +43,8 @@ def is_for_a_chart(request: Request) -> bool:
     return CURVE.search(request.url) is not None
 
 
-def test_the_log_is_that_of_the_shown_run_and_goes_on_after_another_tab(look: Any, studio: Served) -> None:
-    one, two = Made(studio.home, "log of one", at=10), Made(studio.home, "log of two", at=10)
+def test_the_log_is_that_of_the_shown_run_and_goes_on_after_another_tab(look: Any, shared_server: Served) -> None:
+    one, two = Made(shared_server.home, "log of one", at=10), Made(shared_server.home, "log of two", at=10)
     log(one, "one begins")
     log(two, "two begins")
     page = look(one.id, "4 Train")
@@ -73,9 +65,9 @@ def test_the_log_is_that_of_the_shown_run_and_goes_on_after_another_tab(look: An
 
 
 def test_a_conversation_stays_with_its_run_when_another_is_chosen_while_the_models_write(
-    look: Any, studio: Served
+    look: Any, shared_server: Served
 ) -> None:
-    one, two = Made(studio.home, "chat of one", at=60), Made(studio.home, "chat of two", at=60)
+    one, two = Made(shared_server.home, "chat of one", at=60), Made(shared_server.home, "chat of two", at=60)
     for run in (one, two):
         run.finish()
     page = look(one.id, "6 Chat")
@@ -92,8 +84,8 @@ def test_a_conversation_stays_with_its_run_when_another_is_chosen_while_the_mode
     page.unroute_all(behavior="ignoreErrors")
 
 
-def test_curves_that_are_compared_go_on_after_the_server_did_not_answer_once(look: Any, studio: Served) -> None:
-    one, two = Made(studio.home, "curve of one", at=60), Made(studio.home, "curve of two", at=60)
+def test_curves_that_are_compared_go_on_after_the_server_did_not_answer_once(look: Any, shared_server: Served) -> None:
+    one, two = Made(shared_server.home, "curve of one", at=60), Made(shared_server.home, "curve of two", at=60)
     page = look(one.id, "Runs")
     page.locator("details[data-key=compare] summary").click()
     for run in ("curve of one", "curve of two"):
@@ -113,8 +105,8 @@ def test_curves_that_are_compared_go_on_after_the_server_did_not_answer_once(loo
         run.finish()
 
 
-def test_why_a_file_was_not_saved_is_said_once_and_no_longer_when_it_is(look: Any, studio: Served) -> None:
-    run = Made(studio.home, "file", at=60)
+def test_why_a_file_was_not_saved_is_said_once_and_no_longer_when_it_is(look: Any, shared_server: Served) -> None:
+    run = Made(shared_server.home, "file", at=60)
     run.finish()
     page = look(run.id, "4 Train")
 
@@ -133,8 +125,8 @@ def test_why_a_file_was_not_saved_is_said_once_and_no_longer_when_it_is(look: An
     expect(said).to_have_count(0)
 
 
-def test_what_is_typed_is_not_lost_when_something_else_is_chosen_at_once(look: Any, studio: Served) -> None:
-    run = Made(studio.home, "typed at once", at=60)
+def test_what_is_typed_is_not_lost_when_something_else_is_chosen_at_once(look: Any, shared_server: Served) -> None:
+    run = Made(shared_server.home, "typed at once", at=60)
     run.finish()
     page = look(run.id, "Runs")
     find = page.get_by_label("Find a run")

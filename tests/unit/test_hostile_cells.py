@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from studio.data.literals import parsed
 from studio.data.personal_data import find_personal_data, masked
-from studio.tasks.conversation import parsed, without_reasoning
+from studio.tasks.conversation import without_reasoning
 
 
 def test_beginnings_of_thoughts_without_an_end_take_no_time() -> None:

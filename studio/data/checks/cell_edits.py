@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from studio.data.checks.base import Check
-from studio.data.literals import literal
+from studio.data.literals import parsed
 from studio.data.table import Row
 
 
@@ -36,17 +35,8 @@ class TextCheck(Check):
     def _changed(self, cell: Any, value: Any) -> Any:
         """Return a changed cell. In a text that holds messages, their texts change: they have other line breaks."""
         if isinstance(cell, str) and value != cell.strip():
-            held = _held(cell)
+            held = parsed(cell)
             changed = with_texts(held, self.change)
             if changed != held:
                 return json.dumps(changed, ensure_ascii=False, default=str)
         return with_texts(cell, self.change)
-
-
-def _held(text: str) -> Any:
-    """Return the list or object that a text holds as JSON, or in Python's syntax. None for other texts."""
-    if text.lstrip().startswith(("[", "{")):
-        with suppress(ValueError, RecursionError):
-            return json.loads(text)
-        return literal(text.strip())
-    return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from studio.data.augment import AUGMENTERS, Augmenter, augmenter_named
 from studio.data.columns import is_turns
+from studio.data.literals import parsed
 from studio.data.synthetic import MADE_BY, MADE_FROM, is_synthetic, with_synthetic
 from studio.data.table import Row
 from studio.schema.augmentation import AugmentationRequest, MadeRow, Proposals, Verdict, WayView
@@ -21,7 +22,6 @@ from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.store.split_store import VersionSplit
 from studio.tasks import task_named
-from studio.tasks.conversation import parsed
 
 MOST, MOST_BY_MODEL, MOST_IN_DEMO = 2_000, 200, 20
 """Rows that one request may make."""
