@@ -51,6 +51,8 @@ class CrossValidations:
             )
         if problem := self.problem(record.id, folds):
             raise problem
+        if now:
+            self._end(now)  # of one that failed, other folds may still train
         before = self._saved(record.id)
         started: list[str] = []
         try:
@@ -161,11 +163,15 @@ class CrossValidations:
         view, saved = self._require_view(run), self._saved(run)
         assert saved is not None
         self._save(run, saved.model_copy(update={"stopped": True}))
+        self._end(view)
+        return self._require_view(run)
+
+    def _end(self, view: FoldsView) -> None:
+        """Let no fold train any more."""
         for each in view.runs:
             if each.status in ACTIVE or each.status == "paused":
                 with suppress(StudioError):  # it has just ended
                     self.runs.stop(each.id, "discard")
-        return self._require_view(run)
 
     def _spec(self, record: RunRecord, fold: Fold) -> RunSpec:
         """The spec of a fold: that of the run, without its test prompts."""

@@ -12,6 +12,8 @@ from studio.schema.limits import DEMO
 from studio.schema.report import Report
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
+from studio.ui.session import Sessions
+from studio.ui.tabs import cross_validation
 from tests.said import caller
 from tests.unit.test_cli_runs import ROLES, ROWS, NoHost, NoWorkers
 
@@ -211,3 +213,19 @@ def test_a_demo_that_allows_fewer_runs_than_folds_starts_none_of_them(tmp_path: 
     studio.home.keep_demo_limits(DEMO.model_copy(update={"waiting_runs": 0, "runs_per_address": 5}))
     assert visitor.cross_validation.problem(run.id, 5) is None
     visitor.close()
+
+
+def test_one_that_fails_again_says_so_beside_the_earlier_result_and_its_folds_make_room(
+    studio: Studio, tmp_path: Path
+) -> None:
+    run = trained(studio)
+    report = report_of(3).model_copy(update={"cross_validation": report_of(30)})
+    studio.runs.store.folder(run.id).report.write_text(report.model_dump_json())
+    first = studio.cross_validation.start(run.id, 5)
+    ended(studio, first.runs[0].id, "failed", reason="The disk is full.")
+    sessions = Sessions(tmp_path / "home")
+    shown = cross_validation.panel(sessions.visit({}, "page", {}), run, report, False)
+    sessions.root.close()
+    assert "Fold 1 of 5 has no model. The disk is full." in shown and "Cross-validate again" in shown
+    again = {each.id for each in studio.cross_validation.start(run.id, 5).runs}
+    assert {each.id for each in studio.runs.queued()} == again, "the other folds of the first one are withdrawn"

@@ -319,6 +319,25 @@ def test_a_run_brings_its_dataset_and_task_to_the_data_tab_and_a_draft_is_put_as
     assert not run_drafts.drafts(visit()) and len(studio.datasets.all()) == 2
 
 
+def test_a_button_to_the_rows_of_a_run_opens_them_also_after_new_run(visit: Visiting, file: Path) -> None:
+    studio = visit().studio
+    dataset = labeled(studio, file)
+    studio.labels.apply(dataset)
+    run = made_run(studio, dataset, "finished")
+    new_run.open_empty(visit())
+    shown_run = selected.selected(visit())
+    assert shown_run and shown_run.id == run.id and not visit().choices.dataset, "the newest run beside no rows"
+    for leave in (lambda: None, lambda: library.show(visit()), lambda: import_data.show_ways(visit())):
+        leave()
+        page = visit(run=run.id)
+        selected.open_rows(page)
+        assert (page.wanted_tab, page.choices.dataset, page.choices.view) == ("data", dataset, "rows")
+    page = visit(run=run.id)
+    page.choose(view="label")
+    selected.open_rows(page)
+    assert page.choices.view == "label"
+
+
 def test_a_run_whose_dataset_is_gone_leaves_the_rows_and_says_so(visit: Visiting, file: Path) -> None:
     studio = visit().studio
     run = made_run(studio, "data-gone", "finished")

@@ -84,6 +84,12 @@ def test_rows_that_can_not_be_trained_on_are_not_made_ready(visit: Visiting, not
     assert "foresee" not in str(rows.drawn(visit())[0])
 
 
+def test_rows_that_another_tab_has_deleted_lead_to_the_data_tab(visit: Visiting, notes: Notes) -> None:
+    visit().studio.datasets.delete(visit().choices.dataset)
+    body, bar = method_tab.drawn(visit())
+    assert "First add data in the Data tab." in body and 'data-goto="data"' in bar and not notes.asked
+
+
 def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes) -> None:
     method_tab.compute_plan(visit())
     method_tab.set_value(visit(name="learning_rate", value="much"))

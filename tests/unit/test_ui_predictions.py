@@ -215,3 +215,40 @@ def test_the_upload_of_a_refused_job_is_deleted_at_once_and_that_of_a_canceled_o
     job.cancelled.set()  # canceled before its turn
     JOBS.begin(key, job, lambda job: pytest.fail("the work began"))
     assert ended.wait(20)
+
+
+def test_rows_without_a_text_are_neither_offered_nor_left_to_review(visit: Visiting, run: RunRecord) -> None:
+    studio = visit().studio
+    version = studio.editing.edit(run.dataset, 30, {"comment": ""}).version
+    assert "Label the remaining 17 rows with this model" in prediction.panels(visit(), run)
+    page = visit()
+    page.choose(dataset=run.dataset, task="classification", view="label")
+    assert "Label the remaining 17 rows with this model" in labeling.drawn(page)[1]
+    predicted(visit, run, range(13, 30), id=f"{run.dataset}-v{version}-unlabeled", version=version, total=17)
+    assert "17 predicted labels are not reviewed yet." in prediction.panels(visit(), run)
+    for row in range(13, 30):
+        studio.labels.give(run.dataset, row, "praise")
+    shown = prediction.panels(visit(), run)
+    assert "not reviewed yet" not in shown and "Label the remaining" not in shown, "row 30 has nothing to label"
+
+
+def test_predictions_are_only_offered_for_review_while_they_are_about_these_rows_and_labels(
+    visit: Visiting, run: RunRecord
+) -> None:
+    studio = visit().studio
+    predicted(visit, run)
+    studio.labels.rename(run.dataset, "praise", "thanks")
+    shown = prediction.panels(visit(), run)
+    assert "The labels were changed after the model predicted these rows." in shown and "not reviewed yet" not in shown
+    studio.labels.rename(run.dataset, "thanks", "praise")
+    assert "18 predicted labels are not reviewed yet." in prediction.panels(visit(), run)
+    studio.editing.edit(run.dataset, 21, {"comment": "Another text"})
+    shown = prediction.panels(visit(), run)
+    assert "not reviewed yet" not in shown and "Label the remaining 18 rows with this model" in shown
+
+
+def test_a_review_of_predictions_that_another_tab_has_deleted_is_refused_in_words(
+    visit: Visiting, run: RunRecord
+) -> None:
+    with pytest.raises(StudioError, match="They may have been deleted"):
+        prediction.review(visit(run=run.id))

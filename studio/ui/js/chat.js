@@ -48,7 +48,8 @@
       put(part("next-reason"), reason);
       put(part("next-open"), label);
       part("next-open").hidden = !label;
-      part("next-open").dataset.goto = tab;
+      if (tab === "data") delete part("next-open").dataset.goto;   /* the server first brings the rows of this run there */
+      else part("next-open").dataset.goto = tab;
       outputs();
       draw();
       warm();
@@ -186,6 +187,7 @@
     box.addEventListener("input", () => { grow(); buttons(); if (talk.full) { talk.full = false; draw(); } });
     box.addEventListener("keydown", (e) => { if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); e.stopPropagation(); submit(); } else if (e.key === "Escape") talk.writing?.abort(); });
     part("send").addEventListener("click", submit);
+    part("next-open").addEventListener("click", () => { if (told.next[2] === "data") send("run-rows", { run: told.run }); });
     part("stop").addEventListener("click", () => { talk.writing?.abort(); box.focus(); });
     part("clear").addEventListener("click", () => { talk.writing?.abort(); talk.next = ""; talk.turns = []; talk.problem = ""; keep(`studio-chat-${talk.run}`, []); draw(); box.focus(); });
     part("runs").addEventListener("change", (e) => send("choose", { run: e.target.value }));

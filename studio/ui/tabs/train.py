@@ -14,7 +14,7 @@ from studio.ui import next_step
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
-from studio.ui.selected import mark_done, select_run, selected, target_run
+from studio.ui.selected import mark_done, open_rows, select_run, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
@@ -52,7 +52,8 @@ def wire(c: Components, shell: PageShell) -> None:
     then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
     shell.page(show)
     shell.actions(c.view, {"state": show, **then_shown})
-    shell.actions(c.actions, {**then_shown, "again": open_rerun_form, "repeat": act_then_show(next_step.repeat, show)})
+    leading = {"again": open_rerun_form, next_step.ROWS: open_rows}
+    shell.actions(c.actions, {**then_shown, **leading, "repeat": act_then_show(next_step.repeat, show)})
 
 
 # --- what a person does ---
@@ -93,7 +94,8 @@ def delete(visit: Visit) -> None:
 
 def open_rerun_form(visit: Visit) -> None:
     """Open the run on the Runs tab, where it can be run again."""
-    visit.remember(opened=target_run(visit), finding={})
+    run = visit.studio.runs.get(target_run(visit))
+    visit.remember(opened=run.id, finding={"archived": True} if run.archived else {})
     visit.goto("runs")
 
 

@@ -183,7 +183,8 @@ def _refused(settings: Mapping[str, Any], view: PlanView | StudioError | None) -
 def drawn(visit: Visit) -> tuple[Html, Html]:
     """Body and action bar."""
     chosen = visit.choices
-    missing = "model" if not chosen.task or not chosen.model else "data" if not chosen.dataset else ""
+    known = {each.id for each in visit.studio.datasets.all()}  # another tab may have deleted the dataset
+    missing = "model" if not chosen.task or not chosen.model else "data" if chosen.dataset not in known else ""
     if missing:
         words, go = "First choose a model in the Model tab.", "Open Model"
         if missing == "data":
