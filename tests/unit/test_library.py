@@ -405,6 +405,32 @@ def test_a_new_run_starts_empty_and_one_like_another_has_its_rows_and_settings(v
     assert again.model_dump(include=same) == config.model_dump(include=same)
 
 
+def test_settings_that_were_changed_after_a_run_become_a_draft_when_another_run_is_opened(
+    visit: Visiting, file: Path
+) -> None:
+    studio = visit().studio
+    dataset, other = labeled(studio, file), studio.datasets.add_text("text,label\n" + "Good.,good\nBad.,bad\n" * 9).id
+    run, elsewhere = (made_run(studio, each, "finished") for each in (dataset, other))
+    selected.open_run(visit(), run.id)
+    selected.open_run(visit(), elsewhere.id)
+    assert not run_drafts.drafts(visit()), "nothing was changed"
+    selected.open_run(visit(), run.id)
+    for changes in (
+        {"settings": {"learning_rate": 0.5}},
+        {"settings": {}, "prompts": ("Is it good?", "", "")},
+        {"prompts": None, "preset": "quick"},
+        {"preset": "balanced", "method": "full"},
+    ):
+        visit().choose(**changes)
+        selected.open_run(visit(), elsewhere.id)
+        (draft,) = run_drafts.drafts(visit())
+        assert all(getattr(draft.choices, name) == value for name, value in changes.items())
+        new_run.resume(visit(draft=draft.id))
+    visit().choose(method="", settings={"validation_share": 0.2})
+    selected.open_run(visit(), elsewhere.id)
+    assert not run_drafts.drafts(visit()), "splits are saved with the rows"
+
+
 def test_a_browser_that_was_never_here_begins_empty_unless_there_is_a_draft(visit: Visiting, file: Path) -> None:
     studio = visit().studio
     dataset = labeled(studio, file)
