@@ -237,7 +237,10 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
     merge, view = choices.get("merge"), choices.get("view", "one")
     main: Any = [card(now), recent(now)]
     if view == "list":
-        kept = (choices.get("show", "all"), choices.get("search", ""), choices.get("start", 1))
+        show = choices.get("show", "all")
+        if show.startswith("label:") and show.removeprefix("label:") not in now.labels:  # it was renamed or removed
+            show = "all"
+        kept = (show, choices.get("search", ""), choices.get("start", 1))
         main = label_list(now, visit.studio.labels.rows(record.id, visit.labeller, *kept[:2], Page(kept[2], PAGE)))
     body = html(
         '{merge}<div class="row wrap labelwork" data-key="labelwork">{views}<span class="right">{works}</span></div>'
