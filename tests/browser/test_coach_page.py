@@ -259,6 +259,25 @@ def test_the_title_says_that_a_run_has_ended_until_the_person_is_back(look: Any,
     page.wait_for_function("document.title === 'Train · Fine-tune Studio'")
 
 
+def test_a_notification_leads_to_the_run_that_has_ended(look: Any, studio: Served) -> None:
+    run, other = Made(studio.home, "in the header", at=50), Made(studio.home, "open here", at=20)
+    other.finish()
+    page = look(other.id, permissions=["notifications"])
+    expect(page.locator(".runbar")).to_contain_text("in the header")
+    page.evaluate("""() => {
+        localStorage.setItem("studio-notify", "yes");
+        const Real = window.Notification;
+        window.Notification = class extends Real {
+            constructor(title, more) { super(title, more); window.came = this; }
+        };
+        Object.defineProperty(document, 'hidden', { get: () => window.away ?? true, configurable: true });
+    }""")
+    run.finish()
+    page.wait_for_function("window.came", timeout=30_000)
+    page.evaluate("window.away = false; window.came.onclick()")
+    expect(page.locator("[data-part=name]")).to_have_text("in the header")
+
+
 def test_blocked_notifications_say_how_to_allow_them_in_this_browser(look: Any, studio: Served) -> None:
     run = Made(studio.home, "blocked", at=50)
     page = look(run.id)
