@@ -135,6 +135,11 @@ class Labels:
             self._choose(session, work=label_task.name, columns={**chosen, label_task.name: of_task})
             return self.state(dataset)
 
+    def follow(self, dataset: str, task: str) -> None:
+        """Let a training task decide what rows get, unless it does already. See `state`."""
+        with self._opened(dataset, task=task):
+            pass
+
     def choose_order(self, dataset: str, order: str = "file", labeler: str = "") -> Labeling:
         """Choose the order of rows for one person."""
         named(ORDERS, order, "order", field="order")
