@@ -69,6 +69,7 @@ def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
 
 def test_a_search_that_has_ended_is_shown_with_its_own_rows_task_and_model_only(visit: Callable[..., Visit]) -> None:
     store = visit().studio.search.store
+    assert not store.trials_file("s").exists()
     store.add(SearchSpec(id="s", name="n", dataset="d", task="chat", model="m", first={"learning_rate": 1e-4}))
     store.stop("s")
     visit().remember(search="s")
