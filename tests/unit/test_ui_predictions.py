@@ -173,15 +173,15 @@ def test_predictions_of_another_visitor_or_an_invented_id_are_refused(visit: Vis
 
 def test_saved_predictions_escape_the_names_of_files(visit: Visiting, run: RunRecord) -> None:
     saved = predicted(visit, run)
-    assert EVIL not in saved_list(run.id, f"run {EVIL}", [saved], set(), busy=False)
+    assert EVIL not in saved_list(run.id, f"run {EVIL}", [saved], set(), {saved.id})
 
 
 def test_predictions_of_the_base_model_say_so_and_are_continued_with_it(visit: Visiting, run: RunRecord) -> None:
     saved = predicted(visit, run, which="all", base=True, total=30)
-    shown = saved_list(run.id, run.name, [saved], set(), False)
+    shown = saved_list(run.id, run.name, [saved], set(), {saved.id})
     assert "by the base model" in shown and 'data-base="1"' in shown
     assert "by the base model" not in saved_list(
-        run.id, run.name, [saved.model_copy(update={"base": False})], set(), False
+        run.id, run.name, [saved.model_copy(update={"base": False})], set(), {saved.id}
     )
 
 
@@ -245,6 +245,16 @@ def test_predictions_are_only_offered_for_review_while_they_are_about_these_rows
     studio.editing.edit(run.dataset, 21, {"comment": "Another text"})
     shown = prediction.panels(visit(), run)
     assert "not reviewed yet" not in shown and "Label the remaining 18 rows with this model" in shown
+
+
+def test_unfinished_predictions_of_an_earlier_version_are_kept_and_not_continued(
+    visit: Visiting, run: RunRecord
+) -> None:
+    predicted(visit, run, range(13, 20))
+    assert "Continue with" in prediction.panels(visit(), run)
+    visit().studio.editing.edit(run.dataset, 21, {"comment": "Another text"})
+    shown = prediction.panels(visit(), run)
+    assert "7 of 18 rows" in shown and "Save as CSV" in shown and "Continue with" not in shown
 
 
 def test_a_review_of_predictions_that_another_tab_has_deleted_is_refused_in_words(

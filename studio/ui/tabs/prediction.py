@@ -183,7 +183,10 @@ def panels(visit: Visit, run: RunRecord) -> Html:
     tokens = 0 if studio.chat.is_classifier(run.id) else studio.predictions.settings.max_new_tokens
     work = html("{p}", p=components.progress(job)) if job else ""
     form = "" if job else components.choose_rows(run.id, studio.datasets.all(), chosen, tokens)
-    listed = components.saved_list(run.id, run.name, saved, outdated, job is not None)
+    current = {each.id: each.version for each in studio.datasets.all()}
+    same_rows = [each for each in saved if current.get(each.dataset) == each.version]
+    resumable = {each.id for each in same_rows if job is None and (each.which == "all" or _is_of_rest(each, run))}
+    listed = components.saved_list(run.id, run.name, saved, outdated, resumable)
     return html(
         '<div class="stack predictions" data-key="predictions">{problem}{rest}{many}</div>',
         problem=problem,
