@@ -118,7 +118,8 @@
     return (each.actions || []).map((action, at) => ({ ...action, at: at + 1 })).filter((action) => action.kind !== "stop" || ["starting", "training"].includes(run.status))
       .map((action, place) => {
         const kind = first && !place ? "button.btn.accent" : "button.btn";
-        if (action.kind === "open") return h(kind, { type: "button", "data-goto": action.tab }, action.label);
+        const there = action.tab === "data" ? { "data-do": "run-rows" } : { "data-goto": action.tab };   /* with the rows of this run */
+        if (action.kind === "open") return h(kind, { type: "button", ...there }, action.label);
         const label = action.kind === "stop" && data.best ? `Stop and keep step ${data.best}` : action.label;
         return h(kind, { type: "button", "data-do": "follow", "data-rule": each.rule, "data-choice": action.at }, label);
       });

@@ -49,11 +49,10 @@ def wire(c: Components, shell: PageShell) -> None:
         return {c.view: {"run": run.id, "state": state(progress)}, c.actions: _bar_of(visit, progress)}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
-    then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
+    handlers = {name: act_then_show(act, show) for name, act in acts.items()} | {next_step.ROWS: open_rows}
     shell.page(show)
-    shell.actions(c.view, {"state": show, **then_shown})
-    leading = {"again": open_rerun_form, next_step.ROWS: open_rows}
-    shell.actions(c.actions, {**then_shown, **leading, "repeat": act_then_show(next_step.repeat, show)})
+    shell.actions(c.view, {"state": show, **handlers})
+    shell.actions(c.actions, {**handlers, "again": open_rerun_form, "repeat": act_then_show(next_step.repeat, show)})
 
 
 # --- what a person does ---
