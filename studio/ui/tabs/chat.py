@@ -11,7 +11,7 @@ from studio.ui.components.model_title import model_title
 from studio.ui.components.region import live, view
 from studio.ui.selected import mark_done, open_rows, select_run, selected, with_result, without_result
 from studio.ui.session import Visit
-from studio.ui.shell import PageShell, Updates
+from studio.ui.shell import Handler, PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
@@ -44,8 +44,8 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
         return show(visit)
 
     shell.page(show)
-    acts = {"look": show, "tried": tried, "choose": act_then_show(choose, show), next_step.ROWS: open_rows}
-    shell.actions(part, acts)
+    looks: dict[str, Handler] = {"look": show, "tried": tried, "choose": act_then_show(choose, show)}
+    shell.actions(part, {**looks, next_step.ROWS: open_rows})
 
 
 def chat_label(classifies: bool) -> str:
