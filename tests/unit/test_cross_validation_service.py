@@ -82,6 +82,19 @@ def test_a_fold_without_a_model_is_named_with_its_reason(studio: Studio) -> None
     assert again.status == "training" and not {each.id for each in again.runs} & {each.id for each in view.runs}
 
 
+def test_an_interrupted_fold_is_resumed_and_the_trained_ones_stay(studio: Studio) -> None:
+    run = trained(studio)
+    view = studio.cross_validation.start(run.id, 2)
+    ended(studio, view.runs[0].id)
+    ended(studio, view.runs[1].id, "interrupted", reason="The machine was restarted.")
+    lost = studio.cross_validation.view(run.id)
+    assert lost and lost.status == "paused"
+    assert lost.sentence == "1 of 2 folds are trained. Fold 2 was interrupted. The machine was restarted."
+    again = studio.cross_validation.start(run.id, 2)
+    assert again.status == "training" and [each.id for each in again.runs] == [each.id for each in view.runs]
+    assert [each.status for each in again.runs] == ["finished", "queued"]
+
+
 def test_a_fold_that_is_run_again_or_extended_has_the_same_test_rows(studio: Studio) -> None:
     fold = studio.cross_validation.start(trained(studio).id, 5).runs[1].id
     adapter = studio.runs.store.folder(fold).adapter

@@ -21,6 +21,7 @@ STATES = {
     "training": ("acc", "trains"),
     "stopping": ("acc", "is stopping"),
     "finished": ("ok", "trained"),
+    "interrupted": ("error", "was interrupted"),
 }
 """Status of a fold's run → kind of mark and words."""
 
