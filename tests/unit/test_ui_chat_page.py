@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import pytest
 
 from studio.schema.config import TrainingConfig
@@ -73,9 +72,8 @@ def test_the_step_after_the_first_prompt_is_shown_at_once(sessions: Sessions, tm
     visit.studio.context.workspace.runs.folder(run.id).report.write_text(report.model_dump_json())
     visit.choose(run=run.id)
     shell = Shell(sessions, Uploads(tmp_path / "uploads"))
-    with gr.Blocks():
-        part = chat.build()
-        chat.wire(part, shell.at("chat", region("notice-chat", "notice")))
+    part = chat.build()
+    chat.wire(part, shell.at("chat", region("notice-chat", "notice")))
 
     def told(act: str) -> dict[str, Any]:
         said = {"act": act, "run": run.id, "unasked": True}
