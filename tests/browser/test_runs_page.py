@@ -260,13 +260,14 @@ def test_a_run_is_saved_as_a_file_and_brought_in_again(look: Any, studio: Served
 
 def test_several_runs_by_time_leave_out_that_one_was_paused(look: Any, studio: Served) -> None:
     paused = Made(studio.home, "paused", at=30)
-    before = paused.space.events.after(paused.id)[-1].id
     paused.say(PhaseEvent(phase="training", steps=STEPS))
+    resumed = paused.space.events.after(paused.id)[-1].id
     paused.go_to(60)
     paused.finish()
     with paused.space.db.write() as connection:
-        later = "strftime('%Y-%m-%dT%H:%M:%fZ', time, '+2 hours')"
-        connection.execute(f"UPDATE events SET time = {later} WHERE run = ? AND id > ?", (paused.id, before))
+        for first, seconds in ((resumed, 7200), (resumed + 1, 2)):
+            later = f"strftime('%Y-%m-%dT%H:%M:%fZ', time, '+{seconds} seconds')"
+            connection.execute(f"UPDATE events SET time = {later} WHERE run = ? AND id >= ?", (paused.id, first))
     done(studio, "at once")
     page = look()
     for name in ("paused", "at once"):
