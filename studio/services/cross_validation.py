@@ -31,7 +31,7 @@ class CrossValidations:
     def start(self, run: str, folds: int = FOLDS) -> FoldsView:
         """Queue a run for each fold, with the settings and the rows of `run`.
 
-        One that is in progress with the same number of folds is continued: its paused folds are resumed.
+        One that is in progress with the same number of folds is continued: paused and interrupted folds are resumed.
 
         Raises:
             StudioError: when the rows can't be divided into folds, or the limits do not allow so many runs.
@@ -40,7 +40,7 @@ class CrossValidations:
         now = self.view(record.id)
         if now and now.folds == folds and now.status in ("training", "paused", "trained"):
             for each in now.runs:
-                if each.status == "paused":
+                if each.status in ("paused", "interrupted"):
                     self.runs.resume(each.id)
             return self._require_view(record.id)
         if now and now.status in ("training", "paused"):
@@ -51,6 +51,8 @@ class CrossValidations:
             )
         if problem := self.problem(record.id, folds):
             raise problem
+        if now:
+            self._end(now)  # of one that failed, other folds may still train
         before = self._saved(record.id)
         started: list[str] = []
         try:
@@ -161,11 +163,15 @@ class CrossValidations:
         view, saved = self._require_view(run), self._saved(run)
         assert saved is not None
         self._save(run, saved.model_copy(update={"stopped": True}))
+        self._end(view)
+        return self._require_view(run)
+
+    def _end(self, view: FoldsView) -> None:
+        """Let no fold train any more."""
         for each in view.runs:
             if each.status in ACTIVE or each.status == "paused":
                 with suppress(StudioError):  # it has just ended
                     self.runs.stop(each.id, "discard")
-        return self._require_view(run)
 
     def _spec(self, record: RunRecord, fold: Fold) -> RunSpec:
         """The spec of a fold: that of the run, without its test prompts."""
@@ -244,7 +250,9 @@ class CrossValidations:
 def _state(saved: CrossValidation, runs: list[RunRecord], complete: bool) -> tuple[Status, str]:
     """Return the state of a cross-validation, and a sentence about it."""
     folds, done = saved.folds, sum(each.status == "finished" and each.has_result for each in runs)
-    broken = [(at, each) for at, each in enumerate(runs, 1) if each.status in ("failed", "stopped", "interrupted")]
+    numbered = list(enumerate(runs, start=1))
+    broken = [each for each in numbered if each[1].status in ("failed", "stopped")]
+    lost = [each for each in numbered if each[1].status == "interrupted"]
     if complete:
         return "finished", f"Cross-validation with {folds} folds."
     if saved.stopped:
@@ -256,6 +264,9 @@ def _state(saved: CrossValidation, runs: list[RunRecord], complete: bool) -> tup
         return "failed", f"Fold {number} of {folds} has no model. {run.reason}".strip()
     if done == folds:
         return "trained", f"All {folds} folds are trained. Their models can be evaluated now."
-    working = any(each.status in ACTIVE for each in runs)
     words = f"{done} of {folds} folds are trained."
-    return ("training", words) if working else ("paused", f"Paused. {words}")
+    paused = f"Paused. {words}"
+    for number, run in lost[:1]:
+        paused = " ".join((words, f"Fold {number} was interrupted.", run.reason)).strip()
+    working = any(each.status in ACTIVE for each in runs)
+    return ("training", words) if working else ("paused", paused)

@@ -208,11 +208,10 @@ class Predictions:
         return f"The dataset has no column “{missing[0]}”, which the model reads." if missing else ""
 
     def remaining(self, run: str) -> int:
-        """Rows of the run's dataset without a label. 0 where the model can't label them."""
+        """Rows of the run's dataset without a label and with a text. 0 where the model can't label them."""
         if self.unavailable_reason(run):
             return 0
-        record = self.datasets.get(self.finished.store.get(run).dataset)
-        return record.rows - self.labels.done(record.id)
+        return self.labels.remaining(self.finished.store.get(run).dataset)
 
     def _choose_columns(self, run: str, record: DatasetRecord) -> list[int]:
         """Have the labeler read the run's text column and write its label column. Returns the rows without a label."""

@@ -14,6 +14,8 @@ from studio.ui.session import Visit
 
 SUMMARY = "summary"
 """The coach's rule that sums up a run and proposes one thing."""
+ROWS = "run-rows"
+"""The action that opens the rows of the run in the Data tab (`selected.open_rows`)."""
 
 
 def facts_of(visit: Visit, run: RunRecord, report: Report | None) -> RunFacts:
@@ -66,8 +68,8 @@ def primary_of(step: NextStep, facts: RunFacts, run: RunRecord, chat: str, here:
         return Primary(folds_label(facts.fold_seconds), "folds", run=run.id)
     return {
         "evaluate": Primary("Evaluate", act="evaluate", run=run.id),
-        "label": Primary("Label more rows" if facts.has_labels else "Add rows", goto="data"),
-        "check-data": Primary("Check the rows", goto="data"),
+        "label": Primary("Label more rows" if facts.has_labels else "Add rows", ROWS, run=run.id),
+        "check-data": Primary("Check the rows", ROWS, run=run.id),
         "export": Primary("Export", goto="export"),
         "chat": Primary(chat, goto="chat"),
     }[step.kind]

@@ -19,9 +19,9 @@ VIEWER_ACTIONS: Mapping[str, frozenset[str]] = {
         | {"stop-comparing", "view"}
     ),
     "method": frozenset(),
-    "train": frozenset({"open", "state"}),
-    "evaluate": frozenset({"look", "which"}),
-    "chat": frozenset({"choose", "look", "tried"}),
+    "train": frozenset({"open", "run-rows", "state"}),
+    "evaluate": frozenset({"look", "run-rows", "which"}),
+    "chat": frozenset({"choose", "look", "run-rows", "tried"}),
     "export": frozenset({"choose", "look", "option"}),
     "runs": frozenset(
         {"choose-several", "find", "find-archived", "find-dataset", "find-sort", "find-tag", "look", "more", "open"}

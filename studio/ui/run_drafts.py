@@ -1,6 +1,7 @@
 """Drafts of runs: the choices of a page before Start. They are saved when the page changes to another run."""
 
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -45,19 +46,33 @@ def _saved(visit: Visit) -> list[dict[str, Any]]:
 
 
 def is_draft(visit: Visit, choices: Choices) -> bool:
-    """Whether choices have rows that exist, and no run was started from them."""
+    """Whether choices have rows that exist, and no run was started from them as they are."""
     known = {each.id for each in visit.studio.datasets.all()}
-    return choices.dataset in known and _started(visit, choices) is None
+    return choices.dataset in known and not any(_is_of(visit, run, choices) for run in _runs(visit, choices))
 
 
-def _started(visit: Visit, choices: Choices) -> RunRecord | None:
-    """The newest run with these rows, task and model."""
+def _runs(visit: Visit, choices: Choices) -> Iterator[RunRecord]:
+    """The runs with these rows, task and model, newest first."""
     chosen = (choices.dataset, choices.task, choices.model)
-    return next((run for run in visit.studio.runs.all() if (run.dataset, run.task, run.model) == chosen), None)
+    return (run for run in visit.studio.runs.all() if (run.dataset, run.task, run.model) == chosen)
+
+
+def _is_of(visit: Visit, run: RunRecord, choices: Choices) -> bool:
+    """Whether a run has all that was set by hand. Splits are saved with the rows."""
+    config = visit.studio.runs.spec(run.id).config
+    splits = SplitSpec.model_fields.keys() - {"seed"}
+    settings = [each for each in choices.settings.items() if each[0] not in splits]
+    prompts = None if choices.prompts is None else tuple(filter(None, map(str.strip, choices.prompts)))
+    return (
+        all(getattr(config, name, value) == value for name, value in settings)
+        and choices.method in ("", run.method)
+        and choices.preset in (Choices.preset, config.preset)
+        and prompts in (None, config.test_prompts)
+    )
 
 
 def save_current(visit: Visit) -> None:
-    """Save the choices of the page as a draft, if no run was started from them."""
+    """Save the choices of the page as a draft, if no run was started from them as they are."""
     choices = visit.choices
     if is_draft(visit, choices):
         draft = {"id": secrets.token_hex(4), "time": datetime.now(UTC).isoformat(), "choices": asdict(choices)}
@@ -157,5 +172,5 @@ def _is_worth_restoring(visit: Visit) -> bool:
     if is_draft(visit, choices):
         tasks = visit.studio.catalog.tasks(None, choices.dataset)
         return not choices.task or any(t.name == choices.task and not t.unavailable_reason for t in tasks)
-    started = _started(visit, choices)
+    started = next(_runs(visit, choices), None)
     return started is not None and started.status in ACTIVE

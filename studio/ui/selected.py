@@ -47,6 +47,18 @@ def open_run(visit: Visit, run: str) -> None:
     visit.goto("train")
 
 
+def open_rows(visit: Visit) -> None:
+    """Open the Data tab with the rows of the run that a button was drawn for.
+
+    It may show other rows by now, of a draft or of a file that was added since.
+    """
+    run = visit.studio.runs.get(target_run(visit))
+    run_drafts.show_rows_of(visit, run)
+    if visit.choices.dataset == run.dataset and visit.choices.view in ("bring", "library"):
+        visit.choose(view="rows")
+    visit.goto("data")
+
+
 def mark_done(visit: Visit, *steps: str) -> None:
     """Mark steps of the run as done: their tabs get ticks."""
     new = tuple(step for step in steps if step not in visit.choices.reached)

@@ -259,6 +259,42 @@ def test_the_title_says_that_a_run_has_ended_until_the_person_is_back(look: Any,
     page.wait_for_function("document.title === 'Train · Fine-tune Studio'")
 
 
+def test_the_coach_leads_to_the_rows_of_its_run_also_after_new_run(look: Any, studio: Served, mine: Studio) -> None:
+    run, rows = Made(studio.home, "coached", at=60), mine.datasets.add_text(csv_of(0, 9), "rows of the run.csv")
+    spec = run.space.runs.spec(run.id)
+    own = {"dataset": rows.id, "data": mine.datasets.spec(rows.id)}
+    run.space.runs.replace_spec(run.id, spec.model_copy(update=own))
+    look_at = Action(kind="open", label="Look at the rows", tab="data")
+    run.say(AdviceEvent(rule="too-good", severity="warn", step=60, title="Too good", message="", actions=(look_at,)))
+    run.finish()
+    page = look(run.id)
+    page.get_by_role("button", name="New run", exact=True).click()
+    page.get_by_role("tab", name="2 Data", exact=True).click()
+    expect(page.get_by_text("Drop files here")).to_be_visible()
+    page.get_by_role("tab", name="4 Train", exact=True).click()
+    page.get_by_role("button", name="Look at the rows").click()
+    expect(page.get_by_text("Dataset of the run “coached”, version 1")).to_be_visible()
+
+
+def test_a_notification_leads_to_the_run_that_has_ended(look: Any, studio: Served) -> None:
+    run, other = Made(studio.home, "in the header", at=50), Made(studio.home, "open here", at=20)
+    other.finish()
+    page = look(other.id, permissions=["notifications"])
+    expect(page.locator(".runbar")).to_contain_text("in the header")
+    page.evaluate("""() => {
+        localStorage.setItem("studio-notify", "yes");
+        const Real = window.Notification;
+        window.Notification = class extends Real {
+            constructor(title, more) { super(title, more); window.came = this; }
+        };
+        Object.defineProperty(document, 'hidden', { get: () => window.away ?? true, configurable: true });
+    }""")
+    run.finish()
+    page.wait_for_function("window.came", timeout=30_000)
+    page.evaluate("window.away = false; window.came.onclick()")
+    expect(page.locator("[data-part=name]")).to_have_text("in the header")
+
+
 def test_blocked_notifications_say_how_to_allow_them_in_this_browser(look: Any, studio: Served) -> None:
     run = Made(studio.home, "blocked", at=50)
     page = look(run.id)

@@ -152,8 +152,24 @@ def test_a_finished_run_says_which_limit_ended_it(page: Page, served: Served) ->
     for heading, why in (
         ("Step limit reached", "The run has reached its limit of 130 steps. The best checkpoint is the result."),
         ("Stopped early", "Early stopping: validations no longer improved. The best checkpoint is the result."),
+        ("Finished", "Combined from 0.7 × kind, 0.3 × brief."),
     ):
         run.space.runs.set_status(run.id, "finished", why, reason=why)
         watch(page, served, run.id)
         expect(note.get_by_role("heading", name=heading)).to_be_visible()
         expect(note).to_contain_text(why)
+
+
+def test_a_run_that_waits_has_not_started_and_one_that_failed_before_its_first_step_has_no_share(
+    page: Page, served: Served
+) -> None:
+    run = Made(served.home, "early")
+    watch(page, served, run.id)
+    expect(page.locator("[data-part=what]")).to_contain_text("started")
+    words = """(status) => {
+        const run = { status, started: "2026-12-01T08:00:00Z", share: 0 }, { startedAt, left } = studio.trainWords;
+        return [startedAt(run, { steps: [], about: {} }), left(run, {}).map((each) => each.textContent).join("")];
+    }"""
+    assert page.evaluate(words, "queued")[0] == ""
+    assert page.evaluate(words, "failed")[1] == "Failed" and page.evaluate(words, "interrupted")[1] == "Interrupted"
+    run.finish()

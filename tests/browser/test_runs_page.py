@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from studio.schema.events import PhaseEvent
 from studio.schema.runs import ACTIVE, RunRecord
 from tests.browser.axe_faults import axe_faults_of_both_schemes
 from tests.browser.conftest import opened_pages, ready
-from tests.browser.made import Made
+from tests.browser.made import STEPS, Made
 from tests.browser.served import Served
 
 EVIL = "<img src=x onerror='document.title=1'>"
@@ -255,6 +256,28 @@ def test_a_run_is_saved_as_a_file_and_brought_in_again(look: Any, studio: Served
     page.get_by_label("Import a run from a file").set_input_files(bad)
     expect(page.get_by_role("alert").filter(has_text="This file is not a run that the studio saved")).to_be_visible()
     assert len(run.space.runs.all()) == 2
+
+
+def test_several_runs_by_time_leave_out_that_one_was_paused(look: Any, studio: Served) -> None:
+    paused = Made(studio.home, "paused", at=30)
+    paused.say(PhaseEvent(phase="training", steps=STEPS))
+    resumed = paused.space.events.after(paused.id)[-1].id
+    paused.go_to(60)
+    paused.finish()
+    with paused.space.db.write() as connection:
+        for first, seconds in ((resumed, 7200), (resumed + 1, 2)):
+            later = f"strftime('%Y-%m-%dT%H:%M:%fZ', time, '+{seconds} seconds')"
+            connection.execute(f"UPDATE events SET time = {later} WHERE run = ? AND id >= ?", (paused.id, first))
+    done(studio, "at once")
+    page = look()
+    for name in ("paused", "at once"):
+        page.get_by_label(f"Select {name}").check()
+    page.get_by_label("Horizontal axis").select_option("time")
+    chart = page.locator("[data-compare] .chart")
+    expect(chart).to_be_visible()
+    page.wait_for_timeout(200)
+    texts = chart.evaluate("box => box.chart.texts")
+    assert any(each.endswith(" s") for each in texts) and not any(" h" in each for each in texts), texts
 
 
 def test_the_disk_is_shown_and_a_deletion_says_what_is_lost(look: Any, studio: Served) -> None:

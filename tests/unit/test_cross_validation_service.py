@@ -12,6 +12,8 @@ from studio.schema.limits import DEMO
 from studio.schema.report import Report
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
+from studio.ui.session import Sessions
+from studio.ui.tabs import cross_validation
 from tests.said import caller
 from tests.unit.test_cli_runs import ROLES, ROWS, NoHost, NoWorkers
 
@@ -78,6 +80,19 @@ def test_a_fold_without_a_model_is_named_with_its_reason(studio: Studio) -> None
     assert deleted and "was deleted" in deleted.sentence
     again = studio.cross_validation.start(run.id, 2)
     assert again.status == "training" and not {each.id for each in again.runs} & {each.id for each in view.runs}
+
+
+def test_an_interrupted_fold_is_resumed_and_the_trained_ones_stay(studio: Studio) -> None:
+    run = trained(studio)
+    view = studio.cross_validation.start(run.id, 2)
+    ended(studio, view.runs[0].id)
+    ended(studio, view.runs[1].id, "interrupted", reason="The machine was restarted.")
+    lost = studio.cross_validation.view(run.id)
+    assert lost and lost.status == "paused"
+    assert lost.sentence == "1 of 2 folds are trained. Fold 2 was interrupted. The machine was restarted."
+    again = studio.cross_validation.start(run.id, 2)
+    assert again.status == "training" and [each.id for each in again.runs] == [each.id for each in view.runs]
+    assert [each.status for each in again.runs] == ["finished", "queued"]
 
 
 def test_a_fold_that_is_run_again_or_extended_has_the_same_test_rows(studio: Studio) -> None:
@@ -211,3 +226,19 @@ def test_a_demo_that_allows_fewer_runs_than_folds_starts_none_of_them(tmp_path: 
     studio.home.keep_demo_limits(DEMO.model_copy(update={"waiting_runs": 0, "runs_per_address": 5}))
     assert visitor.cross_validation.problem(run.id, 5) is None
     visitor.close()
+
+
+def test_one_that_fails_again_says_so_beside_the_earlier_result_and_its_folds_make_room(
+    studio: Studio, tmp_path: Path
+) -> None:
+    run = trained(studio)
+    report = report_of(3).model_copy(update={"cross_validation": report_of(30)})
+    studio.runs.store.folder(run.id).report.write_text(report.model_dump_json())
+    first = studio.cross_validation.start(run.id, 5)
+    ended(studio, first.runs[0].id, "failed", reason="The disk is full.")
+    sessions = Sessions(tmp_path / "home")
+    shown = cross_validation.panel(sessions.visit({}, "page", {}), run, report, False)
+    sessions.root.close()
+    assert "Fold 1 of 5 has no model. The disk is full." in shown and "Cross-validate again" in shown
+    again = {each.id for each in studio.cross_validation.start(run.id, 5).runs}
+    assert {each.id for each in studio.runs.queued()} == again, "the other folds of the first one are withdrawn"

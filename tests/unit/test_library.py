@@ -319,6 +319,25 @@ def test_a_run_brings_its_dataset_and_task_to_the_data_tab_and_a_draft_is_put_as
     assert not run_drafts.drafts(visit()) and len(studio.datasets.all()) == 2
 
 
+def test_a_button_to_the_rows_of_a_run_opens_them_also_after_new_run(visit: Visiting, file: Path) -> None:
+    studio = visit().studio
+    dataset = labeled(studio, file)
+    studio.labels.apply(dataset)
+    run = made_run(studio, dataset, "finished")
+    new_run.open_empty(visit())
+    shown_run = selected.selected(visit())
+    assert shown_run and shown_run.id == run.id and not visit().choices.dataset, "the newest run beside no rows"
+    for leave in (lambda: None, lambda: library.show(visit()), lambda: import_data.show_ways(visit())):
+        leave()
+        page = visit(run=run.id)
+        selected.open_rows(page)
+        assert (page.wanted_tab, page.choices.dataset, page.choices.view) == ("data", dataset, "rows")
+    page = visit(run=run.id)
+    page.choose(view="label")
+    selected.open_rows(page)
+    assert page.choices.view == "label"
+
+
 def test_a_run_whose_dataset_is_gone_leaves_the_rows_and_says_so(visit: Visiting, file: Path) -> None:
     studio = visit().studio
     run = made_run(studio, "data-gone", "finished")
@@ -384,6 +403,32 @@ def test_a_new_run_starts_empty_and_one_like_another_has_its_rows_and_settings(v
     assert visit().choices.tab == "method" and visit().choices.settings["validation_share"] == 0.3
     same = {"lora_rank", "epochs", "learning_rate", "batch_size", "method", "preset", "max_length"}
     assert again.model_dump(include=same) == config.model_dump(include=same)
+
+
+def test_settings_that_were_changed_after_a_run_become_a_draft_when_another_run_is_opened(
+    visit: Visiting, file: Path
+) -> None:
+    studio = visit().studio
+    dataset, other = labeled(studio, file), studio.datasets.add_text("text,label\n" + "Good.,good\nBad.,bad\n" * 9).id
+    run, elsewhere = (made_run(studio, each, "finished") for each in (dataset, other))
+    selected.open_run(visit(), run.id)
+    selected.open_run(visit(), elsewhere.id)
+    assert not run_drafts.drafts(visit()), "nothing was changed"
+    selected.open_run(visit(), run.id)
+    for changes in (
+        {"settings": {"learning_rate": 0.5}},
+        {"settings": {}, "prompts": ("Is it good?", "", "")},
+        {"prompts": None, "preset": "quick"},
+        {"preset": "balanced", "method": "full"},
+    ):
+        visit().choose(**changes)
+        selected.open_run(visit(), elsewhere.id)
+        (draft,) = run_drafts.drafts(visit())
+        assert all(getattr(draft.choices, name) == value for name, value in changes.items())
+        new_run.resume(visit(draft=draft.id))
+    visit().choose(method="", settings={"validation_share": 0.2})
+    selected.open_run(visit(), elsewhere.id)
+    assert not run_drafts.drafts(visit()), "splits are saved with the rows"
 
 
 def test_a_browser_that_was_never_here_begins_empty_unless_there_is_a_draft(visit: Visiting, file: Path) -> None:

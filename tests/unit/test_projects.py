@@ -1,7 +1,9 @@
 """Projects: separate rows, runs and labels on one machine; export to one file, and import from it."""
 
+import asyncio
 import json
 import shutil
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,9 @@ import pytest
 from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.store.projects import ProjectStore
+from studio.ui.components import project_menu
+from studio.ui.jobs import JOBS, Job
+from studio.ui.uploads import Uploads
 from tests.unit.test_run_management import curve, linked, made, put, refusal, rewritten
 
 TEXTS = "text\n" + "".join(f"This is comment number {n}.\n" for n in range(20))
@@ -472,3 +477,18 @@ def test_commands_create_use_export_import_delete_and_restore_a_project(
     assert call("project", "restore", "Other")[0] == 0
     assert call("project", "delete", "other")[0] == 0 and call("project", "delete", "other", "--for-good")[0] == 0
     assert len(call("project", "list")[1]) == 2
+
+
+def test_a_second_import_is_refused_in_words_while_one_is_running(visit: Callable[..., Any], tmp_path: Path) -> None:
+    files, ended, key = Uploads(tmp_path / "uploads"), threading.Event(), (visit().workspace, project_menu.IMPORT)
+
+    async def chunks() -> Any:
+        yield b"second"
+
+    JOBS.begin(key, Job("first.zip"), lambda job: ended.wait(60))
+    ticket = asyncio.run(files.keep(visit().workspace, "second.zip", chunks()))
+    with pytest.raises(StudioError, match="Another import is running"):
+        project_menu.import_file(visit(tickets=ticket), files)
+    assert not list(files.root.rglob("second.zip"))
+    ended.set()
+    JOBS.cancel(key)

@@ -19,6 +19,8 @@ from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent, StepEvent
 from studio.schema.runs import RunSpec
 from studio.services.runs import storage
+from studio.ui.tabs import train
+from studio.ui.tabs.runs import tab as runs_tab
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -469,3 +471,26 @@ def test_commands_note_export_import_and_find(studio: Studio, tmp_path: Path, ca
     assert [each["id"] for each in call("runs")[1]] == [told["id"]]
     assert {each["id"] for each in call("storage")[1]["things"]} >= {run, told["id"]}
     assert call("import-run", tmp_path / "missing")[0] == 2
+
+
+def test_run_again_opens_the_form_of_an_archived_run_too(visit: Callable[..., Any]) -> None:
+    studio = visit().studio
+    run, _ = made(studio, "old"), made(studio, "new")
+    studio.saved.annotate(run, archived=True)
+    train.open_rerun_form(visit(run=run))
+    page = runs_tab.drawn(visit())[0]
+    assert "Details of old" in page and "Run again with changes" in page
+
+
+def test_a_table_without_runs_says_that_the_others_are_archived(visit: Callable[..., Any]) -> None:
+    studio = visit().studio
+    run = made(studio)
+    studio.saved.annotate(run, archived=True)
+    shown = runs_tab.drawn(visit())[0]
+    assert "All runs are archived" in shown and "No run matches" not in shown and 'name="run-archived"' in shown
+    visit().add("finding", find="nothing like it")
+    assert "No run matches" in runs_tab.drawn(visit())[0]
+    visit().add("finding", find="", archived=True)
+    assert "archived</h1>" not in runs_tab.drawn(visit())[0]
+    studio.saved.annotate(run, archived=False)
+    assert "No run is archived" in runs_tab.drawn(visit())[0]

@@ -300,6 +300,13 @@ def test_a_worker_does_not_begin_what_was_paused_in_that_moment(runs, living):
     assert runs.get(record.id).status == "paused"
 
 
+def test_an_archived_run_that_is_resumed_is_in_the_table_of_runs_again(runs):
+    record = runs.submit(spec())
+    runs.pause(record.id)
+    runs.store.change(record.id, archived=1)
+    assert not runs.resume(record.id).archived
+
+
 def test_a_paused_run_is_thrown_away_with_all_it_had_learned(runs):
     record = runs.submit(spec())
     folder = runs.store.folder(record.id)

@@ -1,5 +1,6 @@
 """The Chat tab: what a person is told of a run before anything is asked."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.report import Metric, Report
 from studio.schema.runs import RunRecord, RunSpec
+from studio.ui.components.region import region
 from studio.ui.session import Sessions, Visit
+from studio.ui.shell import Shell
 from studio.ui.tabs import chat
+from studio.ui.uploads import Uploads
 
 
 @pytest.fixture
@@ -60,3 +64,28 @@ def test_the_next_step_is_named_with_its_reason_also_here(sessions: Sessions) ->
     assert chat.following(visit, run)[1:] == ("", ""), "a prompt is the next step"
     visit.choose(reached=("chat",))
     assert chat.following(visit, run) == ("You have tried it. Export it to use it elsewhere.", "Export", "export")
+
+
+def test_the_step_after_the_first_prompt_is_shown_at_once(sessions: Sessions, tmp_path: Path) -> None:
+    visit, run = made(sessions)
+    report = Report(rows=200, split="test", metrics={"loss": Metric(base=2, tuned=1)}, verdict="", outcome="better")
+    visit.studio.context.workspace.runs.folder(run.id).report.write_text(report.model_dump_json())
+    visit.choose(run=run.id)
+    shell = Shell(sessions, Uploads(tmp_path / "uploads"))
+    part = chat.build()
+    chat.wire(part, shell.at("chat", region("notice-chat", "notice")))
+
+    def told(act: str) -> dict[str, Any]:
+        said = {"act": act, "run": run.id, "unasked": True}
+        answer = asyncio.run(shell.act({"region": part.elem_id, "page": "page", "said": said}, {}))
+        return dict(answer["regions"][part.elem_id])
+
+    assert told("look")["next"][1:] == ("", "") and not told("look")["tried"]
+    assert told("tried")["next"][1:] == ("Export", "export") and told("look")["tried"]
+
+
+def test_rows_that_need_a_look_are_one_click_away_from_the_chat(sessions: Sessions) -> None:
+    visit, run = made(sessions)
+    report = Report(rows=200, split="test", metrics={"loss": Metric(base=2, tuned=3)}, verdict="", outcome="worse")
+    visit.studio.context.workspace.runs.folder(run.id).report.write_text(report.model_dump_json())
+    assert chat.following(visit, run)[1:] == ("Check the rows", "data")

@@ -13,6 +13,7 @@ from studio.services.runners.worker_processes import WorkerProcesses
 from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data, rows
 from studio.ui.tabs.data import tab as data_tab
+from studio.ui.tabs.data.stale_guard import of_this_dataset
 from studio.ui.tabs.method import prompts
 from studio.ui.tabs.method import tab as method_tab
 from studio.ui.tabs.method.plan import prepare_early
@@ -82,6 +83,24 @@ def test_rows_that_can_not_be_trained_on_are_not_made_ready(visit: Visiting, not
     import_data.open_dataset(visit(), visit().studio.datasets.add_text("question,answer\nWhere?,Here.\n"))
     data_tab.measure(visit())
     assert "foresee" not in str(rows.drawn(visit())[0])
+
+
+def test_rows_that_another_tab_has_deleted_lead_to_the_data_tab(visit: Visiting, notes: Notes) -> None:
+    visit().studio.datasets.delete(visit().choices.dataset)
+    body, bar = method_tab.drawn(visit())
+    assert "First add data in the Data tab." in body and 'data-goto="data"' in bar and not notes.asked
+
+
+def test_start_is_refused_where_the_page_shows_other_rows_than_those_that_are_chosen_by_now(
+    visit: Visiting, notes: Notes, tmp_path: Path
+) -> None:
+    method_tab.compute_plan(visit())
+    about = re.search('data-about="([^"]*)"', method_tab.drawn(visit())[1])
+    assert about and about[1].startswith(visit().choices.dataset)
+    import_data.open_dataset(visit(), visit().studio.datasets.add_text(ROWS.replace("stone", "tree")))
+    with pytest.raises(StudioError, match="Another dataset was opened after this page was drawn"):
+        of_this_dataset(method_tab.start)(visit(about=about[1]))
+    assert not visit().studio.runs.all()
 
 
 def test_what_can_not_be_started_is_not_made_ready(visit: Visiting, notes: Notes) -> None:

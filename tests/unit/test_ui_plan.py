@@ -1,5 +1,7 @@
 """What the Method tab says of a plan, a fit and a search; whatever is shown of a person's words is escaped."""
 
+from collections.abc import Callable
+
 from studio.api import Studio
 from studio.schema.config import Plan, TrainingConfig
 from studio.schema.dataset import SplitCounts
@@ -8,6 +10,7 @@ from studio.schema.search import SearchSpec, SearchView, Trial
 from studio.schema.views import PlanView
 from studio.ui.components.plan import fitted_panel, plan_panel
 from studio.ui.components.settings import SettingsView, choices_of, settings_panel
+from studio.ui.session import Visit
 from studio.ui.tabs.method import search
 
 
@@ -62,6 +65,17 @@ def test_the_table_of_trials_marks_the_preset_and_the_best() -> None:
     assert "preset" in rows[0] and "best so far" in rows[1] and "1.5000" in rows[1]
     assert "stopped early" in rows[2]
     assert "0.0003" in rows[1] and "lora rank" in shown
+
+
+def test_a_search_that_has_ended_is_shown_with_its_own_rows_task_and_model_only(visit: Callable[..., Visit]) -> None:
+    store = visit().studio.search.store
+    assert not store.trials_file("s").exists()
+    store.add(SearchSpec(id="s", name="n", dataset="d", task="chat", model="m", first={"learning_rate": 1e-4}))
+    store.stop("s")
+    visit().remember(search="s")
+    for other in ({"dataset": "e"}, {"task": "completion"}, {"model": "n"}, {}):
+        visit().choose(**{"dataset": "d", "task": "chat", "model": "m", **other})
+        assert ('aria-label="Trials"' in search.panel(visit())) is not bool(other), other
 
 
 def test_each_optimizer_says_when_to_pick_it_where_it_is_chosen(studio: Studio) -> None:

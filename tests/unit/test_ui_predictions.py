@@ -173,15 +173,15 @@ def test_predictions_of_another_visitor_or_an_invented_id_are_refused(visit: Vis
 
 def test_saved_predictions_escape_the_names_of_files(visit: Visiting, run: RunRecord) -> None:
     saved = predicted(visit, run)
-    assert EVIL not in saved_list(run.id, f"run {EVIL}", [saved], set(), busy=False)
+    assert EVIL not in saved_list(run.id, f"run {EVIL}", [saved], set(), {saved.id})
 
 
 def test_predictions_of_the_base_model_say_so_and_are_continued_with_it(visit: Visiting, run: RunRecord) -> None:
     saved = predicted(visit, run, which="all", base=True, total=30)
-    shown = saved_list(run.id, run.name, [saved], set(), False)
+    shown = saved_list(run.id, run.name, [saved], set(), {saved.id})
     assert "by the base model" in shown and 'data-base="1"' in shown
     assert "by the base model" not in saved_list(
-        run.id, run.name, [saved.model_copy(update={"base": False})], set(), False
+        run.id, run.name, [saved.model_copy(update={"base": False})], set(), {saved.id}
     )
 
 
@@ -215,3 +215,50 @@ def test_the_upload_of_a_refused_job_is_deleted_at_once_and_that_of_a_canceled_o
     job.cancelled.set()  # canceled before its turn
     JOBS.begin(key, job, lambda job: pytest.fail("the work began"))
     assert ended.wait(20)
+
+
+def test_rows_without_a_text_are_neither_offered_nor_left_to_review(visit: Visiting, run: RunRecord) -> None:
+    studio = visit().studio
+    version = studio.editing.edit(run.dataset, 30, {"comment": ""}).version
+    assert "Label the remaining 17 rows with this model" in prediction.panels(visit(), run)
+    page = visit()
+    page.choose(dataset=run.dataset, task="classification", view="label")
+    assert "Label the remaining 17 rows with this model" in labeling.drawn(page)[1]
+    predicted(visit, run, range(13, 30), id=f"{run.dataset}-v{version}-unlabeled", version=version, total=17)
+    assert "17 predicted labels are not reviewed yet." in prediction.panels(visit(), run)
+    for row in range(13, 30):
+        studio.labels.give(run.dataset, row, "praise")
+    shown = prediction.panels(visit(), run)
+    assert "not reviewed yet" not in shown and "Label the remaining" not in shown, "row 30 has nothing to label"
+
+
+def test_predictions_are_only_offered_for_review_while_they_are_about_these_rows_and_labels(
+    visit: Visiting, run: RunRecord
+) -> None:
+    studio = visit().studio
+    predicted(visit, run)
+    studio.labels.rename(run.dataset, "praise", "thanks")
+    shown = prediction.panels(visit(), run)
+    assert "The labels were changed after the model predicted these rows." in shown and "not reviewed yet" not in shown
+    studio.labels.rename(run.dataset, "thanks", "praise")
+    assert "18 predicted labels are not reviewed yet." in prediction.panels(visit(), run)
+    studio.editing.edit(run.dataset, 21, {"comment": "Another text"})
+    shown = prediction.panels(visit(), run)
+    assert "not reviewed yet" not in shown and "Label the remaining 18 rows with this model" in shown
+
+
+def test_unfinished_predictions_of_an_earlier_version_are_kept_and_not_continued(
+    visit: Visiting, run: RunRecord
+) -> None:
+    predicted(visit, run, range(13, 20))
+    assert "Continue with" in prediction.panels(visit(), run)
+    visit().studio.editing.edit(run.dataset, 21, {"comment": "Another text"})
+    shown = prediction.panels(visit(), run)
+    assert "7 of 18 rows" in shown and "Save as CSV" in shown and "Continue with" not in shown
+
+
+def test_a_review_of_predictions_that_another_tab_has_deleted_is_refused_in_words(
+    visit: Visiting, run: RunRecord
+) -> None:
+    with pytest.raises(StudioError, match="They may have been deleted"):
+        prediction.review(visit(run=run.id))

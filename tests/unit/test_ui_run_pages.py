@@ -182,7 +182,7 @@ def test_what_makes_a_score_too_good_is_named_above_it_with_a_way_to_the_rows() 
     report = REPORT.model_copy(update={"also_in_training": 3, "accepted_labels": 1})
     drawn = evaluate.report_body(a_run(), report, "worst")
     assert "3 of these rows are also training rows" in drawn and "data leakage" in drawn
-    assert "1 of these labels was suggested by a model" in drawn and drawn.count('data-goto="data"') == 2
+    assert "1 of these labels was suggested by a model" in drawn and drawn.count('data-act="run-rows"') == 2
     assert drawn.index("data leakage") < drawn.index("Scorecard")
     saved = evaluate.report_page(a_run(), report, "MiniLM 22M")
     assert "3 of these rows" in saved and "Open Data" not in saved and "MiniLM 22M" in saved
@@ -387,8 +387,8 @@ STEPS = {
     "evaluate": ("Evaluate", 'data-act="evaluate"'),
     "cross-validate": ("Check with 5-fold cross-validation (4 min)", 'data-act="folds"'),
     "repeat": ("Run again with 6 epochs", 'data-act="repeat"'),
-    "label": ("Label more rows", 'data-goto="data"'),
-    "check-data": ("Check the rows", 'data-goto="data"'),
+    "label": ("Label more rows", 'data-act="run-rows"'),
+    "check-data": ("Check the rows", 'data-act="run-rows"'),
     "chat": ("Try it on a text", 'data-goto="chat"'),
     "export": ("Export", 'data-goto="export"'),
 }

@@ -84,6 +84,25 @@ def test_a_key_pressed_for_a_row_gives_no_label_to_another_that_has_its_number_b
     assert labels(mine)["fourth text"] == "neg"
 
 
+def test_a_key_gives_a_label_also_while_another_page_shows_the_rows_to_write_replies(visiting: Visiting) -> None:
+    mine = labelled_rows(visiting)
+    theirs = visiting("theirs")
+    theirs.choose(dataset=mine.choices.dataset, task="chat", view="label")
+    assert "Save and next" in str(labeling.drawn(theirs)[1]), "replies are written there"
+    labeling.ACTS["label"](visiting(row=5, label="pos"))
+    assert mine.studio.labels.state(mine.choices.dataset, task="classification").counts == {"pos": 1, "neg": 0}
+
+
+def test_a_list_of_the_rows_of_a_label_shows_all_rows_when_the_label_has_another_name(visiting: Visiting) -> None:
+    labelled_rows(visiting)
+    labeling.put(visiting(row=5, label="pos", about=about(rows.drawn(visiting()))))
+    labeling.show_rows(visiting(value="label:pos"))
+    assert "1 to 1 of 1 row" in str(labeling.drawn(visiting())[1])
+    labeling.rename_label(visiting(label="pos", value="good"))
+    shown = str(labeling.drawn(visiting())[1])
+    assert "1 to 25 of 25 rows" in shown and "label:pos" not in shown
+
+
 def test_a_label_is_taken_though_there_is_another_version_when_its_row_is_the_same(visiting: Visiting) -> None:
     mine = labelled_rows(visiting)
     seen = about(rows.drawn(visiting()))

@@ -77,8 +77,20 @@ class Labels:
     def open_rows(self, dataset: str) -> list[int]:
         """The rows that have no label, reply or preference, and a text."""
         with self._opened(dataset) as session:
-            rows = [row for row in range(1, session.record.rows + 1) if row not in session.state.values]
-            return [row for row, text in session.texts(rows).items() if text.strip()]
+            left_out = session.state.values.keys() | session.empty
+            return [row for row in range(1, session.record.rows + 1) if row not in left_out]
+
+    def remaining(self, dataset: str) -> int:
+        """The number of `open_rows`."""
+        with self._opened(dataset) as session:
+            return session.record.rows - len(session.state.values.keys() | session.empty)
+
+    def reviewing(self, saved: PredictionSet) -> SuggestState | None:
+        """How many predictions of a run's model are to be reviewed. None if they are about other rows by now."""
+        with self._opened(saved.dataset) as session:
+            chosen, runs = {"run": saved.run, "id": saved.id}, self.context.workspace.runs
+            predicted = predicted_labels(chosen, self.store, runs, session.record.version, session.columns)
+            return predicted.progress(session.state) if predicted else None
 
     def given(self, dataset: str, version: int) -> tuple[str, dict[int, tuple[str, str]]]:
         """The column of the labels, and row → label and the person who gave it last (empty: no name).
@@ -122,6 +134,11 @@ class Labels:
             of_task = {**chosen.get(label_task.name, {}), **(columns or {})}
             self._choose(session, work=label_task.name, columns={**chosen, label_task.name: of_task})
             return self.state(dataset)
+
+    def follow(self, dataset: str, task: str) -> None:
+        """Let a training task decide what rows get, unless it does already. See `state`."""
+        with self._opened(dataset, task=task):
+            pass
 
     def choose_order(self, dataset: str, order: str = "file", labeler: str = "") -> Labeling:
         """Choose the order of rows for one person."""

@@ -138,6 +138,11 @@ class Session:
         values = column_of(self.path, self.text_column, numbers)
         return {number: self.label_task.text({self.text_column: value}, self.columns) for number, value in values}
 
+    @property
+    def empty(self) -> frozenset[int]:
+        """The rows without a text."""
+        return rows_without_text(self.text_column, *self.source)
+
     def typed_key(self, row: int | None) -> str:
         """The key of the draft of a reply that is being typed."""
         return f"typed:{self.record.id}:{self.record.version}:{row}:{self.labeler}"
@@ -228,6 +233,13 @@ def _row(path: Path, number: int) -> Row:
 def rows_containing(words: str, column: str, path: Path, label_task: LabelTask, columns: Key) -> "array[int]":
     """Return the rows whose text contains `words`. Reads the text column only."""
     return rows_with(path, column, words, lambda value: label_task.text({column: value}, dict(columns)))
+
+
+@lru_cache(maxsize=8)
+def rows_without_text(column: str, path: Path, label_task: LabelTask, columns: Key) -> frozenset[int]:
+    """Return the rows that have nothing to read. Reads the text column only."""
+    texts = ((row, label_task.text({column: value}, dict(columns))) for row, value in column_of(path, column))
+    return frozenset(row for row, text in texts if not text.strip())
 
 
 @lru_cache(maxsize=8)

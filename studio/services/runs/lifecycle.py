@@ -282,13 +282,13 @@ class RunLifecycle:
         """
         runner, handle = self.runner_of(record.id), self.handle(record.id)
         runner.require_place(handle)
-        reset = {"stop_wish": None, "reason": "", "ended": None, **changes}
+        reset = {"stop_wish": None, "reason": "", "ended": None, "archived": 0, **changes}
         if not self.store.set_status(record.id, "queued", words, only_from=only_from, **reset):
             return False
         try:
             runner.submit(handle, rerun=True)
         except StudioError:  # another run was queued in this moment
-            kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended", "step")}
+            kept = {name: getattr(record, name) for name in ("stop_wish", "reason", "ended", "step", "archived")}
             self.store.set_status(record.id, record.status, record.reason, only_from=("queued",), **kept)
             raise
         return True

@@ -86,15 +86,18 @@ def saves(run: str, run_name: str, saved: PredictionSet) -> Html:
     )
 
 
-def saved_list(run: str, run_name: str, saved: Sequence[PredictionSet], outdated: set[str], busy: bool) -> Html:
-    """The saved predictions of a run. `outdated`: ids of those by an earlier model of the run."""
+def saved_list(
+    run: str, run_name: str, saved: Sequence[PredictionSet], outdated: set[str], resumable: set[str]
+) -> Html:
+    """The saved predictions of a run. `outdated`: ids of those by an earlier model of the run. `resumable`: of those
+    whose other rows can be predicted now."""
     if not saved:
         return Html("")
-    items = [_saved(run, run_name, each, each.id in outdated, busy) for each in saved]
+    items = [_saved(run, run_name, each, each.id in outdated, each.id in resumable) for each in saved]
     return html('<ul class="list opts" aria-label="Saved predictions">{items}</ul>', items=items)
 
 
-def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: bool) -> Html:
+def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, resumable: bool) -> Html:
     name = each.name
     facts = [
         "all rows" if each.which == "all" else "rows without a label",
@@ -106,7 +109,7 @@ def _saved(run: str, run_name: str, each: PredictionSet, outdated: bool, busy: b
     if each.seconds >= 1:
         facts.append(f"predicted in {duration(each.seconds)}")
     acts = [saves(run, run_name, each)] if each.done else []
-    if not each.complete and not busy:
+    if not each.complete and resumable:
         label = f"Continue with {name}"
         acts.append(
             button(

@@ -163,7 +163,10 @@ def import_file(visit: Visit, files: Uploads) -> None:
         finally:
             files.forget(path)
 
-    JOBS.begin((visit.workspace, IMPORT), Job(path.name), work)
+    job = Job(path.name)
+    if JOBS.begin((visit.workspace, IMPORT), job, work) is not job:
+        files.forget(path)
+        raise StudioError("wrong-state", "Another import is running.", hint="Wait until it ends, or cancel it.")
 
 
 def cancel(visit: Visit) -> None:

@@ -27,7 +27,7 @@
     studio.titled();
     if (wanted() && document.hidden) {
       const note = new Notification(words, { body: run.reason ? studio.translate(run.reason) : "Fine-tune Studio", tag: run.id });
-      note.onclick = () => { window.focus(); studio.goto("train"); note.close(); };
+      note.onclick = () => { window.focus(); studio.act("runbar-view", { act: "open", run: run.id, to: "train" }); note.close(); };
     }
   }
   live.on(() => {

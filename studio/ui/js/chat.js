@@ -25,6 +25,7 @@
       window.studio.live.follow(told.run);
       if (talk.run !== told.run) {
         talk.writing?.abort();
+        takeBack();
         Object.assign(talk, { run: told.run, writing: null, next: "", problem: "", turns: kept(`studio-chat-${told.run}`, null) || answered(told) });
         const settings = kept(`studio-chat-settings-${told.run}`, { system: told.system || "", remember: !!told.turns });
         for (const name of SETTINGS) if (settings[name] !== undefined) write(field(name), settings[name]);
@@ -48,7 +49,8 @@
       put(part("next-reason"), reason);
       put(part("next-open"), label);
       part("next-open").hidden = !label;
-      part("next-open").dataset.goto = tab;
+      if (tab === "data") delete part("next-open").dataset.goto;   /* the server first brings the rows of this run there */
+      else part("next-open").dataset.goto = tab;
       outputs();
       draw();
       warm();
@@ -83,6 +85,7 @@
     }
     /** The prompt that waits goes back to the field, in front of what was typed since. */
     function takeBack() {
+      talk.full = false;
       if (talk.next) { box.value = [talk.next, box.value.trim()].filter(Boolean).join("\n"); talk.next = ""; grow(); }
     }
     async function ask(prompt) {
@@ -186,8 +189,9 @@
     box.addEventListener("input", () => { grow(); buttons(); if (talk.full) { talk.full = false; draw(); } });
     box.addEventListener("keydown", (e) => { if (e.key === "Enter" && !e.shiftKey && !e.isComposing) { e.preventDefault(); e.stopPropagation(); submit(); } else if (e.key === "Escape") talk.writing?.abort(); });
     part("send").addEventListener("click", submit);
+    part("next-open").addEventListener("click", () => { if (told.next[2] === "data") send("run-rows", { run: told.run }); });
     part("stop").addEventListener("click", () => { talk.writing?.abort(); box.focus(); });
-    part("clear").addEventListener("click", () => { talk.writing?.abort(); talk.next = ""; talk.turns = []; talk.problem = ""; keep(`studio-chat-${talk.run}`, []); draw(); box.focus(); });
+    part("clear").addEventListener("click", () => { talk.writing?.abort(); talk.next = ""; talk.full = false; talk.turns = []; talk.problem = ""; keep(`studio-chat-${talk.run}`, []); draw(); box.focus(); });
     part("runs").addEventListener("change", (e) => send("choose", { run: e.target.value }));
     if (matchMedia("(max-width: 900px)").matches) part("settings").open = false;
     open();

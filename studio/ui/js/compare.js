@@ -8,10 +8,10 @@
     const answer = await fetch(studio.url(`studio/run/${encodeURIComponent(id)}?after=0`), { headers: studio.headers(), cache: "no-store" }).catch(() => undefined);
     return answer?.ok ? answer.json().catch(() => undefined) : answer?.status === 404 ? null : undefined;
   }
-  /** Points of a run: [step or seconds, loss]. */
+  /** Points of a run: [step or seconds of training, loss]. */
   function points(told, what, byTime) {
-    const steps = (told.steps || []).filter((row) => row[1] !== null), first = steps[0]?.[7] || 0;
-    const x = (step) => { if (!byTime) return step; const row = steps[Math.min(scale.place(steps, step), steps.length - 1)]; return step && row ? (row[7] ?? 0) - first : 0; };
+    const steps = (told.steps || []).filter((row) => row[1] !== null), times = byTime ? studio.trainingTimes(told) : [];
+    const x = (step) => { if (!byTime) return step; return step && times.length ? times[Math.min(scale.place(times, step), times.length - 1)][1] : 0; };
     if (what === "train") return scale.smooth(steps.map((row) => [x(row[0]), row[1]]));
     return scale.merge([], told.checks || []).map((row) => [x(row[0]), row[1] ?? NaN]);
   }

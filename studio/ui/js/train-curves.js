@@ -10,19 +10,25 @@
   ];
   const KINDS = { best: "best step", epoch: "end of an epoch", checkpoint: "checkpoint", resume: "resumed", advice: "coach", gap: "ended" };
 
-  /* --- the x axis: steps, or seconds of training (pauses between two workers are left out) --- */
-  function axis(data, run, facts, byTime) {
-    const last = Math.max(run.steps || 0, facts.last || 1);
-    if (!byTime) return { x: (step) => step, step: (x) => x, from: 0, to: last, words: (x, at) => translate(at === 0 ? `step ${x}` : x.toLocaleString("en")) };
+  /** [step, seconds of training until then] for each step. Pauses between two workers are left out. */
+  function trainingTimes(data) {
     const began = beginnings(data), times = [];
     let lost = null, before = 0, next = 0;
-    for (const row of data.steps) {
+    for (const row of data.steps || []) {
       if (row[7] === null || row[7] === undefined) continue;
       if (lost === null) lost = began.findLast((t) => t <= row[7]) ?? row[7];
       while (next < began.length && began[next] <= row[7]) { if (times.length && began[next] > before) lost += began[next] - before; next += 1; }
       before = row[7];
       times.push([row[0], row[7] - lost]);
     }
+    return times;
+  }
+
+  /* --- the x axis: steps, or seconds of training --- */
+  function axis(data, run, facts, byTime) {
+    const last = Math.max(run.steps || 0, facts.last || 1);
+    if (!byTime) return { x: (step) => step, step: (x) => x, from: 0, to: last, words: (x, at) => translate(at === 0 ? `step ${x}` : x.toLocaleString("en")) };
+    const times = trainingTimes(data);
     const x = (step) => {
       if (!times.length) return step;
       const at = Math.min(scale.place(times, step), times.length - 1);
@@ -37,7 +43,7 @@
   /** When training started and resumed, in seconds after the run was created. */
   function beginnings(data) {
     const made = data.about?.since || 0;
-    return data.phases.filter((each) => each.phase === "training" && !each.message).map((each) => Date.parse(each.time) / 1000 - made).sort((a, b) => a - b);
+    return (data.phases || []).filter((each) => each.phase === "training" && !each.message).map((each) => Date.parse(each.time) / 1000 - made).sort((a, b) => a - b);
   }
   /** The steps from which a later worker resumed. */
   function resumes(data) {
@@ -78,6 +84,7 @@
     return { x: at.x(here), title: translate(here === data.best && check ? `Step ${here}, best so far` : `Step ${here}`), lines: lines.map(translate), dots };
   }
 
+  window.studio.trainingTimes = trainingTimes;
   window.studio.trainCurves = (part) => {
     const loss = chart(part("loss"), { label: "Loss by step" });
     const made = (label, more = {}) => {

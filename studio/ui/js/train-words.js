@@ -23,7 +23,7 @@
   const judged = (data, check) => { const score = data.about?.judge, value = score ? check[3]?.[score[0]] : undefined; return value === undefined ? "" : `${score[1]} ${figure(value)}`; };
   const rhythm = (checks, told) => (told?.eval_steps || (checks.length > 1 ? checks[1][0] - checks[0][0] : 0));
   const phaseWord = (run) => (run.phase === "training" && run.steps ? `Training, step ${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}` : PHASES.find(([name]) => name === run.phase)?.[1] || "Preparing");
-  const startedAt = (run, data) => (live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, took ${took(run.seconds)}${estimated(run, data)}` : ""}`);
+  const startedAt = (run, data) => (run.status === "queued" ? "" : live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, took ${took(run.seconds)}${estimated(run, data)}` : ""}`);
   /** The estimate beside the actual time of a finished run. A small share of the CPU shows that the machine was busy. */
   function estimated(run, data) {
     const [words, most] = data.about?.estimate || [];
@@ -53,7 +53,8 @@
     if (run.status === "finished" && run.steps && facts.last && facts.last < run.steps) return [h("b", {}, `Stopped early at step ${facts.last}`), h("span.muted", {}, count(run.steps - facts.last, " · {n} step not needed", " · {n} steps not needed"))];
     if (run.status === "finished") return [h("b", {}, "Finished"), h("span.muted", {}, run.steps ? count(run.steps, " · {n} step", " · {n} steps") : "")];
     if (run.status === "stopped") return [h("b", {}, run.step ? `Stopped at step ${run.step}` : "Stopped"), h("span.muted", {}, run.steps ? ` of ${run.steps}` : "")];
-    if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, count(run.steps || 0, " of {n} step", " of {n} steps"))];
+    if (LOST.includes(run.status) && !run.steps) return [h("b", {}, run.status === "failed" ? "Failed" : "Interrupted")];
+    if (LOST.includes(run.status)) return [h("b", {}, share), h("span.muted", {}, count(run.steps, " of {n} step", " of {n} steps"))];
     const later = run.left === undefined ? null : h("span.muted", {}, ` · ${about(run.left)} left · done by ${clock(new Date(Date.now() + run.left * 1000))}`);
     if (run.doing && !run.step) return [h("b", {}, run.doing)];
     const doing = run.phase === "training" && run.doing;   // in other phases, the list of phases has it
@@ -95,7 +96,7 @@
       const heading = !run.steps ? (failed ? "The run failed" : "The run stopped") : failed ? `The run failed at step ${run.step} of ${run.steps}` : `The run stopped at step ${run.step} of ${run.steps}`;
       return frame("error", "cross", true, heading, run.reason || "The training process ended before the run was complete.");
     }
-    if (run.status === "finished" && run.reason) return frame("ok", "tick", false, /^Early stopping/.test(run.reason) ? "Stopped early" : "Step limit reached", run.reason);
+    if (run.status === "finished" && run.reason) return frame("ok", "tick", false, /^Early stopping/.test(run.reason) ? "Stopped early" : /^The run has reached its limit/.test(run.reason) ? "Step limit reached" : "Finished", run.reason);
     return run.status === "stopped" ? frame(...stopped(run)) : "";
   }
   /* The reason says who ended a run that did not end by itself. */
@@ -117,7 +118,8 @@
     return (each.actions || []).map((action, at) => ({ ...action, at: at + 1 })).filter((action) => action.kind !== "stop" || ["starting", "training"].includes(run.status))
       .map((action, place) => {
         const kind = first && !place ? "button.btn.accent" : "button.btn";
-        if (action.kind === "open") return h(kind, { type: "button", "data-goto": action.tab }, action.label);
+        const there = action.tab === "data" ? { "data-do": "run-rows" } : { "data-goto": action.tab };   /* with the rows of this run */
+        if (action.kind === "open") return h(kind, { type: "button", ...there }, action.label);
         const label = action.kind === "stop" && data.best ? `Stop and keep step ${data.best}` : action.label;
         return h(kind, { type: "button", "data-do": "follow", "data-rule": each.rule, "data-choice": action.at }, label);
       });

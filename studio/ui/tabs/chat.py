@@ -9,9 +9,9 @@ from studio.schema.runs import RunRecord
 from studio.ui import next_step
 from studio.ui.components.model_title import model_title
 from studio.ui.components.region import live, view
-from studio.ui.selected import mark_done, select_run, selected, with_result, without_result
+from studio.ui.selected import mark_done, open_rows, select_run, selected, with_result, without_result
 from studio.ui.session import Visit
-from studio.ui.shell import PageShell, Updates
+from studio.ui.shell import Handler, PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
@@ -30,19 +30,22 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
         if run is None or not run.has_result:
             return {part: {"run": "", "why": f"{without_result(run)} Chat opens when a run has ended."}}
         mark_done(visit, "train")
-        return {part: {**view_data(visit, run, with_result(visit)), "next": following(visit, run)}}
+        more = {"next": following(visit, run), "tried": "chat" in visit.choices.reached}
+        return {part: {**view_data(visit, run, with_result(visit)), **more}}
 
     def choose(visit: Visit) -> None:
         select_run(visit, visit.studio.runs.get(visit.text("run", 100)).id)
 
     def tried(visit: Visit) -> Updates:
-        """Both models have answered a prompt: only then is the step done."""
-        if visit.text("run", 100) == visit.choices.run:
-            mark_done(visit, "chat")
-        return {}
+        """Both models have answered a prompt: only then is the step done, and another one is next."""
+        if visit.text("run", 100) != visit.choices.run:
+            return {}
+        mark_done(visit, "chat")
+        return show(visit)
 
     shell.page(show)
-    shell.actions(part, {"look": show, "tried": tried, "choose": act_then_show(choose, show)})
+    looks: dict[str, Handler] = {"look": show, "tried": tried, "choose": act_then_show(choose, show)}
+    shell.actions(part, {**looks, next_step.ROWS: open_rows})
 
 
 def chat_label(classifies: bool) -> str:
@@ -56,8 +59,8 @@ def following(visit: Visit, run: RunRecord) -> tuple[str, str, str]:
     if step.kind == "chat":
         return step.reason, "", ""
     primary = next_step.primary_of(step, facts, run, "", here="chat")
-    if primary.goto:
-        return step.reason, primary.label, primary.goto
+    if primary.goto or primary.act == next_step.ROWS:
+        return step.reason, primary.label, primary.goto or "data"
     return step.reason, "Open Evaluate", "evaluate"
 
 

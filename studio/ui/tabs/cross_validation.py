@@ -21,6 +21,7 @@ STATES = {
     "training": ("acc", "trains"),
     "stopping": ("acc", "is stopping"),
     "finished": ("ok", "trained"),
+    "interrupted": ("error", "was interrupted"),
 }
 """Status of a fold's run → kind of mark and words."""
 
@@ -64,7 +65,8 @@ def panel(visit: Visit, run: RunRecord, report: Report, is_next: bool) -> Html:
         return _in_progress(visit, run, view)
     if report.cross_validation is not None:
         again = button("Cross-validate again", "folds", "s", run=run.id)
-        return result(run, report.cross_validation, html('<div class="row">{b}</div>', b=again))
+        below = html('{ended}<div class="row">{b}</div>', ended=_ended(view), b=again)
+        return result(run, report.cross_validation, below)
     if report.rows >= FEW_TEST_ROWS and view is None:
         return Html("")
     return _offer(visit, run, report, view, is_next)
@@ -75,7 +77,6 @@ def _offer(visit: Visit, run: RunRecord, report: Report, view: FoldsView | None,
     problem = studio.cross_validation.problem(run.id)
     if problem is not None:
         return _panel(html('<p class="muted">{what} {hint}</p>', what=problem.what, hint=problem.hint or ""))
-    ended = view.sentence if view and view.status in ("failed", "stopped") else ""
     count = studio.cross_validation.rows(run.id)
     few = rows_of_split(report.split, report.rows)
     words = (
@@ -86,11 +87,16 @@ def _offer(visit: Visit, run: RunRecord, report: Report, view: FoldsView | None,
     return _panel(
         html(
             '{ended}<p>{words}</p><div class="row">{start}</div>',
-            ended=ended and html('<p class="wrong">{w}</p>', w=ended),
+            ended=_ended(view),
             words=words,
             start=start_,
         )
     )
+
+
+def _ended(view: FoldsView | None) -> Html | str:
+    """Why the last cross-validation has no result."""
+    return html('<p class="wrong">{w}</p>', w=view.sentence) if view and view.status in ("failed", "stopped") else ""
 
 
 def _in_progress(visit: Visit, run: RunRecord, view: FoldsView) -> Html:

@@ -20,7 +20,7 @@ from studio.ui.components.scorecard import (
 )
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.markup import Html, Verbatim, html
-from studio.ui.selected import mark_done, selected, target_run, without_result
+from studio.ui.selected import mark_done, open_rows, selected, target_run, without_result
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.static import content
@@ -40,9 +40,10 @@ def wire(c: Components, shell: PageShell) -> None:
     shell.page(show)
     many = {name: act_then_show(act, show) for name, act in prediction.acts(shell.shell.files).items()}
     folds = {name: act_then_show(act, show) for name, act in cross_validation.ACTS.items()}
-    shell.actions(c.body, {"look": show, "which": act_then_show(choose_rows, show), **many, **folds})
+    rows = {next_step.ROWS: open_rows}
+    shell.actions(c.body, {"look": show, "which": act_then_show(choose_rows, show), **rows, **many, **folds})
     steps = {"evaluate": evaluate, "repeat": next_step.repeat}
-    shell.actions(c.actions, {name: act_then_show(act, show) for name, act in steps.items()} | folds)
+    shell.actions(c.actions, {name: act_then_show(act, show) for name, act in steps.items()} | rows | folds)
 
 
 def evaluate(visit: Visit) -> None:
@@ -185,7 +186,7 @@ def _report(run: RunRecord, report: Report, rows: Html, foot: Html, side: Html |
     return html(
         '<div class="stack">{head}{cautions}{score}{rows}{labels}{foot}</div>',
         head=verdict(report, side),
-        cautions=cautions(report, bool(side)),
+        cautions=cautions(report, run.id if side else ""),
         score=score,
         rows=rows,
         labels=per_label(report.per_label) if report.per_label else "",
@@ -201,10 +202,13 @@ def verdict(report: Report, side: Html | str = "") -> Html:
     return heading(f"{first.rstrip('.')}.", " ".join(filter(None, (rest, report.note, again))), side)
 
 
-def cautions(report: Report, linked: bool) -> Html:
-    """What makes the scores better than they should be, or says more than they do. `linked`: with a button to it."""
-    to_rows = button("Open Data", "", "s", goto="data") if linked else ""
-    to_chat = button("Chat with both", "", "s", goto="chat") if linked else ""
+def cautions(report: Report, run: str) -> Html:
+    """What makes the scores better than they should be, or says more than they do.
+
+    `run`: its id, for a button that leads there. Empty: without buttons.
+    """
+    to_rows = button("Open Data", next_step.ROWS, "s", run=run) if run else ""
+    to_chat = button("Chat with both", "", "s", goto="chat") if run else ""
     sentences = ((report.leakage, to_rows), (report.suggestions, to_rows), (_repetition(report), to_chat))
     return html("{notes}", notes=[note("warn", html("<p>{s}</p>", s=each), to) for each, to in sentences if each])
 

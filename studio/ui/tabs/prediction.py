@@ -120,7 +120,13 @@ def review(visit: Visit) -> None:
     """Open the predicted labels in the Data tab, the least certain first."""
     studio, run = visit.studio, visit.studio.runs.get(visit.text("run", 100))
     select_run(visit, run.id)
-    saved = next(each for each in studio.predictions.all(run.id) if _is_of_rest(each, run))
+    saved = next((each for each in studio.predictions.all(run.id) if _is_of_rest(each, run)), None)
+    if saved is None:
+        raise StudioError(
+            "unknown-name",
+            "These predictions do not exist. They may have been deleted.",
+            hint="Predict the rows again on the Evaluate tab.",
+        )
     studio.labels.use_predictions(run.dataset, saved)
     if "least-sure" in dict(studio.labels.state(run.dataset, visit.labeller).orders):
         studio.labels.choose_order(run.dataset, "least-sure", visit.labeller)
@@ -177,7 +183,10 @@ def panels(visit: Visit, run: RunRecord) -> Html:
     tokens = 0 if studio.chat.is_classifier(run.id) else studio.predictions.settings.max_new_tokens
     work = html("{p}", p=components.progress(job)) if job else ""
     form = "" if job else components.choose_rows(run.id, studio.datasets.all(), chosen, tokens)
-    listed = components.saved_list(run.id, run.name, saved, outdated, job is not None)
+    current = {each.id: each.version for each in studio.datasets.all()}
+    same_rows = [each for each in saved if current.get(each.dataset) == each.version]
+    resumable = {each.id for each in same_rows if job is None and (each.which == "all" or _is_of_rest(each, run))}
+    listed = components.saved_list(run.id, run.name, saved, outdated, resumable)
     return html(
         '<div class="stack predictions" data-key="predictions">{problem}{rest}{many}</div>',
         problem=problem,
@@ -201,12 +210,17 @@ def _rest(visit: Visit, run: RunRecord, saved: list[PredictionSet], job: Predict
     )
     if not rows or (job and job.dataset == run.dataset):
         return Html("")
-    if mine is None or not mine.complete:
+    state = visit.studio.labels.reviewing(mine) if mine and mine.complete else None
+    if mine is not None and state is not None and state.unavailable_reason:
+        changed = html('<p class="wt">{words}</p>', words=state.unavailable_reason)
+        saves = html('<div class="row wrap">{s}</div>', s=components.saves(run.id, run.name, mine))
+        return components.rest_panel(changed + saves)
+    if mine is None or state is None or not state.rows:
         return components.rest_panel(components.rest_offer(run.id, run.name, rows)) if job is None else Html("")
     words = "The least certain come first. Enter accepts a prediction, the key of a label corrects it."
     body = html(
         '<p><b>{left}</b> <span class="muted">{words}</span></p><div class="row wrap">{go}{save}</div>',
-        left=f"{rows:,} predicted labels are not reviewed yet.",
+        left=f"{state.rows:,} predicted labels are not reviewed yet.",
         words=words,
         go=button("Review the predicted labels", "review", "s accent", run=run.id),
         save=components.saves(run.id, run.name, mine),
@@ -218,7 +232,7 @@ def label_panel(visit: Visit, now: Labeling, record: DatasetRecord) -> Html:
     """The panel of the view Label: predictions to review, a job in progress, or the offer to predict the rest."""
     if now.work != "label" or not now.labels:
         return Html("")
-    run = now.suggesting.run or _labeler(visit, now, record)
+    run = now.suggesting.run or _labeler(visit, record)
     if not run:
         return Html("")
     job, problem = _job(visit, run)
@@ -228,13 +242,13 @@ def label_panel(visit: Visit, now: Labeling, record: DatasetRecord) -> Html:
     elif now.suggesting.run:
         body = _to_review(visit, now)
     else:
-        body = components.rest_offer(run, name, now.total - now.done)
+        body = components.rest_offer(run, name, visit.studio.labels.remaining(record.id))
     return html("{p}{panel}", p=problem, panel=stack("Predicted labels", "predicted", body, "mid"))
 
 
-def _labeler(visit: Visit, now: Labeling, record: DatasetRecord) -> str:
-    """The newest run whose model can label the rows without a label. Empty: none, or all rows have a label."""
-    if now.done >= now.total:
+def _labeler(visit: Visit, record: DatasetRecord) -> str:
+    """The newest run whose model can label the rows without a label. Empty: none, or all texts have a label."""
+    if not visit.studio.labels.remaining(record.id):
         return ""
     runs = (run for run in visit.studio.runs.all() if run.dataset == record.id and run.has_result)
     newest = next(runs, None)

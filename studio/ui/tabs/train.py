@@ -14,7 +14,7 @@ from studio.ui import next_step
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.region import live, region, view
 from studio.ui.markup import Html, html
-from studio.ui.selected import mark_done, select_run, selected, target_run
+from studio.ui.selected import mark_done, open_rows, select_run, selected, target_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
@@ -49,10 +49,10 @@ def wire(c: Components, shell: PageShell) -> None:
         return {c.view: {"run": run.id, "state": state(progress)}, c.actions: _bar_of(visit, progress)}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
-    then_shown = {name: act_then_show(act, show) for name, act in acts.items()}
+    handlers = {name: act_then_show(act, show) for name, act in acts.items()} | {next_step.ROWS: open_rows}
     shell.page(show)
-    shell.actions(c.view, {"state": show, **then_shown})
-    shell.actions(c.actions, {**then_shown, "again": open_rerun_form, "repeat": act_then_show(next_step.repeat, show)})
+    shell.actions(c.view, {"state": show, **handlers})
+    shell.actions(c.actions, {**handlers, "again": open_rerun_form, "repeat": act_then_show(next_step.repeat, show)})
 
 
 # --- what a person does ---
@@ -93,7 +93,8 @@ def delete(visit: Visit) -> None:
 
 def open_rerun_form(visit: Visit) -> None:
     """Open the run on the Runs tab, where it can be run again."""
-    visit.remember(opened=target_run(visit), finding={})
+    run = visit.studio.runs.get(target_run(visit))
+    visit.remember(opened=run.id, finding={"archived": True} if run.archived else {})
     visit.goto("runs")
 
 

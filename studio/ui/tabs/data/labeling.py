@@ -1,6 +1,7 @@
 """Labeling: one row at a time by key, or many at once. Each key press is saved at once. Part of the Data tab."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 from studio.schema.errors import StudioError
@@ -170,7 +171,18 @@ def use(visit: Visit) -> None:
         choose_task(visit, task)
 
 
-ACTS: dict[str, Callable[[Visit], None]] = {
+def _of_this_task(act: Callable[[Visit], None]) -> Callable[[Visit], None]:
+    """The action, for what this page shows: another page may show the rows for another task."""
+
+    @wraps(act)
+    def done(visit: Visit) -> None:
+        visit.studio.labels.follow(visit.choices.dataset, visit.choices.task)
+        act(visit)
+
+    return done
+
+
+_ACTS: dict[str, Callable[[Visit], None]] = {
     "label": put,
     "reply": keep_reply,
     "type-reply": type_reply,
@@ -199,8 +211,8 @@ ACTS: dict[str, Callable[[Visit], None]] = {
     "labeller": lambda visit: None,  # the browser saves the name in a cookie
     "paste-labels": paste,
     "use-labels": use,
-    **prediction.ACTS,
 }
+ACTS = {**{name: _of_this_task(act) for name, act in _ACTS.items()}, **prediction.ACTS}
 
 
 def _lines(text: str) -> list[str]:
@@ -237,7 +249,10 @@ def drawn(visit: Visit) -> tuple[Html, Html, Html]:
     merge, view = choices.get("merge"), choices.get("view", "one")
     main: Any = [card(now), recent(now)]
     if view == "list":
-        kept = (choices.get("show", "all"), choices.get("search", ""), choices.get("start", 1))
+        show = choices.get("show", "all")
+        if show.startswith("label:") and show.removeprefix("label:") not in now.labels:  # it was renamed or removed
+            show = "all"
+        kept = (show, choices.get("search", ""), choices.get("start", 1))
         main = label_list(now, visit.studio.labels.rows(record.id, visit.labeller, *kept[:2], Page(kept[2], PAGE)))
     body = html(
         '{merge}<div class="row wrap labelwork" data-key="labelwork">{views}<span class="right">{works}</span></div>'

@@ -24,6 +24,7 @@ def panel(visit: Visit) -> Html:
     view = _view(visit)
     working = view is not None and view.status == "running"
     budget, minutes = _budget(visit)
+    usable = view is not None and view.best is not None and _has_same_rows(visit, view)
     trials = Field("trials", "Trials", "Number of settings to try. Empty: as many as the minutes allow.")
     limit = "Time limit in minutes of training. The running trial keeps its best checkpoint. Empty: no limit."
     body = html(
@@ -34,7 +35,7 @@ def panel(visit: Visit) -> Html:
         minutes=Field("minutes", "Minutes", limit).text(minutes, "search-minutes", inputmode="decimal"),
         start=button("Start search", "search-start", aria_label="Start search for better settings", disabled=working),
         stop=working and button("Stop", "search-stop", "quiet"),
-        best=view and view.best is not None and button("Use the best settings", "search-best", "acc"),
+        best=usable and button("Use the best settings", "search-best", "acc"),
         table=view and _table(view),
         again=working and poll("search-look", LOOK),
     )
@@ -73,14 +74,21 @@ def _row(trial: Trial, names: list[str], best: bool) -> Html:
 
 
 def _view(visit: Visit) -> SearchView | None:
-    """The search of this page."""
+    """The search of this page. One that has ended is shown with its own rows, task and model only."""
     search = str(visit.choices.extra.get("search") or "")
     if not search:
         return None
     try:
-        return visit.studio.search.get(search)
+        view = visit.studio.search.get(search)
     except StudioError:
         return None
+    return view if view.status == "running" or _has_same_rows(visit, view) else None
+
+
+def _has_same_rows(visit: Visit, view: SearchView) -> bool:
+    """Whether a search was made with the dataset, task and model that are chosen now."""
+    spec, chosen = view.spec, visit.choices
+    return (spec.dataset, spec.task, spec.model) == (chosen.dataset, chosen.task, chosen.model)
 
 
 def _budget(visit: Visit) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from studio.ui.selected import open_run
 from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.base import Components
+from studio.ui.tabs.data.stale_guard import mark, of_this_dataset
 from studio.ui.tabs.method import prompts, search
 from studio.ui.tabs.method.plan import (
     kept,
@@ -51,7 +52,7 @@ def wire(c: Components, shell: PageShell) -> None:
         "prompt": prompts.change,
         "name": set_name,
         "estimate": compute_plan,
-        "start": start,
+        "start": of_this_dataset(start),
         "fit": make_it_fit,
         "probe": measure,
         **search.ACTS,
@@ -183,7 +184,8 @@ def _refused(settings: Mapping[str, Any], view: PlanView | StudioError | None) -
 def drawn(visit: Visit) -> tuple[Html, Html]:
     """Body and action bar."""
     chosen = visit.choices
-    missing = "model" if not chosen.task or not chosen.model else "data" if not chosen.dataset else ""
+    known = {each.id for each in visit.studio.datasets.all()}  # another tab may have deleted the dataset
+    missing = "model" if not chosen.task or not chosen.model else "data" if chosen.dataset not in known else ""
     if missing:
         words, go = "First choose a model in the Model tab.", "Open Model"
         if missing == "data":
@@ -199,7 +201,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     view = with_measurement(visit, planned(visit)) if ready else None
     if isinstance(view, PlanView) and not _wrong(visit):
         prepare_run(visit)
-    return _page(visit, view), _bar(visit, view)
+    about = mark(visit.studio.datasets.get(chosen.dataset))
+    return _page(visit, view), html("{bar}{about}", bar=_bar(visit, view), about=about)
 
 
 def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:

@@ -28,6 +28,11 @@ class RunQuery:
     any: bool
     """Whether there are runs at all."""
 
+    @property
+    def narrows(self) -> bool:
+        """Whether a text, a tag or a dataset is set."""
+        return bool(self.find.strip() or self.tag or self.dataset)
+
 
 def current(visit: Visit) -> RunQuery:
     """The filters as they are set. A dataset, tag or order that no longer exists counts as not set."""

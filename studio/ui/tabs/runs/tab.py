@@ -26,6 +26,12 @@ from studio.ui.tabs.runs import (
 )
 from studio.ui.uploads import Uploads
 
+NO_OTHERS = {
+    False: ("All runs are archived", "Tick Archived to see them."),
+    True: ("No run is archived", "Untick Archived to see the other runs."),
+}
+"""Whether archived runs are shown → what is said when there are none of the kind that is shown."""
+
 
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
@@ -115,9 +121,13 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         lines, renaming = read(visit, query), str(visit.choices.extra.get("renaming", ""))
         side = html("{f}{b}", f=filters.panel(visit, query), b=_import_button(visit))
         records = [each.record for each in lines]
+        shown = table(lines, visit.choices.run, renaming, side, query.datasets.get(query.dataset, ""))
+        if not lines and not query.narrows:
+            title, words = NO_OTHERS[query.archived]
+            shown = heading(title, words, side)
         runs = html(
             "{t}{m}{c}",
-            t=table(lines, visit.choices.run, renaming, side, query.datasets.get(query.dataset, "")),
+            t=shown,
             m=compare.panel(visit, records),
             c=adapter_merge.panel(visit, records),
         )
