@@ -50,8 +50,9 @@ NAMES = ("name", "tool_call_id")
 """Name of the speaker, and id of the answered call. Kept for chat templates that use them."""
 _ARRAY = re.compile(r"\barray\((\[[^\]]*\]), dtype=\w+\)")
 """How NumPy prints a list, which pandas writes into CSV files."""
-THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
-"""The model's reasoning before a reply."""
+_THOUGHT, _THOUGHT_END = "<think>", "</think>"
+"""Around the model's reasoning before a reply."""
+_SPACE = re.compile(r"\s*")
 _SPEAKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 """The start of a turn in a transcript."""
 
@@ -191,8 +192,21 @@ def has_content(turn: dict[str, Any]) -> bool:
 def without_reasoning(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages with the reasoning removed from replies."""
     return [
-        {**turn, "content": THOUGHT.sub("", turn["content"])} if turn["role"] == "assistant" else turn for turn in turns
+        {**turn, "content": _without_thoughts(turn["content"])} if turn["role"] == "assistant" else turn
+        for turn in turns
     ]
+
+
+def _without_thoughts(text: str) -> str:
+    """Return a text without reasoning and the space after it.
+
+    No regular expression from `<think>` to `</think>`: with many beginnings and no end, it would take minutes.
+    """
+    kept, place = [], 0
+    while (start := text.find(_THOUGHT, place)) >= 0 and (end := text.find(_THOUGHT_END, start)) >= 0:
+        kept.append(text[place:start])
+        place = _SPACE.match(text, end + len(_THOUGHT_END)).end()  # type: ignore[union-attr]  # it matches anywhere
+    return "".join(kept) + text[place:]
 
 
 def split_last_reply(turns: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:

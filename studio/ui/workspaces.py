@@ -13,6 +13,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.services.context import Role
 from studio.store.removal import remove_workspace, sweep_removed
+from studio.ui.jobs import JOBS
 from studio.ui.rate_limits import Rate
 
 MOST_OPEN = 64
@@ -137,7 +138,8 @@ class Workspaces:
                     continue
                 self.close_workspace(name)
                 remove_workspace(home, name)
-                self._root.shared.processes.forget(name)
+                self._root.shared.forget(home.root / "workspaces" / name)
+                JOBS.forget(name)
                 shutil.rmtree(home.root / "uploads" / name, ignore_errors=True)
                 gone.append(name)
         if gone:

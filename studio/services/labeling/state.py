@@ -130,8 +130,12 @@ class LabelingState:
 
     def mark(self, row: int, labeler: str) -> Fact | None:
         """Return what a person last did to a row."""
-        marked = (self.marks[what][labeler] for what in MARKS)
+        marked = (self.marked(what, labeler) for what in MARKS)
         return next((facts[row] for facts in marked if row in facts), None)
+
+    def marked(self, what: What, labeler: str) -> Mapping[int, Fact]:
+        """Return row → fact of what a person did. Empty, and nothing is added, for one who did nothing."""
+        return self.marks[what].get(labeler, {})
 
     def is_open(self, row: int, labeler: str) -> bool:
         """Return whether a row has no value, and this person has not skipped it or marked it as unsure."""
@@ -139,7 +143,7 @@ class LabelingState:
 
     def skipped(self, labeler: str) -> list[int]:
         """Return the rows without a value that a person skipped, oldest first."""
-        return [row for row in self.marks["skip"][labeler] if row not in self.values]
+        return [row for row in self.marked("skip", labeler) if row not in self.values]
 
     def labelers(self) -> dict[str, int]:
         """Return labeler → number of rows that they gave a value."""
