@@ -13,10 +13,12 @@ from starlette.testclient import TestClient
 
 from studio.api import Studio
 from studio.schema.errors import LONGEST_GIVEN, StudioError
+from studio.schema.labeling import Fact
 from studio.schema.limits import Limits
 from studio.services.labeling import visitor_limits
 from studio.services.labeling.labels import MAX_SESSIONS
 from studio.services.labeling.session import MAX_LABELERS
+from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import WAITING_JOBS
 from studio.tasks.conversation import without_reasoning
 from studio.ui import run_drafts
@@ -219,3 +221,16 @@ def test_beginnings_of_thoughts_without_an_end_take_no_time() -> None:
 )
 def test_thoughts_are_removed_with_the_space_after_them(text: str, kept: str) -> None:
     assert without_reasoning([{"role": "assistant", "content": text}])[0]["content"] == kept
+
+
+def test_labels_of_many_names_take_no_time_for_each_of_the_names() -> None:
+    facts = [
+        Fact(id=number, version=1, what="given", row=1 + number % 1_000, value="refund", labeller=f"labeler {number}")
+        for number in range(1, 10_001)
+    ]
+    state, began = LabelingState(1_000), time.process_time()
+    state.apply(facts)
+    assert time.process_time() - began < 2
+    assert [fact.id for fact in state.given(1)] == list(range(1_000, 10_001, 1_000))
+    state.apply([Fact(id=20_000, version=1, what="rename", value='["refund", "money back"]')])
+    assert {fact.value for fact in state.given(1)} == {"money back"} and state.values[1] == "money back"

@@ -7,7 +7,7 @@ from studio.schema.labeling import Fact
 from studio.store import Workspace
 from studio.store.quota import Quota
 
-MAX_FACTS = 100_000
+MAX_FACTS = 50_000
 """Most labels and other actions of a visitor, in all datasets. The server has those of an open dataset in memory."""
 
 
