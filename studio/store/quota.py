@@ -15,14 +15,40 @@ TOTAL_SECONDS = 20.0
 """Seconds for which the total size of all workspaces is cached."""
 
 
+MOST_VERSIONS, MOST_RUNS = 1_000, 300
+"""Versions of all datasets, and runs, of a visitor. Each takes a few files, however small it is, and time on each page
+that lists them."""
+
+
 class Quota:
-    """The disk space that a workspace may still use. An owner has no quota."""
+    """The disk space that a workspace may still use, and how many things. An owner has no quota."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self.home, self.root = workspace.home, workspace.root
+        self.home, self.root, self.workspace = workspace.home, workspace.root, workspace
         limits = workspace.limits
         self.own, self.total = limits.workspace_mb * MB, limits.total_mb * MB
         """Maximum bytes of the workspace, and of all visitors together. 0 for no limit."""
+
+    def require_few(self, versions: int = 0, runs: int = 0) -> None:
+        """Raise an error when a visitor has too many things for so many more.
+
+        Raises:
+            StudioError `limit-reached`: with the number that is allowed.
+        """
+        if not self.workspace.is_visitors:
+            return
+        row = self.workspace.db.row(
+            "SELECT (SELECT COUNT(*) FROM versions) AS versions, (SELECT COUNT(*) FROM runs) AS runs"
+        )
+        kinds = (("versions of datasets", "versions", versions, MOST_VERSIONS), ("runs", "runs", runs, MOST_RUNS))
+        for what, column, more, most in kinds:
+            if row is not None and more and row[column] + more > most:
+                raise StudioError(
+                    "limit-reached",
+                    f"You have as many {what} as this demo allows.",
+                    valid=f"up to {most:,}",
+                    hint=FREE_SPACE,
+                )
 
     def used(self) -> int:
         """Bytes of everything in the workspace: datasets, tokens, runs, checkpoints, exports."""

@@ -47,25 +47,33 @@ class SentFile(FileResponse):
 
 async def rows(studios: StudioFinder, headers: Headers, kind: str, read: Callable[[Studio], Iterator[str]]) -> SentRows:
     """The answer with the lines that `read` yields."""
-    give_back = studios.studio_of(headers).library.reserve_download()
-    try:
-        return SentRows(await studios.run(headers, read), kind, give_back)
-    except BaseException:
-        give_back()
-        raise
+
+    def reserved(studio: Studio) -> SentRows:
+        give_back = studio.library.reserve_download()
+        try:
+            return SentRows(read(studio), kind, give_back)
+        except BaseException:
+            give_back()
+            raise
+
+    return await studios.run(headers, reserved)
 
 
 async def file(studios: StudioFinder, headers: Headers, write: Callable[[Studio, Path], Path]) -> SentFile:
     """The answer with the file that `write` makes in a folder, which is deleted afterwards."""
-    free = studios.studio_of(headers).library.reserve_download()
-    folder = TemporaryDirectory()
 
-    def give_back() -> None:
-        folder.cleanup()
-        free()
+    def reserved(studio: Studio) -> SentFile:
+        free = studio.library.reserve_download()
+        folder = TemporaryDirectory()
 
-    try:
-        return SentFile(await studios.run(headers, lambda studio: write(studio, Path(folder.name))), give_back)
-    except BaseException:
-        give_back()
-        raise
+        def give_back() -> None:
+            folder.cleanup()
+            free()
+
+        try:
+            return SentFile(write(studio, Path(folder.name)), give_back)
+        except BaseException:
+            give_back()
+            raise
+
+    return await studios.run(headers, reserved)

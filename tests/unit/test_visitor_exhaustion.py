@@ -12,14 +12,19 @@ from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
 from studio.api import Studio
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import LONGEST_GIVEN, StudioError
 from studio.schema.labeling import Fact
 from studio.schema.limits import Limits
+from studio.schema.runs import RunSpec
 from studio.services.labeling import visitor_limits
 from studio.services.labeling.labels import MAX_SESSIONS
 from studio.services.labeling.session import MAX_LABELERS
 from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import WAITING_JOBS
+from studio.store import quota
+from studio.store.quota import Quota
 from studio.tasks.conversation import without_reasoning
 from studio.ui import run_drafts
 from studio.ui.jobs import JOBS, MOST_ENDED, Job, Jobs
@@ -234,3 +239,41 @@ def test_labels_of_many_names_take_no_time_for_each_of_the_names() -> None:
     assert [fact.id for fact in state.given(1)] == list(range(1_000, 10_001, 1_000))
     state.apply([Fact(id=20_000, version=1, what="rename", value='["refund", "money back"]')])
     assert {fact.value for fact in state.given(1)} == {"money back"} and state.values[1] == "money back"
+
+
+# --- numbers of things ---
+
+
+def test_a_visitor_has_a_bounded_number_of_versions_and_copies(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "MOST_VERSIONS", 3)
+    first = studio.datasets.add_text(PAIRS)
+    studio.editing.edit(first.id, 1, {"answer": "Under the tree."})
+    with pytest.raises(StudioError, match="as many versions of datasets"):
+        studio.library.duplicate(first.id)
+    studio.datasets.add_text(ROWS)
+    with pytest.raises(StudioError, match="as many versions of datasets"):
+        studio.datasets.add_text(ROWS)
+    with pytest.raises(StudioError, match="as many versions of datasets"):
+        studio.editing.edit(first.id, 2, {"answer": "Under the tree."})
+    studio.datasets.delete(first.id)
+    studio.library.duplicate(studio.datasets.add_text(ROWS).id)
+
+
+def test_a_visitor_has_a_bounded_number_of_runs(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "MOST_RUNS", 1)
+    store = studio.context.workspace.runs
+    config = TrainingConfig(task="chat", model="starter-chat", name="first")
+    dataset = studio.datasets.add_text(PAIRS)
+    data = DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
+    spec = RunSpec(config=config, dataset=dataset.id, dataset_version=1, data=data, splits=SplitSpec())
+    run = store.create(spec)
+    with pytest.raises(StudioError, match="as many runs"):
+        studio.runs.submit(spec)
+    store.delete(run.id)
+    Quota(studio.context.workspace).require_few(runs=1)
+
+
+def test_the_owner_may_have_any_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "MOST_VERSIONS", 0)
+    with Studio(tmp_path) as studio:
+        assert studio.datasets.add_text(ROWS).rows == 12

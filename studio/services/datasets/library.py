@@ -70,6 +70,7 @@ class Library:
         size = folder_size(self.store.root / record.id)
         require_room(self.store.root, size)
         Quota(workspace).require(size, "This copy")
+        Quota(workspace).require_few(versions=len(self.store.versions(record.id)))
         sample = record.source.startswith("sample:")  # the sample itself is opened by its source
         made = self.store.copy(record.id, name=name, **({"source": "file"} if sample else {}))
         workspace.labels.copy(record.id, made.id)
