@@ -40,15 +40,11 @@ class Quota:
         row = self.workspace.db.row(
             "SELECT (SELECT COUNT(*) FROM versions) AS versions, (SELECT COUNT(*) FROM runs) AS runs"
         )
-        kinds = (("versions of datasets", "versions", versions, MOST_VERSIONS), ("runs", "runs", runs, MOST_RUNS))
-        for what, column, more, most in kinds:
-            if row is not None and more and row[column] + more > most:
-                raise StudioError(
-                    "limit-reached",
-                    f"You have as many {what} as this demo allows.",
-                    valid=f"up to {most:,}",
-                    hint=FREE_SPACE,
-                )
+        assert row is not None
+        if versions and row["versions"] + versions > MOST_VERSIONS:
+            raise _too_many("You have as many versions of datasets as this demo allows.", MOST_VERSIONS)
+        if runs and row["runs"] + runs > MOST_RUNS:
+            raise _too_many("You have as many runs as this demo allows.", MOST_RUNS)
 
     def used(self) -> int:
         """Bytes of everything in the workspace: datasets, tokens, runs, checkpoints, exports."""
@@ -86,6 +82,10 @@ class Quota:
                 valid=f"up to {self.total / MB:,.0f} MB for all visitors together",
                 hint="Try again later. Unused workspaces are deleted after some time.",
             )
+
+
+def _too_many(what: str, most: int) -> StudioError:
+    return StudioError("limit-reached", what, valid=f"up to {most:,}", hint=FREE_SPACE)
 
 
 def used_by_visitors(home: Home) -> int:

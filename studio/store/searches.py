@@ -52,12 +52,13 @@ class SearchStore:
         self.root.mkdir(parents=True, exist_ok=True)
         with alone(self.root):
             running = sum(workspace == self._workspace.name for workspace, _ in at_work(self._workspace.home))
-            if self.limits.over("running_runs", running + 1):
+            limit = self.limits.running_runs
+            if running >= limit:
                 raise StudioError(
                     "limit-reached",
                     "Your last search is still running.",
-                    valid=f"{self.limits.running_runs} at a time in this demo",
-                    hint="Stop it, or wait until it ends.",
+                    valid=f"{limit} at a time in this demo",
+                    hint="Wait until it ends, or stop it.",
                 )
             yield
             for old in self.all()[KEPT:]:
