@@ -277,3 +277,16 @@ def test_the_owner_may_have_any_number(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(quota, "MOST_VERSIONS", 0)
     with Studio(tmp_path) as studio:
         assert studio.datasets.add_text(ROWS).rows == 12
+
+
+def test_no_database_is_opened_in_the_event_loop_for_a_chat(studio: Studio) -> None:
+    class InThreads(Demo):
+        def studio_of(self, headers: Headers) -> Studio:
+            raise AssertionError("a database is opened in the event loop")
+
+    app = FastAPI()
+    app.include_router(routes(InThreads(studio)))
+    with TestClient(app) as page:
+        ask = {"messages": [{"role": "user", "content": "Where?"}]}
+        assert page.post("/studio/run/20260101-00000000/chat", json=ask).status_code == 404
+        assert page.post("/studio/run/20260101-00000000/warm").status_code == 404
