@@ -290,3 +290,24 @@ def test_no_database_is_opened_in_the_event_loop_for_a_chat(studio: Studio) -> N
         ask = {"messages": [{"role": "user", "content": "Where?"}]}
         assert page.post("/studio/run/20260101-00000000/chat", json=ask).status_code == 404
         assert page.post("/studio/run/20260101-00000000/warm").status_code == 404
+
+
+def test_new_and_old_visitors_of_one_address_do_not_close_the_workspaces_of_others(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path, demo=True)
+    sessions.workspaces.most_open = 6
+
+    def visitor(address: str, writes: bool = True) -> dict[str, str]:
+        headers = {HEADER: sessions.new_secret({}), ADDRESS: address}
+        if writes:
+            sessions.visit(headers, "page", {}).choose(task="chat")
+        sessions.studio_of(headers)
+        return headers
+
+    others = [visitor(f"192.0.2.{number}") for number in (1, 2)]
+    opened = [sessions.studio_of(each) for each in others]
+    for _ in range(20):
+        visitor("198.51.100.1", writes=False)
+    for _ in range(20):
+        visitor("198.51.100.1")
+    assert [sessions.studio_of(each) for each in others] == opened
+    assert len(sessions.workspaces._open) == 6
