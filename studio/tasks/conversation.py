@@ -48,8 +48,15 @@ TOOLS, CALLS = "tools", "tool_calls"
 """Keys of messages. The first message can have the tools that a model can call; others the calls that it makes."""
 NAMES = ("name", "tool_call_id")
 """Name of the speaker, and id of the answered call. Kept for chat templates that use them."""
-_ARRAY = re.compile(r"\barray\((\[[^\]]*\]), dtype=\w+\)")
+_ARRAY = re.compile(r"\barray\((\[[^\[\]]*\]), dtype=\w+\)")
 """How NumPy prints a list, which pandas writes into CSV files."""
+_WITHOUT_F_STRINGS = re.compile(
+    r"""(?>[^'"\w#\\]+|[uUbBrR]{1,2}(?=['"])|\w++(?!['"])"""
+    r"""|'''(?>[^'\\]+|\\.|'(?!''))*+'''|\"{3}(?>[^"\\]+|\\.|"(?!""))*+\"{3}"""
+    r"""|'(?>[^'\\\n]+|\\.)*+'|"(?>[^"\\\n]+|\\.)*+")*+""",
+    re.DOTALL,
+)
+"""Python syntax whose texts are all plain. Python parses f-strings in quadratic time, and pandas writes none."""
 _THOUGHT, _THOUGHT_END = "<think>", "</think>"
 """Around the model's reasoning before a reply."""
 _SPACE = re.compile(r"\s*")
@@ -133,7 +140,9 @@ def parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    for literal in (text, _ARRAY.sub(r"\1", text)):
+    if not _WITHOUT_F_STRINGS.fullmatch(text):
+        return None
+    for literal in dict.fromkeys((text, _ARRAY.sub(r"\1", text))):
         try:
             return ast.literal_eval(literal)
         except (ValueError, SyntaxError, RecursionError, MemoryError):

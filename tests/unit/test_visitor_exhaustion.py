@@ -25,7 +25,7 @@ from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import WAITING_JOBS
 from studio.store import quota
 from studio.store.quota import Quota
-from studio.tasks.conversation import without_reasoning
+from studio.tasks.conversation import parsed, without_reasoning
 from studio.ui import run_drafts
 from studio.ui.jobs import JOBS, MOST_ENDED, Job, Jobs
 from studio.ui.poll import routes
@@ -311,3 +311,30 @@ def test_new_and_old_visitors_of_one_address_do_not_close_the_workspaces_of_othe
         visitor("198.51.100.1")
     assert [sessions.studio_of(each) for each in others] == opened
     assert len(sessions.workspaces._open) == 6
+
+
+def test_a_cell_of_formatted_strings_is_no_list_and_takes_no_time() -> None:
+    cell = "[f'" + "{1}" * 33_000 + "']"
+    began = time.perf_counter()
+    assert parsed(cell) is None
+    assert time.perf_counter() - began < 0.2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"role": "user", "content": "print(f'{1}') # if \"so\"\n"}],
+        ["''' f'", '""" f"', "\\", "\\'", b"bytes", 1.5, None, True],
+        {"a": ("f", ["'f'"])},
+    ],
+)
+def test_lists_as_python_writes_them_are_read(value: object) -> None:
+    assert parsed(repr(value)) == value
+    assert parsed("[u'old', r'raw']") == ["old", "raw"]
+    assert parsed("[array(['a', 'b'], dtype=object)]") == [["a", "b"]]
+
+
+def test_beginnings_of_arrays_without_an_end_take_no_time() -> None:
+    began = time.perf_counter()
+    assert parsed("[" + "array([" * 14_000) is None
+    assert time.perf_counter() - began < 0.2
