@@ -1,11 +1,11 @@
 """Messages of a conversation in the common file formats, read as role and content. Independent of any tokenizer."""
 
-import ast
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from studio.data.literals import literal
 from studio.data.phrases import short
 from studio.data.values import is_blank
 
@@ -50,13 +50,6 @@ NAMES = ("name", "tool_call_id")
 """Name of the speaker, and id of the answered call. Kept for chat templates that use them."""
 _ARRAY = re.compile(r"\barray\((\[[^\[\]]*\]), dtype=\w+\)")
 """How NumPy prints a list, which pandas writes into CSV files."""
-_WITHOUT_F_STRINGS = re.compile(
-    r"""(?>[^'"\w#\\]+|[uUbBrR]{1,2}(?=['"])|\w++(?!['"])"""
-    r"""|'''(?>[^'\\]+|\\.|'(?!''))*+'''|\"{3}(?>[^"\\]+|\\.|"(?!""))*+\"{3}"""
-    r"""|'(?>[^'\\\n]+|\\.)*+'|"(?>[^"\\\n]+|\\.)*+")*+""",
-    re.DOTALL,
-)
-"""Python syntax whose texts are all plain. Python parses f-strings in quadratic time, and pandas writes none."""
 _THOUGHT, _THOUGHT_END = "<think>", "</think>"
 """Around the model's reasoning before a reply."""
 _SPACE = re.compile(r"\s*")
@@ -140,14 +133,10 @@ def parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    if not _WITHOUT_F_STRINGS.fullmatch(text):
-        return None
-    for literal in dict.fromkeys((text, _ARRAY.sub(r"\1", text))):
-        try:
-            return ast.literal_eval(literal)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return None
+    value = literal(text)
+    if value is None and (plain := _ARRAY.sub(r"\1", text)) != text:
+        return literal(plain)
+    return value
 
 
 def _items(value: Any) -> list[Any]:

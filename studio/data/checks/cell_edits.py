@@ -1,12 +1,12 @@
 """Base class for checks whose fix changes the text of cells."""
 
-import ast
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from studio.data.checks.base import Check
+from studio.data.literals import literal
 from studio.data.table import Row
 
 
@@ -48,6 +48,5 @@ def _held(text: str) -> Any:
     if text.lstrip().startswith(("[", "{")):
         with suppress(ValueError, RecursionError):
             return json.loads(text)
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            return ast.literal_eval(text.strip())
+        return literal(text.strip())
     return None
