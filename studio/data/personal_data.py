@@ -5,6 +5,7 @@ or follows a word like telephone. A card number has a valid prefix and check dig
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -140,9 +141,10 @@ def _spans(text: str) -> list[tuple[int, int, str]]:
         return spans
     for name, kind in PERSONAL_DATA.items():
         for start, end in kind.find(text):
-            if all(end <= other[0] or start >= other[1] for other in spans):
-                spans.append((start, end, name))
-    return sorted(spans)
+            at = bisect_left(spans, (start,))
+            if (not at or spans[at - 1][1] <= start) and (at == len(spans) or spans[at][0] >= end):
+                spans.insert(at, (start, end, name))
+    return spans
 
 
 def find_personal_data(text: str) -> list[tuple[str, str]]:
@@ -152,6 +154,8 @@ def find_personal_data(text: str) -> list[tuple[str, str]]:
 
 def masked(text: str) -> str:
     """Return the text with all personal data masked."""
-    for start, end, name in reversed(_spans(text)):
-        text = text[:start] + PERSONAL_DATA[name].mask + text[end:]
-    return text
+    parts, place = [], 0
+    for start, end, name in _spans(text):
+        parts += [text[place:start], PERSONAL_DATA[name].mask]
+        place = end
+    return "".join(parts) + text[place:]
