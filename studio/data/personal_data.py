@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 _OFFICE_MAILBOXES = frozenset(
     "abuse admin billing careers contact customerservice donotreply feedback hello help helpdesk hi hr info jobs mail "
@@ -141,7 +142,7 @@ def _spans(text: str) -> list[tuple[int, int, str]]:
         return spans
     for name, kind in PERSONAL_DATA.items():
         for start, end in kind.find(text):
-            at = bisect_left(spans, (start,))
+            at = bisect_left(spans, start, key=itemgetter(0))
             if (not at or spans[at - 1][1] <= start) and (at == len(spans) or spans[at][0] >= end):
                 spans.insert(at, (start, end, name))
     return spans
