@@ -93,7 +93,7 @@ class Session:
     @property
     def queue(self) -> LabelQueue:
         """The rows of this person."""
-        queue = self.queues[self.labeler] = self.queues.pop(self.labeler, None) or LabelQueue()
+        queue = self.queues[self.labeler] = self.queues.pop(self.labeler, LabelQueue())
         while len(self.queues) > MAX_LABELERS:
             del self.queues[next(iter(self.queues))]  # the one that was used longest ago
         return queue
