@@ -74,6 +74,13 @@ class Shared:
         host, processes = HostClient(home), WorkerProcesses(home.root)
         return cls(processes, Runners(home, processes), host, Downloads(home), LengthCache(host), {}, ApiProcess(home))
 
+    def forget(self, workspace: Path) -> None:
+        """Forget a workspace that was removed. `workspace`: its folder."""
+        self.processes.forget(workspace.name)
+        for dataset, suggester in list(self.suggesters.items()):
+            if workspace in suggester.path.parents:
+                self.suggesters.pop(dataset, None)
+
 
 class Studio:
     """One workspace of a data folder. Services are created when first used. All refusals are `StudioError`.

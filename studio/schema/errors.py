@@ -85,8 +85,8 @@ class StudioError(Exception):
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"unknown error code {self.code!r}")
-        if isinstance(self.given, str) and len(self.given) > LONGEST_GIVEN:
-            self.given = f"{self.given[:LONGEST_GIVEN]} …"
+        if self.given is not None and len(given := str(self.given)) > LONGEST_GIVEN:
+            self.given = f"{given[:LONGEST_GIVEN]} …"
         self.rows, self.problems = tuple(self.rows), tuple(self.problems)
         super().__init__(self.message)
 

@@ -1,6 +1,6 @@
 """Chat with a run's model and its base model, and classification of one text. The model host does the work."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from studio.inference.base_and_tuned import has_qa_head, how
@@ -32,23 +32,13 @@ class Chat:
         """Load both models now."""
         self.host.result("load", run=self.finished.ref(run))
 
-    def reserve(self) -> Callable[[], None]:
-        """Take this workspace's place for a chat. Returns a function that frees it.
+    def ask(self, run: str, messages: Sequence[dict[str, str]], settings: ChatSettings) -> Replies:
+        """The replies of both models to a conversation: texts as they are written, or labels.
 
         Raises:
             StudioError `limit-reached`: when the visitor's last message is still being answered.
         """
-        return self.host.place("chat")
-
-    def ask(
-        self,
-        run: str,
-        messages: Sequence[dict[str, str]],
-        settings: ChatSettings,
-        give_back: Callable[[], None] | None = None,
-    ) -> Replies:
-        """The replies of both models to a conversation: texts as they are written, or labels."""
-        give_back = give_back or self.reserve()
+        give_back = self.host.place("chat")
         try:
             self._check_messages(messages, settings.system)
             ref = self.finished.ref(run)

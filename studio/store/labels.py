@@ -41,6 +41,11 @@ class LabelStore:
                 values["undoes"] = ids.get(fact.undoes)
                 ids[fact.id] = int(connection.execute(_INSERT, values).lastrowid or 0)
 
+    def count(self) -> int:
+        """The number of facts about all datasets."""
+        row = self.db.row("SELECT COUNT(*) AS facts FROM labels")
+        return int(row["facts"]) if row else 0
+
     def datasets(self) -> set[str]:
         """Ids of the datasets that have facts."""
         return {row["dataset"] for row in self.db.rows("SELECT DISTINCT dataset FROM labels")}

@@ -15,14 +15,36 @@ TOTAL_SECONDS = 20.0
 """Seconds for which the total size of all workspaces is cached."""
 
 
+MOST_VERSIONS, MOST_RUNS = 1_000, 300
+"""Versions of all datasets, and runs, of a visitor. Each takes a few files, however small it is, and time on each page
+that lists them."""
+
+
 class Quota:
-    """The disk space that a workspace may still use. An owner has no quota."""
+    """The disk space that a workspace may still use, and how many things. An owner has no quota."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self.home, self.root = workspace.home, workspace.root
+        self.home, self.root, self.workspace = workspace.home, workspace.root, workspace
         limits = workspace.limits
         self.own, self.total = limits.workspace_mb * MB, limits.total_mb * MB
         """Maximum bytes of the workspace, and of all visitors together. 0 for no limit."""
+
+    def require_few(self, versions: int = 0, runs: int = 0) -> None:
+        """Raise an error when a visitor has too many things for so many more.
+
+        Raises:
+            StudioError `limit-reached`: with the number that is allowed.
+        """
+        if not self.workspace.is_visitors:
+            return
+        row = self.workspace.db.row(
+            "SELECT (SELECT COUNT(*) FROM versions) AS versions, (SELECT COUNT(*) FROM runs) AS runs"
+        )
+        assert row is not None
+        if versions and row["versions"] + versions > MOST_VERSIONS:
+            raise _too_many("You have as many versions of datasets as this demo allows.", MOST_VERSIONS)
+        if runs and row["runs"] + runs > MOST_RUNS:
+            raise _too_many("You have as many runs as this demo allows.", MOST_RUNS)
 
     def used(self) -> int:
         """Bytes of everything in the workspace: datasets, tokens, runs, checkpoints, exports."""
@@ -60,6 +82,10 @@ class Quota:
                 valid=f"up to {self.total / MB:,.0f} MB for all visitors together",
                 hint="Try again later. Unused workspaces are deleted after some time.",
             )
+
+
+def _too_many(what: str, most: int) -> StudioError:
+    return StudioError("limit-reached", what, valid=f"up to {most:,}", hint=FREE_SPACE)
 
 
 def used_by_visitors(home: Home) -> int:

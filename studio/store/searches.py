@@ -6,12 +6,13 @@ have to read all workspaces.
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from studio.machine.locks import try_lock
+from studio.machine.locks import alone, try_lock
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.schema.search import SearchSpec
@@ -19,6 +20,8 @@ from studio.store.files import write_whole
 from studio.store.home import Home, Workspace
 
 ASKED = "search.json"
+KEPT = 50
+"""Searches of a visitor that are kept. Older ones are deleted."""
 
 
 class SearchStore:
@@ -35,6 +38,31 @@ class SearchStore:
 
     def new_id(self) -> str:
         return f"{datetime.now(UTC):%Y%m%d}-{secrets.token_hex(4)}"
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Hold a lock while a search starts. A visitor has as many running searches as running runs.
+
+        Raises:
+            StudioError `limit-reached`: when a visitor has too many.
+        """
+        if not self.limits.running_runs:
+            yield
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        with alone(self.root):
+            running = sum(workspace == self._workspace.name for workspace, _ in at_work(self._workspace.home))
+            limit = self.limits.running_runs
+            if running >= limit:
+                raise StudioError(
+                    "limit-reached",
+                    "Your last search is still running.",
+                    valid=f"{limit} at a time in this demo",
+                    hint="Wait until it ends, or stop it.",
+                )
+            yield
+            for old in self.all()[KEPT:]:
+                shutil.rmtree(self._folder(old.id), ignore_errors=True)
 
     def add(self, spec: SearchSpec) -> None:
         """Save the request of a search. From now on it is listed."""

@@ -67,20 +67,13 @@ def add(router: APIRouter, studios: StudioFinder) -> None:
     @router.post("/run/{run}/chat")
     async def chat(request: Request, run: str, ask: Ask) -> StreamingResponse:
         """Both replies as they are written."""
-        give_back = studios.studio_of(request.headers).chat.reserve()  # may refuse, before a thread is used
-        try:
-            replies = await studios.run(
-                request.headers, lambda studio: studio.chat.ask(run, ask.messages, ask.settings, give_back)
-            )
-        except BaseException:
-            give_back()
-            raise
+        replies = await studios.run(request.headers, lambda studio: studio.chat.ask(run, ask.messages, ask.settings))
         return ReplyStream(replies)
 
     @router.post("/run/{run}/warm")
     async def warm(request: Request, run: str) -> JSONResponse:
         """Load both models, because a prompt will probably follow."""
-        studio = studios.studio_of(request.headers)
+        studio = await studios.run(request.headers, lambda studio: studio)  # to open its database takes a moment
         try:
             await to_thread.run_sync(studio.chat.warm_up, run, limiter=threads.warming)
         except StudioError as error:

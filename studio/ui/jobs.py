@@ -16,6 +16,8 @@ from studio.ui.scheduler import JOB_TURNS
 
 SHOWN_SECONDS = 10.0
 """For how long an ended job is returned. The page drops the first drawing of it when a later action overtakes that."""
+MOST_ENDED = 20
+"""Ended jobs of a workspace that are remembered. Their names come from requests, so there could be any number."""
 Key = tuple[str, str]
 """Workspace, and the name of the job."""
 
@@ -83,6 +85,9 @@ class Jobs:
             running = self._jobs.get(key)
             if running is not None and not running.ended:
                 return running
+            ended = [each for each, known in self._jobs.items() if each[0] == key[0] and known.ended]
+            for each in ended[: max(0, len(ended) - MOST_ENDED)]:
+                del self._jobs[each]
             self._jobs[key] = job
         threading.Thread(target=self._run, args=(key[0], job, work), name=f"studio {key[1]}", daemon=True).start()
         return job
@@ -114,6 +119,11 @@ class Jobs:
             job = self._jobs.pop(key, None)
         if job is not None:
             job.cancelled.set()
+
+    def forget(self, workspace: str) -> None:
+        """Cancel and forget all jobs of a workspace, because it is removed."""
+        for key in [each for each in list(self._jobs) if each[0] == workspace]:
+            self.cancel(key)
 
     def _run(self, workspace: str, job: Job, work: Callable[[Job], Any]) -> None:
         try:

@@ -10,13 +10,11 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
-from starlette.background import BackgroundTask
 
 from studio.api import Studio
 from studio.schema.config import TrainingConfig
@@ -24,7 +22,7 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import time_range, timestamp
 from studio.schema.projects import ProjectRecord
 from studio.schema.runs import ACTIVE, RunRecord
-from studio.ui import chat_routes, run_updates
+from studio.ui import chat_routes, downloads, run_updates
 from studio.ui.components import project_menu
 from studio.ui.components.model_title import model_title
 from studio.ui.error_routes import PlainErrors, StudioFinder
@@ -227,34 +225,28 @@ def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
     @router.get("/labels/{dataset}.{kind}")
     async def labels(request: Request, dataset: str, kind: str, each: bool = False) -> Response:
         """The labels of a dataset's rows."""
-        text = await studios.run(request.headers, lambda studio: studio.labels.export_text(dataset, kind, each))
-        return Response(text, media_type="text/csv; charset=utf-8" if kind == "csv" else "application/jsonl")
+        return await downloads.rows(
+            studios, request.headers, kind, lambda studio: iter([studio.labels.export_text(dataset, kind, each)])
+        )
 
     @router.get("/data/{dataset}.parquet")
     async def packed_rows(request: Request, dataset: str) -> FileResponse:
         """The usable rows of a dataset's current version as a Parquet file, which is deleted when it was sent."""
-        folder = TemporaryDirectory()
-        try:
-            path = await studios.run(request.headers, lambda studio: studio.library.packed(dataset, Path(folder.name)))
-        except BaseException:
-            folder.cleanup()
-            raise
-        headers = {"Cache-Control": "no-store"}
-        return FileResponse(path, headers=headers, background=BackgroundTask(folder.cleanup))
+        return await downloads.file(
+            studios, request.headers, lambda studio, folder: studio.library.packed(dataset, folder)
+        )
 
     @router.get("/data/{dataset}.{kind}")
     async def rows(request: Request, dataset: str, kind: str) -> StreamingResponse:
         """The rows of a dataset's current version, sent as they are read."""
-        lines = await studios.run(request.headers, lambda studio: studio.library.lines(dataset, kind))
-        media = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
-        return StreamingResponse(lines, media_type=media, headers={"Cache-Control": "no-store"})
+        return await downloads.rows(studios, request.headers, kind, lambda studio: studio.library.lines(dataset, kind))
 
     @router.get("/predictions/{run}/{id}.{kind}")
     async def predictions(request: Request, run: str, id: str, kind: str) -> StreamingResponse:
         """All rows of a dataset with their predictions, sent as they are read."""
-        lines = await studios.run(request.headers, lambda studio: studio.predictions.lines(run, id, kind))
-        media = "text/csv; charset=utf-8" if kind == "csv" else "application/jsonl"
-        return StreamingResponse(lines, media_type=media, headers={"Cache-Control": "no-store"})
+        return await downloads.rows(
+            studios, request.headers, kind, lambda studio: studio.predictions.lines(run, id, kind)
+        )
 
     @router.get("/run/{run}/curve.csv")
     async def curve(request: Request, run: str) -> Response:

@@ -74,7 +74,7 @@ def _is_of(visit: Visit, run: RunRecord, choices: Choices) -> bool:
 def save_current(visit: Visit) -> None:
     """Save the choices of the page as a draft, if no run was started from them as they are."""
     choices = visit.choices
-    if is_draft(visit, choices):
+    if visit.role != "viewer" and is_draft(visit, choices):  # of too many, the oldest one would be deleted
         draft = {"id": secrets.token_hex(4), "time": datetime.now(UTC).isoformat(), "choices": asdict(choices)}
         visit.studio.drafts.put(KEY, [draft, *_saved(visit)][:MAX_DRAFTS])
 

@@ -4,7 +4,7 @@ import logging
 import shutil
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from studio.api import Studio
@@ -13,6 +13,7 @@ from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.services.context import Role
 from studio.store.removal import remove_workspace, sweep_removed
+from studio.ui.jobs import JOBS
 from studio.ui.rate_limits import Rate
 
 MOST_OPEN = 64
@@ -56,10 +57,19 @@ class Workspaces:
         with self._lock:
             open_studio = self._open.setdefault(key, opened)
             self._open.move_to_end(key)
-            closed = [self._open.popitem(last=False)[1] for _ in range(len(self._open) - self.most_open)]
+            closed = [self._take_oldest() for _ in range(len(self._open) - self.most_open)]
         for each in closed:
             each.context.workspace.close()
         return open_studio
+
+    def _take_oldest(self) -> Studio:
+        """Remove an open workspace: of the address with the most of them, the one that was used longest ago.
+
+        So one address can't close those of others. Visitors who have not written anything count as one address.
+        """
+        addresses = {key: self.address_of(key[0]) for key in self._open}
+        most = Counter(addresses.values()).most_common(1)[0][0]
+        return self._open.pop(next(key for key, address in addresses.items() if address == most))
 
     def in_use(self) -> list[str]:
         """Workspaces that a page has used recently."""
@@ -92,8 +102,7 @@ class Workspaces:
 
     def address_of(self, workspace: str) -> str:
         """The network address of a visitor's last noted visit; empty where there are no visitors."""
-        with self._lock:
-            return self._noted.get(workspace, ("", 0.0))[0]
+        return self._noted.get(workspace, ("", 0.0))[0]
 
     def _require_room(self, address: str) -> None:
         most = self._limits.workspaces
@@ -137,7 +146,8 @@ class Workspaces:
                     continue
                 self.close_workspace(name)
                 remove_workspace(home, name)
-                self._root.shared.processes.forget(name)
+                self._root.shared.forget(home.root / "workspaces" / name)
+                JOBS.forget(name)
                 shutil.rmtree(home.root / "uploads" / name, ignore_errors=True)
                 gone.append(name)
         if gone:

@@ -15,6 +15,7 @@ from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.search_engine import SearchEngine, budget_problems, search_problems, space
 from studio.store import Home
 from studio.store.searches import SearchStore, at_work
+from tests.visitors import new_visitor
 
 CONFIG = TrainingConfig(task="chat", model="m", learning_rate=1e-3, epochs=4, batch_size=4, lora_rank=8)
 SPEC = SearchSpec(id="", name="looking", dataset="d", model="m", trials=6)
@@ -248,3 +249,23 @@ def test_the_space_holds_the_preset_and_stays_within_the_rows() -> None:
     assert found["batch_size"] == (2, 4) and 8 in found["lora_rank"]
     assert found["learning_rate"][0] < 1e-3 < found["learning_rate"][1] <= 0.1
     assert "lora_rank" not in space(CONFIG.model_copy(update={"method": "full"}), 100)
+
+
+def test_a_visitor_of_a_demo_has_one_running_search_and_the_newest_ones_are_kept(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.store.searches.KEPT", 2)
+    home = Home(tmp_path)
+    store = SearchStore(new_visitor(home))
+    engine = SearchEngine(store, runs, runs.start)  # type: ignore[arg-type]
+    begun = []
+    for _ in range(3):
+        begun.append(engine.begin(SPEC, CONFIG, 100).spec.id)
+        for _ in range(2):
+            with pytest.raises(StudioError, match="still running") as refused:
+                engine.begin(SPEC, CONFIG, 100)
+            assert refused.value.code == "limit-reached"
+        SearchEngine(SearchStore(new_visitor(home)), runs, runs.start).begin(SPEC, CONFIG, 100)  # type: ignore[arg-type]
+        assert engine.stop(begun[-1]).status == "stopped"
+    assert {each.id for each in store.all()} == set(begun[1:])
+    assert len(at_work(home)) == 3, "only those of the others"

@@ -245,6 +245,7 @@ class Ingestion:
         size = sum(path.stat().st_size for path in source.files.values()) or len(source.text.encode())
         require_room(self.store.root.parent, 2 * size or 2**20)
         self._quota.require(2 * size or 2**20, "This dataset")
+        self._quota.require_few(versions=1)
         self.store.sweep()
         dataset = self.store.new_id()
         with self.store.filling(dataset, 1) as folder:
@@ -282,6 +283,7 @@ class Ingestion:
             StudioError: `wrong-state` when `record` is no longer the current version. Its change would be lost.
         """
         self._quota.require(record.bytes, "This version")
+        self._quota.require_few(versions=1)
         _require_new_columns(table, record, self.read_limits)
         facts = _facts(table, source.notes if source else ())
         if source is None:

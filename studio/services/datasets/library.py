@@ -1,6 +1,6 @@
 """The data library: every dataset with what was made of it; rename, duplicate, export, and find a file again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from filecmp import cmp
 from pathlib import Path
 
@@ -70,6 +70,7 @@ class Library:
         size = folder_size(self.store.root / record.id)
         require_room(self.store.root, size)
         Quota(workspace).require(size, "This copy")
+        Quota(workspace).require_few(versions=len(self.store.versions(record.id)))
         sample = record.source.startswith("sample:")  # the sample itself is opened by its source
         made = self.store.copy(record.id, name=name, **({"source": "file"} if sample else {}))
         workspace.labels.copy(record.id, made.id)
@@ -109,6 +110,16 @@ class Library:
     def formats(self, task: str) -> list[RowFormat]:
         """The formats of other tools that can hold rows of a task, without the folder for the Hub."""
         return [each for each in ROW_FORMATS.values() if task in each.tasks and each.suffix]
+
+    def reserve_download(self) -> Callable[[], None]:
+        """Take this workspace's place for rows that are being sent. Returns a function that frees it.
+
+        A client that reads slowly keeps rows in memory, or a file on the disk, for hours.
+
+        Raises:
+            StudioError `limit-reached`: when a visitor has too many downloads.
+        """
+        return self.labels.host.place("download")
 
     def packed(self, dataset: str, folder: Path) -> Path:
         """Write the usable rows of the current version as a Parquet file into a folder."""

@@ -33,7 +33,7 @@ def available_orders(session: "Session") -> dict[str, str]:
         "least-sure": bool(session.suggested),
         "review": bool(state.initial),
         "second": any(name != person for name in state.labelers()),
-        "unsure": bool(state.marks["unsure"][person]),
+        "unsure": bool(state.marked("unsure", person)),
     }
     return {name: title for name, title in ORDERS.items() if available.get(name, True)}
 
@@ -53,7 +53,7 @@ def ordered_rows(session: "Session", order: str) -> Sequence[int]:
             rows = [row for row in given if wants(session, order, row)]
             return random.Random(f"{person} second").sample(rows, len(rows))
         case "unsure":
-            return list(state.marks["unsure"][person])
+            return list(state.marked("unsure", person))
         case _:
             return every
 
@@ -67,7 +67,7 @@ def wants(session: "Session", order: str, row: int) -> bool:
         case "second":
             return state.mark(row, person) is None and any(fact.labeller != person for fact in state.given(row))
         case "unsure":
-            return row in state.marks["unsure"][person]
+            return row in state.marked("unsure", person)
         case _:
             return state.is_open(row, person)
 

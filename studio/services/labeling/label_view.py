@@ -18,7 +18,7 @@ SHOWS: dict[str, Callable[[Session], Sequence[int]]] = {
     "all": lambda session: range(1, session.record.rows + 1),
     "open": lambda session: [row for row in range(1, session.record.rows + 1) if row not in session.state.values],
     "done": lambda session: sorted(session.state.values),
-    "unsure": lambda session: list(session.state.marks["unsure"][session.labeler]),
+    "unsure": lambda session: list(session.state.marked("unsure", session.labeler)),
     "differ": lambda session: sorted({row for each in agreements(session.state.marks["given"]) for row in each.differ}),
     "sure": lambda session: sorted(
         session.suggested.keys() - session.state.values.keys(), key=lambda row: (-session.suggested[row].sure, row)
@@ -45,7 +45,7 @@ def labeling_view(session: Session, suggesting: SuggestState, typed: str | None)
         counts={name: state.counts.get(name, 0) for name in labels},
         done=len(state.values),
         total=session.record.rows,
-        unsure=len(state.marks["unsure"][session.labeler]),
+        unsure=len(state.marked("unsure", session.labeler)),
         row=row,
         text=session.text(row) if row else "",
         reply=(state.values.get(row, "") if typed is None else typed) if row and label_task is REPLIES else "",

@@ -6,6 +6,7 @@ next session has them in its state. A lock is held meanwhile, so people of one w
 
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from studio.data.formats import read, read_text
 from studio.data.table import Table, changed
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError, named
-from studio.schema.labeling import Carried, Labeling, LabelList, Learned, SuggestState, Unlabeled
+from studio.schema.labeling import Carried, Fact, Labeling, LabelList, Learned, SuggestState, Unlabeled
 from studio.schema.numbers import rows as rows_words
 from studio.schema.predictions import PredictionSet
 from studio.schema.views import Page
@@ -28,15 +29,18 @@ from studio.services.labeling.label_queue import ORDERS
 from studio.services.labeling.label_tasks import LABEL_TASKS, LABELS, MAX_REPLY, REPLIES
 from studio.services.labeling.label_view import labeling_view, list_view
 from studio.services.labeling.predicted_labels import predicted_labels, rows_stay
-from studio.services.labeling.session import Session, clean_name
+from studio.services.labeling.session import MAX_LABELERS, Session, clean_name
 from studio.services.labeling.state import LabelingState
 from studio.services.labeling.unlabeled import unlabeled
+from studio.services.labeling.visitor_limits import require_disk_space, require_room
 from studio.services.model_host.client import HostClient
 from studio.services.models import Models
 from studio.store.files import require_folder
 
 MAX_POOL, MAX_POOL_IN_DEMO = 20_000, 2_000
 """Most rows that get a suggestion. Of more rows, an even sample is used."""
+MAX_SESSIONS = 8
+"""Datasets whose last session is remembered. Others are computed again."""
 LIST_PAGE = Page(1, 25)
 
 
@@ -49,7 +53,7 @@ class Labels:
         self.context, self.store, workspace = datasets.context, datasets.store, datasets.context.workspace
         self.facts, self.drafts, self.host = workspace.labels, workspace.drafts, host.of(workspace)
         self._lock = threading.RLock()
-        self._last: dict[str, Session] = {}
+        self._last: OrderedDict[str, Session] = OrderedDict()
         """Dataset → the last session, whose state and queues the next one takes over."""
         self._of_viewers: dict[str, dict[str, Any]] = {}
         """Dataset → what viewers chose, for themselves only: they write nothing."""
@@ -144,7 +148,9 @@ class Labels:
         """Choose the order of rows for one person."""
         named(ORDERS, order, "order", field="order")
         with self._opened(dataset, labeler) as session:
-            self._choose(session, orders={**session.choices.get("orders", {}), session.labeler: order})
+            others = {name: each for name, each in session.choices.get("orders", {}).items() if name != session.labeler}
+            kept = list(others.items())[1 - MAX_LABELERS :]
+            self._choose(session, orders={**dict(kept), session.labeler: order})
             session.queue.show(None)
             return self.state(dataset, labeler)
 
@@ -162,7 +168,7 @@ class Labels:
             value, queue = session.clean(label), session.queue
             suggestion = queue.suggestion if queue.row == row else None
             suggested = {"suggested": suggestion.best, "sure": suggestion.sure} if suggestion else {}
-            self.facts.add(session.record.id, [session.fact("given", row, value, **suggested)])
+            self._add(session, [session.fact("given", row, value, **suggested)])
             queue.show(None)
             if session.label_task is REPLIES:
                 self.drafts.put(session.typed_key(row), None)
@@ -178,13 +184,13 @@ class Labels:
             facts = [
                 session.fact("given", row, value, suggested=None if label else value) for row, value in values.items()
             ]
-            self.facts.add(session.record.id, facts)
+            self._add(session, facts)
             return len(values)
 
     def mark(self, dataset: str, row: int, mark: Literal["skip", "unsure"], labeler: str = "") -> Labeling:
         """Leave a row for later, or mark it as unsure: then it does not come again unless opened."""
         with self._opened(dataset, labeler, row) as session:
-            self.facts.add(session.record.id, [session.fact(mark, row)])
+            self._add(session, [session.fact(mark, row)])
             session.queue.show(None)
             return self.state(dataset, labeler)
 
@@ -194,7 +200,7 @@ class Labels:
             author = (session.labeler, session.record.version)
             for fact, row in reversed(session.state.history):
                 if (fact.labeller, fact.version) == author:
-                    self.facts.add(session.record.id, [session.fact("undo", undoes=fact.id)])
+                    self._add(session, [session.fact("undo", undoes=fact.id)])
                     session.queue.show(row)
                     break
             return self.state(dataset, labeler)
@@ -202,6 +208,7 @@ class Labels:
     def type_reply(self, dataset: str, row: int, text: str, labeler: str = "") -> None:
         """Save a reply that is being typed."""
         with self._opened(dataset, labeler, row) as session:
+            require_disk_space(self.context.workspace, text[:MAX_REPLY])
             self.drafts.put(session.typed_key(row), text[:MAX_REPLY])
 
     def apply(self, dataset: str) -> DatasetRecord:
@@ -229,14 +236,14 @@ class Labels:
         """Set the labels."""
         with self._opened(dataset) as session:
             names = json.dumps(session.new_names(labels), ensure_ascii=False)
-            self.facts.add(session.record.id, [session.fact("names", value=names)])
+            self._add(session, [session.fact("names", value=names)])
             return self.state(dataset)
 
     def add_names(self, dataset: str, labels: Sequence[str], labeler: str = "") -> Labeling:
         """Add labels."""
         with self._opened(dataset, labeler) as session:
             new = session.new_names(labels, session.state.labels)
-            self.facts.add(session.record.id, [session.fact("add", value=name) for name in new])
+            self._add(session, [session.fact("add", value=name) for name in new])
             return self.state(dataset, labeler)
 
     def rename(self, dataset: str, label: str, new: str, merge: bool = False, labeler: str = "") -> int:
@@ -248,7 +255,7 @@ class Labels:
                 raise StudioError("bad-setting", f"The label {name} already exists.", given=name, hint=hint)
             if name != label:
                 names = json.dumps([label, name], ensure_ascii=False)
-                self.facts.add(session.record.id, [session.fact("rename", value=names)])
+                self._add(session, [session.fact("rename", value=names)])
             return rows
 
     def remove_name(self, dataset: str, label: str, labeler: str = "") -> None:
@@ -258,7 +265,7 @@ class Labels:
                 what = f"The label {label} is used in {rows_words(rows)}."
                 hint = "Merge it into another label, or change the label of these rows."
                 raise StudioError("wrong-state", what, hint=hint)
-            self.facts.add(session.record.id, [session.fact("remove", value=label)])
+            self._add(session, [session.fact("remove", value=label)])
 
     # --- suggestions ---
 
@@ -284,7 +291,7 @@ class Labels:
         with self._opened(dataset) as session:
             session.require_labels()
             new = [name for name in self._predicted_names(saved) if name not in session.state.labels]
-            self.facts.add(session.record.id, [session.fact("add", value=name) for name in session.new_names(new)])
+            self._add(session, [session.fact("add", value=name) for name in session.new_names(new)])
             self._choose(session, predicted={"run": saved.run, "id": saved.id} if saved else None)
             session.queue.show(None)
 
@@ -333,10 +340,15 @@ class Labels:
     def _import(self, dataset: str, table: Table, labeler: str) -> Carried:
         with self._opened(dataset, labeler) as session:
             facts, summary = import_labels(session, table)
-            self.facts.add(session.record.id, facts)
+            self._add(session, facts)
             return summary
 
     # --- sessions ---
+
+    def _add(self, session: Session, facts: Sequence[Fact]) -> None:
+        """Save facts. Refuse more than a visitor may have."""
+        require_room(self.context.workspace, facts)
+        self.facts.add(session.record.id, facts)
 
     @contextmanager
     def _opened(self, dataset: str, labeler: str = "", *rows: int, task: str = "") -> Iterator[Session]:
@@ -364,6 +376,9 @@ class Labels:
                 runs, version = self.context.workspace.runs, session.record.version
                 session.predicted = predicted_labels(chosen, self.store, runs, version, session.columns)
             self._last[id] = session
+            self._last.move_to_end(id)
+            while len(self._last) > MAX_SESSIONS:
+                self._last.popitem(last=False)
             for row in rows:
                 if not 1 <= row <= session.record.rows:
                     valid = f"1 to {session.record.rows}"

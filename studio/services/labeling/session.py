@@ -22,6 +22,8 @@ from studio.store.datasets import DatasetStore
 
 MAX_LABELS, MAX_NAME = 100, 40
 """Labels to choose from, and characters of a person's name."""
+MAX_LABELERS = 100
+"""People whose row and order are remembered. The browser sends the name, so it could send any number of them."""
 Key = tuple[tuple[str, str], ...]
 """Purpose and column: `columns` as the key of a cache."""
 
@@ -91,7 +93,10 @@ class Session:
     @property
     def queue(self) -> LabelQueue:
         """The rows of this person."""
-        return self.queues.setdefault(self.labeler, LabelQueue())
+        queue = self.queues[self.labeler] = self.queues.pop(self.labeler, LabelQueue())
+        while len(self.queues) > MAX_LABELERS:
+            del self.queues[next(iter(self.queues))]  # the one that was used longest ago
+        return queue
 
     @cached_property
     def suggested(self) -> Mapping[int, Suggestion]:

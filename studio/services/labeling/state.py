@@ -51,6 +51,8 @@ class LabelingState:
         self.initial, self.values = dict(self.original), dict(self.original)
         self.counts = Counter(self.original.values())
         self.marks = {what: defaultdict(dict) for what in MARKS}
+        self._given: dict[int, dict[str, Fact]] = {}
+        """Row → labeler → what is `given` in `marks`: a row is looked up without all people."""
 
     def apply(self, facts: Iterable[Fact], locate: Locate = lambda fact: (fact.row, False)) -> None:
         """Apply facts, oldest first. Facts that one of them undoes are left out."""
@@ -70,8 +72,11 @@ class LabelingState:
     def _mark(self, fact: Fact, row: int, changed: bool) -> None:
         for what in MARKS:
             self.marks[what][fact.labeller].pop(row, None)
+        self._given.get(row, {}).pop(fact.labeller, None)
         if fact.what != "given" or fact.value is not None:
             self.marks[fact.what][fact.labeller][row] = fact
+        if fact.what == "given" and fact.value is not None:
+            self._given.setdefault(row, {})[fact.labeller] = fact
         self.history.append((fact, row))
         if changed:
             self.outdated.add(fact.id)
@@ -114,7 +119,8 @@ class LabelingState:
             values.update({row: new for row, value in values.items() if value == old})
         for facts in self.marks["given"].values():
             renamed = [(row, fact) for row, fact in facts.items() if fact.value == old]
-            facts.update({row: fact.model_copy(update={"value": new}) for row, fact in renamed})
+            for row, fact in renamed:
+                facts[row] = self._given[row][fact.labeller] = fact.model_copy(update={"value": new})
         self.counts[new] += self.counts.pop(old, 0)
         for row in self.values:
             self._compare(row)
@@ -126,12 +132,16 @@ class LabelingState:
 
     def given(self, row: int) -> list[Fact]:
         """Return the facts that give a row a value, one for each labeler, oldest first."""
-        return sorted((facts[row] for facts in self.marks["given"].values() if row in facts), key=attrgetter("id"))
+        return sorted(self._given.get(row, {}).values(), key=attrgetter("id"))
 
     def mark(self, row: int, labeler: str) -> Fact | None:
         """Return what a person last did to a row."""
-        marked = (self.marks[what][labeler] for what in MARKS)
+        marked = (self.marked(what, labeler) for what in MARKS)
         return next((facts[row] for facts in marked if row in facts), None)
+
+    def marked(self, what: What, labeler: str) -> Mapping[int, Fact]:
+        """Return row → fact of what a person did. Empty, and nothing is added, for one who did nothing."""
+        return self.marks[what].get(labeler, {})
 
     def is_open(self, row: int, labeler: str) -> bool:
         """Return whether a row has no value, and this person has not skipped it or marked it as unsure."""
@@ -139,7 +149,7 @@ class LabelingState:
 
     def skipped(self, labeler: str) -> list[int]:
         """Return the rows without a value that a person skipped, oldest first."""
-        return [row for row in self.marks["skip"][labeler] if row not in self.values]
+        return [row for row in self.marked("skip", labeler) if row not in self.values]
 
     def labelers(self) -> dict[str, int]:
         """Return labeler → number of rows that they gave a value."""

@@ -41,12 +41,13 @@ KINDS = dict.fromkeys(("chat", "classify"), "chat") | {"load": "load"} | dict.fr
 REFUSED = {
     "chat": ("Your last message is still being answered.", "Stop the reply, or wait until it ends."),
     "load": ("Your models are being loaded.", "Wait until they are ready."),
+    "download": ("Other files of yours are still being downloaded.", "Wait until they are complete."),
     "job": ("Your last evaluation, export or other long job is still running.", "Wait until it ends."),
 }
 
 
 class Places:
-    """Counts the chats and jobs of each visitor and of each network address."""
+    """Counts the chats, jobs and downloads of each visitor and of each network address."""
 
     def __init__(self) -> None:
         self._taken: Counter[tuple[str, str]] = Counter()
@@ -236,12 +237,13 @@ class WorkspaceHost(Host):
         self.client, self.workspace = client, workspace
 
     def place(self, kind: str) -> Callable[[], None]:
-        """Take a place for a chat or a job. Returns a function that frees it. See `Places.take`."""
+        """Take a place for a chat, a job or a download. Returns a function that frees it. See `Places.take`."""
         limits = self.workspace.limits
         most = {
             "chat": limits.chats_at_once,
             "load": limits.chats_at_once,
             "job": limits.jobs_at_once and limits.jobs_at_once + WAITING_JOBS,
+            "download": limits.jobs_at_once and limits.jobs_at_once + WAITING_JOBS,
         }[kind]
         if not most:
             return lambda: None

@@ -44,6 +44,7 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
     )
     parts_size = sum(folder_size(store.folder(run).adapter) for run in runs)
     Quota(context.workspace).require(parts_size, "The combined adapter")
+    Quota(context.workspace).require_few(runs=1)
     made = store.create(spec)
     store.set_status(made.id, "stopped", "The adapters are being combined.")  # a queued run would be submitted
     try:

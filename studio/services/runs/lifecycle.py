@@ -78,6 +78,7 @@ class RunLifecycle:
         require_room(self.store.root.parent, spec.disk_bytes)
         hint = "Delete runs or datasets that you no longer need (Runs tab, Storage), or choose LoRA or a smaller model."
         self.quota.require(spec.disk_bytes, "This run", hint)
+        self.quota.require_few(runs=1)
         config = spec.config.model_copy(update={"name": self.store.unique_name(spec.config.name)})
         prepared = self.processes.claim_prepared_run(self._here) if spec.runner == LOCAL else ""
         record = self.store.create(spec.model_copy(update={"config": config}), once, prepared)

@@ -94,6 +94,10 @@ class SearchEngine:
 
     def begin(self, spec: SearchSpec, config: TrainingConfig, train_rows: int) -> SearchView:
         """Start a search around the settings of the preset, `config`. `search_problems` must have found no problem."""
+        with self.store.starting():
+            return self._begin(spec, config, train_rows)
+
+    def _begin(self, spec: SearchSpec, config: TrainingConfig, train_rows: int) -> SearchView:
         most = self.store.limits.run_minutes
         minutes = min(spec.minutes or most, most) if most else spec.minutes  # for all trials of a visitor
         spec = spec.model_copy(

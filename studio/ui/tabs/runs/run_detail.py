@@ -182,7 +182,7 @@ def show_rerun_setting(visit: Visit) -> None:
     """Show another setting in the form."""
     run, name = str(visit.choices.extra.get("opened", "")), visit.text("value", 80)
     kept = _rerun_state(visit, run)
-    if name in settings_of():
+    if name in settings_of() and name not in kept["more"]:
         visit.remember(again={**kept, "more": [*kept["more"], name]})
 
 
