@@ -211,7 +211,7 @@ class Predictions:
         """Rows of the run's dataset without a label and with a text. 0 where the model can't label them."""
         if self.unavailable_reason(run):
             return 0
-        return self.labels.remaining(self.finished.store.get(run).dataset)
+        return len(self.labels.open_rows(self.finished.store.get(run).dataset))
 
     def _choose_columns(self, run: str, record: DatasetRecord) -> list[int]:
         """Have the labeler read the run's text column and write its label column. Returns the rows without a label."""

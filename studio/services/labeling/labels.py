@@ -84,11 +84,6 @@ class Labels:
             left_out = session.state.values.keys() | session.empty
             return [row for row in range(1, session.record.rows + 1) if row not in left_out]
 
-    def remaining(self, dataset: str) -> int:
-        """The number of `open_rows`."""
-        with self._opened(dataset) as session:
-            return session.record.rows - len(session.state.values.keys() | session.empty)
-
     def reviewing(self, saved: PredictionSet) -> SuggestState | None:
         """How many predictions of a run's model are to be reviewed. None if they are about other rows by now."""
         with self._opened(saved.dataset) as session:
@@ -290,14 +285,11 @@ class Labels:
         """Take the predictions of a run's model as suggestions. None: those of the small classifier again."""
         with self._opened(dataset) as session:
             session.require_labels()
-            new = [name for name in self._predicted_names(saved) if name not in session.state.labels]
+            names = self.context.workspace.runs.spec(saved.run).data.label_names if saved else ()
+            new = [name for name in names if name not in session.state.labels]
             self._add(session, [session.fact("add", value=name) for name in session.new_names(new)])
             self._choose(session, predicted={"run": saved.run, "id": saved.id} if saved else None)
             session.queue.show(None)
-
-    def _predicted_names(self, saved: PredictionSet | None) -> tuple[str, ...]:
-        """The labels of the run that made predictions."""
-        return self.context.workspace.runs.spec(saved.run).data.label_names if saved else ()
 
     @contextmanager
     def _state_for(self, suggester: Suggester, dataset: str) -> Iterator[LabelingState | None]:
@@ -379,10 +371,7 @@ class Labels:
             self._last.move_to_end(id)
             while len(self._last) > MAX_SESSIONS:
                 self._last.popitem(last=False)
-            for row in rows:
-                if not 1 <= row <= session.record.rows:
-                    valid = f"1 to {session.record.rows}"
-                    raise StudioError("no-such-row", "There is no row with this number.", given=row, valid=valid)
+            session.require_rows(rows)
             yield session
 
     def _session(self, dataset: str, labeler: str = "") -> Session:

@@ -1,7 +1,7 @@
 """Labeling sessions: the current version of a dataset, what its rows are given, by whom, and the state of labeling."""
 
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -160,6 +160,13 @@ class Session:
             return cleaned
         valid = self.label_task.choices or None
         raise StudioError("bad-setting", self.label_task.refusal, given=value[:200] or "nothing", valid=valid)
+
+    def require_rows(self, rows: Iterable[int]) -> None:
+        """Refuse rows that do not exist."""
+        for row in rows:
+            if not 1 <= row <= self.record.rows:
+                valid = f"1 to {self.record.rows}"
+                raise StudioError("no-such-row", "There is no row with this number.", given=row, valid=valid)
 
     def require_labels(self) -> None:
         """Refuse when rows get something else than labels."""

@@ -242,13 +242,13 @@ def label_panel(visit: Visit, now: Labeling, record: DatasetRecord) -> Html:
     elif now.suggesting.run:
         body = _to_review(visit, now)
     else:
-        body = components.rest_offer(run, name, visit.studio.labels.remaining(record.id))
+        body = components.rest_offer(run, name, len(visit.studio.labels.open_rows(record.id)))
     return html("{p}{panel}", p=problem, panel=stack("Predicted labels", "predicted", body, "mid"))
 
 
 def _labeler(visit: Visit, record: DatasetRecord) -> str:
     """The newest run whose model can label the rows without a label. Empty: none, or all texts have a label."""
-    if not visit.studio.labels.remaining(record.id):
+    if not visit.studio.labels.open_rows(record.id):
         return ""
     runs = (run for run in visit.studio.runs.all() if run.dataset == record.id and run.has_result)
     newest = next(runs, None)
