@@ -1,4 +1,4 @@
-"""Whether DeepSpeed can run here. It is optional, and compiles a part of itself on first use."""
+"""Whether DeepSpeed can run here. It is optional, and compiles a part of itself when it first offloads to disk."""
 
 import platform
 import shutil
@@ -26,10 +26,6 @@ def why_no_deepspeed() -> str:
         return f"ZeRO needs the library DeepSpeed, which is not installed. Install it with {INSTALL}."
     if platform.system() != "Linux":
         return "DeepSpeed runs on Linux only. Data parallel training (zero 0) works here."
-    if not any(shutil.which(tool) for tool in TOOLS):
-        return "DeepSpeed compiles code at its first start, but there is no C++ compiler. Install g++."
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
-        return "DeepSpeed compiles code at its first start, but Python.h is missing. Install python3-dev."
     return ""
 
 
@@ -39,6 +35,10 @@ def why_no_nvme() -> str:
     takes one to two seconds."""
     if why := why_no_deepspeed():
         return why
+    if not any(shutil.which(tool) for tool in TOOLS):
+        return "DeepSpeed compiles code to offload to disk, but there is no C++ compiler. Install g++."
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "DeepSpeed compiles code to offload to disk, but Python.h is missing. Install python3-dev."
     if find_library("aio") is None:
         return NO_LIBAIO
     try:

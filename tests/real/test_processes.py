@@ -108,8 +108,10 @@ def test_two_processes_learn_what_one_learns(
 @pytest.mark.parametrize("balanced", [False, True] if ALL else [False])
 @pytest.mark.parametrize("way", [ZERO_2, ZERO_3, FSDP] if ALL else [ZERO_3])
 def test_a_whole_classifiers_loss_scores_and_weights_are_those_of_one_process(
-    way: dict[str, Any], balanced: bool, tmp_path: Path
+    way: dict[str, Any], balanced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")  # DeepSpeed compiles nothing
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
     info = tiny_bert(tmp_path / "base")
     few: dict[str, Any] = {"rows": 47, "held": 11, "epochs": 1, "eval_steps": 3, "balance_labels": balanced}
     one, told = run(label_job(tmp_path / "one", info, **few, batch_size=4, gradient_accumulation=2))

@@ -194,6 +194,12 @@ CONTRACTS = (
         ("unwrap_model_for_generation", "whole weights under DeepSpeed", "model, accelerator"),
     ),
     *contracts(
+        "training/distributed/processes.py",
+        "text",
+        "deepspeed.comm.torch.build_shm_op",
+        ("__compatible_ops__", "no compiled all-reduce for inference"),
+    ),
+    *contracts(
         "training/distributed/fsdp.py",
         "attribute",
         MODEL,

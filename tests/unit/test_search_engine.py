@@ -120,6 +120,19 @@ def test_a_trial_that_does_badly_is_given_up_early(runs: Runs, tmp_path: Path) -
     assert view.trials[3].state == "pruned" and len(view.trials) == 5
 
 
+def test_a_bad_trial_that_is_first_looked_at_after_the_last_value_of_the_others_is_given_up_too(
+    runs: Runs, tmp_path: Path
+) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
+    for _ in range(3):
+        runs.end(view.trials[-1].run)
+        view = searches(runs, tmp_path).advance(view.spec.id)
+    bad = runs.known[view.trials[-1].run]
+    bad.losses = [9.0, 9.5, 9.4, 9.3, 9.2]
+    searches(runs, tmp_path).advance(view.spec.id)
+    assert bad.status == "stopped"
+
+
 def test_when_the_minutes_are_over_the_trial_at_work_ends_with_its_best_kept_and_counts(
     runs: Runs, tmp_path: Path
 ) -> None:

@@ -192,11 +192,15 @@ def test_the_disk_is_greyed_with_the_reason_once_deepspeed_has_answered_and_nobo
     assert parallelism.unavailable_offload(MACHINE) == {}
 
 
-def test_without_a_compiler_zero_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if why_no_deepspeed():
-        pytest.skip("DeepSpeed is not here")
+@pytest.mark.skipif(bool(why_no_deepspeed()), reason="DeepSpeed is not here")
+def test_only_the_disk_needs_a_compiler_and_says_when_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    why_no_nvme.cache_clear()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "Install g++" in why_no_deepspeed()
+    assert not why_no_deepspeed()
+    assert "Install g++" in why_no_nvme()
+    why_no_nvme.cache_clear()
 
 
 def test_with_gpus_each_process_needs_one_of_them() -> None:

@@ -208,13 +208,16 @@ class SearchEngine:
         for index, loss in enumerate(losses):
             if index not in frozen.intermediate_values:
                 trial.report(loss, index)
+                # Asked at each value: it compares with the other trials at the last one, which they may not have.
+                if index + 1 >= WARM_UP and trial.should_prune():
+                    trial.set_user_attr("unpromising", True)
         if record.status not in ACTIVE and record.status != "paused":
             _tell_result(study, frozen, record, losses)
             return False
         if record.status == "training":
             if self._is_time_over(spec, study, record.seconds or 0.0):
                 self._stop_trial(trial, record, "cut", "keep")
-            elif len(losses) >= WARM_UP and trial.should_prune():
+            elif trial.user_attrs.get("unpromising"):
                 self._stop_trial(trial, record, "pruned", "discard")
         return True
 

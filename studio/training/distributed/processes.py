@@ -147,11 +147,20 @@ def process_arguments(config: TrainingConfig, folder: Path) -> dict[str, Any]:
     gpu = torch.cuda.is_available()
     result: dict[str, Any] = {"ddp_backend": None if gpu else "gloo", "ddp_timeout": int(TIMEOUT.total_seconds())}
     if config.zero:
+        _skip_inference_kernels()
         result |= {
             "deepspeed": deepspeed_config(config, gpu, folder / OFFLOAD_FOLDER),
             "bf16": config.precision == "bfloat16",
         }
     return result
+
+
+def _skip_inference_kernels() -> None:
+    """Let DeepSpeed not compile the all-reduce that only its inference uses. It would do so at the first start on a
+    machine without a GPU, for a minute, and would need a C++ compiler. DeepSpeed keeps changes of this dictionary."""
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def deepspeed_config(config: TrainingConfig, gpu: bool, offload_folder: Path) -> dict[str, Any]:
