@@ -33,12 +33,8 @@ def why_no_deepspeed() -> str:
 def why_no_nvme() -> str:
     """Why a run can't offload to disk. Empty when it can. With libaio here, it starts DeepSpeed to find out, which
     takes one to two seconds."""
-    if why := why_no_deepspeed():
+    if why := why_no_deepspeed() or _why_no_compiler():
         return why
-    if not any(shutil.which(tool) for tool in TOOLS):
-        return "DeepSpeed compiles code to offload to disk, but there is no C++ compiler. Install g++."
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
-        return "DeepSpeed compiles code to offload to disk, but Python.h is missing. Install python3-dev."
     if find_library("aio") is None:
         return NO_LIBAIO
     try:
@@ -49,6 +45,14 @@ def why_no_nvme() -> str:
     if result.returncode == 0:
         return ""
     return NO_LIBAIO
+
+
+def _why_no_compiler() -> str:
+    if not any(shutil.which(tool) for tool in TOOLS):
+        return "DeepSpeed compiles code to offload to disk, but there is no C++ compiler. Install g++."
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "DeepSpeed compiles code to offload to disk, but Python.h is missing. Install python3-dev."
+    return ""
 
 
 def check_deepspeed() -> MachineCheck:
