@@ -2,12 +2,12 @@
 transformers and peft alone (reload_check.py), and gets the same prompts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from studio.export.child_process import call_in_process, cause_of
-from studio.inference.base_and_tuned import ModelPair, precision_of
+from studio.inference.base_and_tuned import ModelPair, fits_in_memory, precision_of
 from studio.inference.batches import by_length
 from studio.inference.classify import probabilities
 from studio.inference.generate import (
@@ -22,7 +22,7 @@ from studio.inference.generate import (
 )
 from studio.inference.heads import CLASSES, head_of
 from studio.inference.interruption import pause
-from studio.inference.load import weights_folder
+from studio.inference.load import load_base, weights_folder
 from studio.inference.model_cache import ModelCache
 from studio.inference.spans import chances
 from studio.machine.run_in_process import ProcessError
@@ -97,7 +97,8 @@ def reference_answers(model_cache: ModelCache, run: RunRef) -> ReferenceAnswers:
     """The answers of the chat's own fine-tuned model. They are kept with it, for its next export.
 
     Raises:
-        StudioError: `format-unavailable` if it gives exactly the outputs of the base model.
+        StudioError: `format-unavailable` if it gives exactly the outputs of the base model. A classifier is compared
+            if the base model itself has a trained head with these labels.
     """
     pair = model_cache.pair(run)
     if pair.reference is None:
@@ -111,11 +112,12 @@ def _reference_answers(pair: ModelPair) -> ReferenceAnswers:
     encoding = pair.encoding()
     inputs = [pair.task.model_input(prompt, encoding) for prompt in prompts]
     ids = [pair.task.prompt_ids(prompt, encoding) for prompt in prompts]
-    if pair.head.name == "spans":
-        return ReferenceAnswers(inputs, chances(pair, inputs), ("begin", "end"), [], _pad(pair))
     if pair.head.single_pass:
-        shares = probabilities(pair, ids)
-        return ReferenceAnswers(inputs, [list(map(float, row)) for row in shares], pair.labels, [], _pad(pair))
+        answers, base = _shares(pair, inputs, ids), _base_with_own_head(pair)
+        if base is not None and _shares(replace(pair, tuned=base), inputs, ids) == answers:
+            raise _nothing_to_export(len(prompts))
+        labels = ("begin", "end") if pair.head.name == "spans" else pair.labels
+        return ReferenceAnswers(inputs, answers, labels, [], _pad(pair))
     replies = _greedy_replies(pair, ids)
     return ReferenceAnswers(
         inputs,
@@ -127,6 +129,28 @@ def _reference_answers(pair: ModelPair) -> ReferenceAnswers:
         texts=[decode_reply(pair.tokenizer, reply.ids) for reply in replies],
         base_tokens=[reply.base_token for reply in replies],
     )
+
+
+def _shares(pair: ModelPair, inputs: list[Any], ids: list[list[int]]) -> Answers:
+    """The probabilities of the fine-tuned model: of each label, or of each token to begin and to end the answer."""
+    if pair.head.name == "spans":
+        return chances(pair, inputs)
+    return [list(map(float, row)) for row in probabilities(pair, ids)]
+
+
+def _base_with_own_head(pair: ModelPair) -> Any:
+    """The base model with the head that it was published with. None if it has none, or memory is short.
+
+    A run starts from such a head, so a run that has learned nothing gives the answers of the base model.
+    """
+    if not pair.run.info.architecture.endswith(CLASSES[pair.head.name].removeprefix("AutoModel")):
+        return None
+    if pair.base_has_qa_head:
+        return pair.base
+    if not fits_in_memory(pair.run, 1):
+        return None
+    base = load_base(pair.run.info, precision_of(pair.run), pair.head, pair.run.trusted)
+    return None if base.new_modules else base
 
 
 def export_answers(folder: Path, run: RunRef, reference: ReferenceAnswers) -> Answers:
@@ -268,12 +292,7 @@ def _greedy_replies(pair: ModelPair, prompts: list[list[int]]) -> list[_GreedyRe
         reply.base_token = reply.first_difference(_likeliest(pair, base))
         replies.append(reply)
     if equal:
-        raise StudioError(
-            "format-unavailable",
-            "The fine-tuned model gives exactly the outputs of its base model, so there is nothing to export.",
-            given=f"equal outputs for {len(prompts)} of {len(prompts)} prompts",
-            hint="Train for more steps or with a higher learning rate, then export.",
-        )
+        raise _nothing_to_export(len(prompts))
     return replies
 
 
@@ -313,6 +332,15 @@ def _logits(model: Any, prompt: list[int], reply: list[int]) -> Any:
             inputs = {"input_ids": [[*prompt, *reply]]}
         out = model(**{name: torch.tensor(ids, device=model.device) for name, ids in inputs.items()}, use_cache=False)
     return out.logits[0, -len(reply) - 1 :].float()
+
+
+def _nothing_to_export(prompts: int) -> StudioError:
+    return StudioError(
+        "format-unavailable",
+        "The fine-tuned model gives exactly the outputs of its base model, so there is nothing to export.",
+        given=f"equal outputs for {prompts} of {prompts} prompts",
+        hint="Train for more steps or with a higher learning rate, then export.",
+    )
 
 
 def _pad(pair: ModelPair) -> int:

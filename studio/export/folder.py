@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -129,15 +129,20 @@ def check_clean(stage: Path, run: RunRef, extra_files: frozenset[str] = frozense
 
 def _has_private_data(file: Path, run: RunRef) -> bool:
     if file.suffix in BINARY:
-        with file.open("rb") as opened:
-            start = opened.read(MAX_SCANNED_BYTES)
-        return any(path.encode() in start for path in _private_paths(run))
+        return names_private_data(file, _private_paths(run))
     if file.stat().st_size >= MAX_SCANNED_BYTES and file.suffix == ".json":
         return False  # a tokenizer
     text = file.read_text(encoding="utf-8")
     return bool(TOKEN.search(text)) or any(
         path in text or json.dumps(path)[1:-1] in text for path in _private_paths(run)
     )
+
+
+def names_private_data(file: Path, paths: Iterable[str]) -> bool:
+    """Return whether the metadata at the start of a binary file contain a token or one of these paths."""
+    with file.open("rb") as opened:
+        start = opened.read(MAX_SCANNED_BYTES)
+    return TOKEN.search(start.decode("latin-1")) is not None or any(path.encode() in start for path in paths)
 
 
 def _private_paths(run: RunRef) -> set[str]:

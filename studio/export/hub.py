@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from studio.export.folder import ALLOWED, BINARY, FORBIDDEN, MAX_SCANNED_BYTES, TOKEN, VOCABULARIES
+from studio.export.folder import ALLOWED, BINARY, FORBIDDEN, MAX_SCANNED_BYTES, TOKEN, VOCABULARIES, names_private_data
 from studio.schema.errors import StudioError
 from studio.schema.hub import LicenseCheck, PushFile
 
@@ -82,7 +82,7 @@ def files_to_push(folder: Path, extra_files: frozenset[str] = frozenset(), thoro
     `thorough`: read large texts too, such as the rows of a script, which takes seconds. Do it before an upload.
 
     Raises:
-        StudioError: `not-allowed` for a link, a file of an unknown kind such as a pickle, or a token in a text file.
+        StudioError: `not-allowed` for a link, a file of an unknown kind such as a pickle, or a token in a file.
     """
     allowed = (ALLOWED | extra_files) - FORBIDDEN
     files = []
@@ -125,14 +125,16 @@ def check_license(license: str) -> LicenseCheck:
 
 
 def _has_secret(path: Path, thorough: bool) -> bool:
-    """Whether a text file contains a Hub token, or the path of this user's home. Large ones are read if `thorough`.
+    """Whether a file contains a Hub token, or the path of this user's home. Large texts are read if `thorough`.
 
-    A large JSON file is a tokenizer, in whose vocabulary any text can be.
+    A large JSON file is a tokenizer, in whose vocabulary any text can be. Of a binary file the beginning is read.
     """
     is_skipped = path.stat().st_size > MAX_SCANNED_BYTES and (path.suffix == ".json" or not thorough)
-    if path.suffix in BINARY or path.name in VOCABULARIES or is_skipped:
-        return False
     home, end = f"{Path.home()}{os.sep}", ""
+    if path.suffix in BINARY:
+        return names_private_data(path, [home])
+    if path.name in VOCABULARIES or is_skipped:
+        return False
     with path.open(encoding="utf-8", errors="replace") as file:
         while part := file.read(MAX_SCANNED_BYTES):
             text = end + part

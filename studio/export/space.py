@@ -87,14 +87,16 @@ class Space(Exporter):
         front = yaml.safe_dump(configuration(job), sort_keys=False, allow_unicode=True)
         # The comment lets a later export replace this one (folder.check_target). The Hub ignores it.
         marked = front + f"# library_name: {self.library}\n"
-        base = job.run.info.hub_id or job.run.info.title
-        text = (
-            f"# {escape(job.facts.name or job.facts.run)}\n\n"
-            f"A page for a model that was fine-tuned from {escape(base)} with Fine-tune Studio. {result.tested}\n\n"
+        info = job.run.info
+        revision = f", revision `{info.revision}`" if info.revision else ""
+        parts = [
+            f"# {escape(job.facts.name or job.facts.run)}",
+            f"A page for a model that was fine-tuned with Fine-tune Studio. {result.tested}",
+            f"Base model: {escape(info.hub_id or info.title)}{revision}. License: {escape(info.licence) or 'unknown'}.",
             "Upload this folder as a Space from the Export tab of the studio, or with "
-            "`studio push RUN OWNER/NAME --format space`.\n"
-        )
-        return f"---\n{marked}---\n\n{text}"
+            "`studio push RUN OWNER/NAME --format space`.",
+        ]
+        return f"---\n{marked}---\n\n" + "\n\n".join(parts) + "\n"
 
     def snippet(self, run: RunRef, place: str) -> str:
         """Return code that asks the Space's page."""

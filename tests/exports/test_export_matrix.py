@@ -47,6 +47,8 @@ llama.cpp's converter does not know with that vocabulary. Real Qwen models, with
 GGUF and Ollama files are tested with llama.cpp, and Ollama's templates with Go's template engine. Ollama, LM Studio
 and Jan themselves are not run.
 
+Tests of their own export both starter models in each format that takes them, and use the result in its program.
+
 """
 
 

@@ -102,6 +102,21 @@ def test_the_python_code_runs(ollama: Made, tools: Path) -> None:
     assert len(done.stdout.split()) > 3
 
 
+@pytest.mark.parametrize("kind", ["f16", "bf16"])
+def test_sixteen_bits_are_in_the_file_and_differ_by_rounding_alone(kind: str, tools: Path, tmp_path: Path) -> None:
+    from gguf import GGUFReader
+
+    run = chat_run(starter("starter-chat"), tmp_path / "run")
+    result = made(run, ModelCache(), tools, tmp_path / "out", kind=kind)
+    (file,) = Path(result.path).glob("*.gguf")
+    matrices = {tensor.tensor_type.name for tensor in GGUFReader(file).tensors if len(tensor.shape) > 1}
+    assert file.name == f"model-{kind}.gguf" and matrices == {kind.upper()}
+    shown = dict(result.comparison)
+    assert shown["Prompts with the same tokens"] == "20 of 20"
+    assert int(shown["Replies that begin the same"].split()[0]) >= 10
+    assert "because of rounding" in result.tested or shown["Replies that are the same"] == "20 of 20"
+
+
 def test_four_bits_are_smaller_and_their_lower_agreement_is_shown(quantizer: Path, tmp_path: Path) -> None:
     run, models = chat_run(starter("starter-chat"), tmp_path / "run"), ModelCache()
     result = made(run, models, quantizer, tmp_path / "out", kind="q4_k_m")

@@ -1,4 +1,4 @@
-"""LiteRT (TensorFlow Lite) exports with the LiteRT interpreter, and a model that the converter can't convert."""
+"""LiteRT (TensorFlow Lite) exports with the interpreters of LiteRT and TensorFlow, and a model that is refused."""
 
 import json
 import subprocess
@@ -15,16 +15,19 @@ from studio.export.child_process import call_in_process
 from studio.export.litert import CONVERTER
 from studio.inference.classify import probabilities
 from studio.inference.model_cache import ModelCache
+from studio.models.conversion import TENSORFLOW
 from studio.models.starter_install import fetch_starter
 from studio.schema.host import CardFacts
 
-pytestmark = pytest.mark.timeout(1800)  # the converter is downloaded once, and graphs are traced
+pytestmark = pytest.mark.timeout(3600)  # the converter and TensorFlow are downloaded once, and graphs are traced
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
+LITERT = "from ai_edge_litert.interpreter import Interpreter"
+OF_TENSORFLOW = "import tensorflow; Interpreter = tensorflow.lite.Interpreter"
 OTHERS = ["Is it open?", "Thanks!", "It broke.", "ok", "Ümlaut 😀", "a " * 50, "1", "?"]
 STRANGER = """
 import json, sys
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+{interpreter}
 from tokenizers import Tokenizer
 folder, texts = json.loads(sys.argv[1])
 tokenizer, answers = Tokenizer.from_file(folder + "/tokenizer.json"), {}
@@ -45,7 +48,9 @@ print(json.dumps(answers))
 """
 
 
-def test_both_files_give_the_chats_probabilities_and_the_code_of_the_card_runs(tmp_path: Path) -> None:
+def test_litert_and_tensorflow_give_the_chats_probabilities_and_the_code_of_the_card_runs(
+    tmp_path: Path,
+) -> None:
     tools = installed(CONVERTER)
     run, model_cache, phases = label_run(starter("starter-classify"), tmp_path / "run", max_length=64), ModelCache(), []
     job = ExportJob(run, FACTS, model_cache, tools=tools)
@@ -61,14 +66,16 @@ def test_both_files_give_the_chats_probabilities_and_the_code_of_the_card_runs(t
     texts = [text for _, text in TEXTS] + OTHERS
     pair = model_cache.pair(run)
     shares = probabilities(pair, [pair.task.prompt_ids(text, pair.encoding()) for text in texts]).tolist()
+    installed(TENSORFLOW)
     python = str(CONVERTER.python(tools))
-    said = subprocess.run(
-        [python, "-c", STRANGER, json.dumps([done.path, texts])], capture_output=True, text=True, check=False, cwd="/"
-    )
-    assert said.returncode == 0, said.stderr
-    for name, least in (("model", 1e-4), ("model_quantized", NEAR)):
-        pairs = zip(shares, json.loads(said.stdout)[name], strict=True)
-        assert max(abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)) < least
+    for program, interpreter in ((python, LITERT), (str(TENSORFLOW.python(tools)), OF_TENSORFLOW)):
+        asked = [STRANGER.replace("{interpreter}", interpreter), json.dumps([done.path, texts])]
+        said = subprocess.run([program, "-c", *asked], capture_output=True, text=True, check=False, cwd="/")
+        assert said.returncode == 0, said.stderr
+        answers = json.loads(said.stdout.splitlines()[-1])
+        for name, least in (("model", 1e-4), ("model_quantized", NEAR)):
+            pairs = zip(shares, answers[name], strict=True)
+            assert max(abs(a - b) for ours, theirs in pairs for a, b in zip(ours, theirs, strict=True)) < least
 
     code = done.how_to_use.replace(repr("out"), repr(done.path))
     said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False, cwd="/")

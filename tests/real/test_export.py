@@ -20,6 +20,7 @@ from studio.export.base import Phase
 from studio.export.snippets import NEW_TOKENS, PROMPT
 from studio.inference.generate import reply
 from studio.inference.model_cache import ModelCache
+from studio.models.inspect import inspect_folder
 from studio.schema.dataset import DatasetSpec
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
@@ -285,6 +286,39 @@ def test_a_run_that_changed_nothing_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="exactly the outputs of its base model") as refused:
         export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", silent)
     assert refused.value.code == "format-unavailable" and "more steps" in refused.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "roles", "labels"),
+    [
+        ("classification", "AutoModelForSequenceClassification", {"text": "text", "label": "label"}, LABELS),
+        (
+            "question-answering",
+            "AutoModelForQuestionAnswering",
+            {"q": "question", "c": "context", "a": "answer"},
+            (),
+        ),
+    ],
+)
+def test_a_run_that_left_the_head_of_its_base_model_as_it_was_is_not_exported(
+    task: str, kind: str, roles: dict[str, str], labels: tuple[str, ...], tmp_path: Path
+) -> None:
+    import shutil
+
+    import transformers
+
+    base = Path(str(tiny_model("bert", tmp_path / "base").path))
+    options = {"num_labels": len(labels), "id2label": dict(enumerate(labels))} if labels else {}
+    getattr(transformers, kind).from_pretrained(base, **options).save_pretrained(base)
+    data = DatasetSpec(task=task, roles=roles, label_names=labels)
+    prompts = ("When do you open?\n\nWe open at nine, every day.",)
+    run = random_run(inspect_folder(base), tmp_path / "run", data, "full", max_length=64, test_prompts=prompts)
+    assert len(reference_answers(ModelCache(), run).answers) == PROMPTS + 1
+    shutil.copy(base / "model.safetensors", tmp_path / "run" / "model")
+    with pytest.raises(StudioError, match="exactly the outputs of its base model") as refused:
+        export_named("merged").export(ExportJob(run, FACTS, ModelCache()), tmp_path / "out", silent)
+    assert refused.value.given == f"equal outputs for {PROMPTS + 1} of {PROMPTS + 1} prompts"
     assert not (tmp_path / "out").exists()
 
 

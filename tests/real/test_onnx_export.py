@@ -1,11 +1,15 @@
 """ONNX, browser and OpenVINO exports with the libraries that load them: ONNX Runtime, Chromium and OpenVINO."""
 
+import gzip
 import json
 import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from made_runs import LABELS, TEXTS, chat_run, label_run, starter, tiny_llama
@@ -13,6 +17,7 @@ from playwright.sync_api import sync_playwright
 
 from studio.export import ExportJob, export_named
 from studio.export.agreement_check import NEAR
+from studio.export.browser import PAGE
 from studio.inference.classify import probabilities
 from studio.inference.model_cache import ModelCache
 from studio.schema.host import CardFacts, RunRef
@@ -39,6 +44,32 @@ for name in ("model", "model_quantized"):
 assert not {"torch", "transformers", "studio"} & set(sys.modules)
 print(json.dumps(answers))
 """
+
+
+OWN_PAGE = """
+async ([dtype, texts]) => {
+  const { env, AutoTokenizer, AutoModelForSequenceClassification } = transformers;
+  Object.assign(env, { localModelPath: "/", allowLocalModels: true, allowRemoteModels: false, useWasmCache: false });
+  const wasmBinary = await (await fetch("/runtime.wasm")).arrayBuffer();
+  Object.assign(env.backends.onnx.wasm, { wasmBinary, wasmPaths: undefined, numThreads: 1, proxy: false });
+  const tokenizer = await AutoTokenizer.from_pretrained("classifier");
+  const model = await AutoModelForSequenceClassification.from_pretrained("classifier", { dtype, device: "wasm" });
+  const answers = [];
+  for (const text of texts) {
+    const inputs = tokenizer(text, { truncation: true, max_length: 512 });
+    const powers = Array.from((await model(inputs)).logits.data).map(Math.exp);
+    answers.push(powers.map((power) => power / powers.reduce((a, b) => a + b)));
+  }
+  return answers;
+}
+"""
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """A web server that logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
 def silent(*_: object) -> None: ...
@@ -135,6 +166,29 @@ def test_the_page_gives_the_chats_probabilities_in_chromium_and_loads_nothing(ex
     best = max(zip(exported.shares[0], LABELS, strict=True))[1]
     assert shown[0].startswith(best) and len(shown) == len(LABELS)
     assert [url.partition("?")[0] for url in requests] == [(exported.folder / "index.html").as_uri()]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "q8"])
+def test_transformers_js_loads_the_folder_from_a_web_server_and_gives_the_chats_probabilities(
+    dtype: str, exported: Exported, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><title>A page of another person</title>")
+    (tmp_path / "runtime.wasm").write_bytes(gzip.decompress((PAGE / "runtime.wasm.gz").read_bytes()))
+    (tmp_path / "classifier").symlink_to(exported.folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=str(tmp_path)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{server.server_port}/")
+            page.add_script_tag(path=PAGE / "runtime.js")
+            answers = page.evaluate(OWN_PAGE, [dtype, exported.texts])
+            browser.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert exported.far(answers) < (1e-3 if dtype == "fp32" else NEAR)
 
 
 def test_nothing_of_this_machine_and_no_pickle_is_in_the_folder_or_its_zip(exported: Exported) -> None:

@@ -84,6 +84,7 @@ JOBS = {
     "chat of the starter": lambda root: chat_job(
         root / "run", starter("starter-chat"), rows=5, learning_rate=3e-4, **ACCUMULATED
     ),
+    "dora": lambda root: chat_job(root / "run", tiny_llama(root / "tiny"), rows=12, held=4, method="dora", epochs=1),
     "labels of the starter": lambda root: label_job(
         root / "run",
         starter("starter-classify"),
@@ -112,8 +113,11 @@ def test_the_script_gets_the_losses_of_the_run(kind: str, tmp_path: Path) -> Non
     assert list((tmp_path / "script" / "output" / "model").glob("*.safetensors"))
 
 
-def test_the_notebook_is_valid_and_its_cells_get_the_losses_of_the_run(tmp_path: Path) -> None:
-    job = chat_job(tmp_path / "run", tiny_llama(tmp_path / "tiny"), rows=12, held=4, method="dora", epochs=1)
+@pytest.mark.parametrize(
+    "kind", ["dora", *(pytest.param(f"{each} of the starter", marks=pytest.mark.matrix) for each in ("chat", "labels"))]
+)
+def test_the_notebook_is_valid_and_its_cells_get_the_losses_of_the_run(kind: str, tmp_path: Path) -> None:
+    job = JOBS[kind](tmp_path)
     export = trained(job, tmp_path)
     Notebook().export(export, tmp_path / "notebook", silent)
     file = tmp_path / "notebook" / "train.ipynb"

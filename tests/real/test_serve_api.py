@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +24,14 @@ from studio.api import RunRequest, Studio
 from studio.cli.main import run as run_command
 from studio.export.agreement_check import PROMPTS
 from studio.schema.report import ChatSettings
+from studio.services.api_snippets import KEY, PROMPT, snippets
 from studio.store import Home
 from studio.store.api_keys import ApiKeys
 
 SETTINGS = {"max_steps": 2, "max_length": 64, "batch_size": 2, "learning_rate": 0.002, "eval_rows": 4}
 ASKED, TOKENS = PROMPTS[:8], 8
+LIMIT = 16
+"""Tokens of a reply for which a request names no limit."""
 SYSTEM = "You answer in one short sentence."
 STARTS_WITHIN, RESTARTS_WITHIN = 300.0, 120.0
 
@@ -98,7 +102,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         labels = trained(studio, "review-mood", "starter-classify", name="mood")
     key = ApiKeys(home).add("tests")
     command = [sys.executable, "-m", "studio", "--home", str(home.root), "serve-api", chat, labels, "--port", "0"]
-    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command += ["--max-tokens", str(LIMIT), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     server = Server(home.root, chat, labels, key, process)
     assert process.stdout is not None and process.stderr is not None
     lines: list[bytes] = []
@@ -159,6 +164,32 @@ def test_probabilities_are_those_of_studio_predict(server: Server, tmp_path: Pat
         assert told["label"] == row["prediction"] == told["labels"][0]["label"]
         assert told["confidence"] == pytest.approx(float(row["confidence"]), abs=1e-4)
         assert sum(told["probs"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_code_that_the_page_shows_for_each_model_runs(server: Server) -> None:
+    """curl and node are tried where they are installed. LangChain and OpenAI's package for JavaScript are not."""
+    programs = {
+        "curl": ["sh", "-c"],
+        "Python": [sys.executable, "-c"],
+        "JavaScript": ["node", "--input-type=module", "-e"],
+    }
+    said: dict[tuple[str, bool], str] = {}
+    for model, classifies in ((server.chat, False), (server.labels, True)):
+        for usage in snippets(server.status["address"], model, classifies):
+            needed = {"curl": "curl", "JavaScript": "node" if classifies else "", "LangChain": ""}
+            if not shutil.which(needed.get(usage.title, sys.executable)):
+                continue
+            command, environment = [*programs[usage.title], usage.code], {**os.environ, KEY: server.key}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, done.stderr
+            said[usage.title, classifies] = done.stdout
+    assert said["Python", False].strip() == server.ask(PROMPT, max_tokens=LIMIT).strip()
+    for (title, classifies), text in said.items():
+        if classifies:
+            assert any(label in text for label in ("positive", "negative", "neutral")), (title, text)
+    if ("curl", False) in said:
+        reply = json.loads(said["curl", False])["choices"][0]
+        assert reply["message"]["content"] and reply["finish_reason"] in ("length", "stop")
 
 
 def test_32_requests_at_once_are_all_answered_right(server: Server) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from studio.export import EXPORTS, export_named
+from studio.export import EXPORTS, ExportJob, export_named
+from studio.export.base import TestResult
 from studio.export.card import escape, license_fields, model_card
 from studio.export.folder import check_clean, check_target, without_paths
+from studio.inference.model_cache import ModelCache
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
@@ -48,6 +50,7 @@ def run_of(task: str = "chat", method: str = "lora", home: str = "/home/ann", **
         path=f"{home}/models/small",
         origin="owner/small, from the package small 1.0",
         hub_id="owner/small",
+        revision="0a1b2c3d",
         licence="apache-2.0",
         languages=("en",),
         note=NOTE,
@@ -80,6 +83,13 @@ def test_the_hub_reads_the_front_matter(exporter: Any, task: str, tmp_path: Path
     assert front["pipeline_tag"] == {"chat": "text-generation", "classification": "text-classification"}[task]
     results = ModelCard.load(tmp_path / "README.md").data.eval_results
     assert [(each.metric_type, each.metric_value, each.dataset_split) for each in results] == [("loss", 2.0, "test")]
+
+
+@pytest.mark.parametrize("exporter", EXPORTS.values(), ids=EXPORTS)
+def test_each_export_names_its_base_model_with_the_revision_and_the_license(exporter: Any) -> None:
+    job = ExportJob(run_of(), FACTS, ModelCache(), options={"hardware": "cpu", "precision": "q8_0"})
+    card = exporter.card(job, TestResult("Tested."))
+    assert "owner/small" in card and "revision `0a1b2c3d`" in card and "apache-2.0" in card and "Tested." in card
 
 
 def test_it_states_base_data_splits_metrics_and_where_the_starter_came_from() -> None:
@@ -160,6 +170,12 @@ def test_a_token_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"x": "hf_' + "a" * 30 + '"}')
     with pytest.raises(ValueError, match="token"):
         check_clean(tmp_path, run_of())
+    (tmp_path / "config.json").unlink()
+    for name in ("model.gguf", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"GGUF\xff\0name hf_" + b"a" * 30 + b"\0")
+        with pytest.raises(ValueError, match=f"{name} contains a path or a token"):
+            check_clean(tmp_path, run_of(), frozenset((".gguf",)))
+        (tmp_path / name).unlink()
 
 
 def test_an_export_is_not_written_over_something_else(tmp_path: Path) -> None:

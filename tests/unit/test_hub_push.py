@@ -264,6 +264,7 @@ def test_a_link_a_pickle_or_a_token_in_the_folder_stops_the_upload(
         ("optimizer.pt", lambda place: place.write_bytes(b"state")),
         ("notes.txt", lambda place: place.write_text(f"token {TOKEN}")),
         ("config.json", lambda place: place.write_text(json.dumps({"path": f"{Path.home()}/models"}))),
+        ("model.safetensors", lambda place: place.write_bytes(b"\xff\0" + TOKEN.encode() + b"\0\xff")),
         ("large.txt", lambda place: place.write_text("x" * (2**20 - 9) + f" {TOKEN} " + "x" * 2**20)),
     ):
         make(folder / name)

@@ -144,6 +144,7 @@ def test_the_page_finds_transformers_variants_and_describes_one_that_is_chosen(
     parts = model_tab.Components(*("body", "actions"))  # type: ignore[arg-type]
     drawn = "".join(map(str, model_tab._models(visit(), parts).values()))
     assert f'data-key="m-{TINY}"' in drawn and "From Kaggle" in drawn and "tiny_flax" not in drawn
+    assert "Choose it to see its tasks" in drawn
     model_tab.pick_model(visit(value=TINY))
     drawn = "".join(map(str, model_tab._models(visit(), parts).values()))
     assert "LlamaForCausalLM" in drawn and "Download " in drawn

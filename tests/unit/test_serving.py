@@ -2,19 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from studio.api import Studio
 from studio.cli.main import run as run_command
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
-from studio.schema.serving import Generation, ServeLimits, ServeRequest
+from studio.schema.runs import RunSpec
+from studio.schema.serving import Generation, ServedModel, ServeLimits, ServeRequest
 from studio.serving import bodies
 from studio.serving.engines import ENGINES, choose_engine
 from studio.serving.engines.vllm import unservable_by_vllm
 from studio.serving.errors import ApiError
+from studio.serving.models import Directory, Served
 from studio.serving.replies import Reply
 from studio.serving.server import check_access
 from studio.serving.turns import Turns
@@ -207,6 +213,39 @@ def test_without_a_key_the_api_is_for_this_machine_alone(home: Home) -> None:
     for without_key in (False, True):
         with pytest.raises(StudioError, match="all sites"):
             check_access(home, ServeRequest(runs=("x",), allow_origins=("*",), without_key=without_key))
+
+
+def finished_run(studio: Studio, name: str) -> str:
+    """A run that has an adapter."""
+    config = TrainingConfig(task="chat", model="starter-chat", name=name)
+    data = DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
+    runs = studio.context.workspace.runs
+    run = runs.create(RunSpec(config=config, dataset="d", dataset_version=1, data=data, splits=SplitSpec())).id
+    runs.folder(run).adapter.mkdir(parents=True)
+    (runs.folder(run).adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    runs.begin(run, os.getpid())
+    runs.update(run, has_result=True)
+    runs.set_status(run, "finished")
+    return run
+
+
+def test_several_runs_of_one_base_model_and_the_base_model_itself_have_names_of_their_own(studio: Studio) -> None:
+    first, second = finished_run(studio, "tone"), finished_run(studio, "mood")
+    models = studio.served_models.of([first, second, first])
+    assert [each.name for each in models] == [first, second, "starter-chat"]
+    assert [each.name for each in studio.served_models.of([first, second], base=False)] == [first, second]
+
+    def directory(models: Sequence[ServedModel]) -> Directory:
+        return Directory([Served(each, None, Turns(1, 1)) for each in models])  # type: ignore[arg-type]
+
+    names = directory(models)
+    assert [each["id"] for each in names.document()["data"]] == [first, second, "starter-chat"]
+    for name, run in ((first, first), ("tone", first), ("mood", second), ("starter-chat", "starter-chat")):
+        assert names.named(name).model.name == run
+    alike = directory([each.model_copy(update={"alias": "tone"}) for each in models[:2]])
+    assert [alike.named(each).model.name for each in (first, second)] == [first, second]
+    with pytest.raises(ApiError, match="does not exist"):
+        alike.named("tone")
 
 
 def test_vllm_gets_the_base_model_with_unmerged_adapters_and_a_rank_that_it_accepts(tmp_path: Path) -> None:

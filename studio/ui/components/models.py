@@ -88,9 +88,11 @@ def _row(view: ModelView, chosen: str, download: DownloadState | None, titles: M
 
 
 def _of_source(info: ModelInfo, titles: Mapping[str, str]) -> Html:
-    """Facts about a search result: name, license, downloads and tasks."""
+    """Facts about a search result: name, license, downloads and tasks. Kaggle has tasks for a chosen model only."""
     taken = f"{info.downloads:,} downloads a month" if info.downloads and info.source == "hub" else ""
     tasks = ", ".join(titles.get(each, each) for each in info.tasks)
+    if not tasks and info.source == "kaggle":
+        tasks = "Choose it to see its tasks"
     parts = (Verbatim(info.hub_id or info.name), licence_words(info.licence), taken, tasks)
     return join([each for each in parts if each], " · ")
 
