@@ -17,8 +17,6 @@ StopWish = Literal["keep", "discard", "pause"]
 """Stop after this step and keep the best checkpoint, discard everything, or pause so that other runs can start."""
 GOES_ON: frozenset[str] = frozenset({"paused", "interrupted", "stopped", "failed"})
 """States from which a run can be resumed."""
-PHASES = ("preparing", "loading", "reading", "training", "saving")
-"""The phases of a run, in order."""
 PHASE_WORDS: dict[str, str] = {
     "preparing": "Preparing",
     "loading": "Loading the model",
@@ -26,6 +24,7 @@ PHASE_WORDS: dict[str, str] = {
     "training": "Training",
     "saving": "Saving",
 }
+"""Phase of a run → its words, in order."""
 
 
 class RunRecord(FrozenModel):

@@ -43,7 +43,7 @@ class Catalog:
     def methods(self, model: str, task: str) -> list[MethodView]:
         """All methods, each with the reason why it can't be used, if any."""
         info, machine = self.models.find(model), machine_facts()
-        suggested = default_method(task_named(task), info)
+        suggested = default_method(info)
         return [
             MethodView(
                 **fields_of(MethodView, method),

@@ -85,7 +85,7 @@ def _last_event(path: Path) -> tuple[dict[str, Any], int]:
         return {}, 0
 
 
-def redescribe(db: Database, folder: Path, record: RunRecord) -> None:
+def redescribe(folder: Path, record: RunRecord) -> None:
     """Update the run's record in run.json. Events are not changed."""
     path = folder / "run.json"
     if described := read_json(path):

@@ -23,7 +23,6 @@ class Offer(FrozenModel):
     """Bytes of memory for training: of the GPU, or of the machine where it has none."""
     gpus: tuple[str, ...] = ()
     """Names of its GPUs."""
-    dollars_an_hour: float = 0.0
 
 
 @dataclass(frozen=True)
