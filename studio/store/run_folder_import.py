@@ -251,5 +251,5 @@ def _run_of_event(connection: sqlite3.Connection, number: int) -> str:
 
 def _has_event(connection: sqlite3.Connection, run: str, time: str, data: str) -> bool:
     """Whether a run has an event with this time and content."""
-    found = "SELECT 1 FROM events WHERE run = ? AND time = ? AND data = ?"
-    return connection.execute(found, (run, time, data)).fetchone() is not None
+    query = "SELECT 1 FROM events WHERE run = ? AND time = ? AND data = ?"
+    return connection.execute(query, (run, time, data)).fetchone() is not None

@@ -91,9 +91,9 @@ class Shell:
         """When the page is loaded: restore what was chosen last, and open that tab."""
         first = self.first
 
-        def begin(headers: Mapping[str, str], page: str, said: Any) -> Answer:
+        def begin(headers: Mapping[str, str], page: str, event: Any) -> Answer:
             try:
-                visit = self.sessions.visit(headers, page, said)
+                visit = self.sessions.visit(headers, page, event)
                 run_drafts.begin(visit, visit.text("run", 100), bool(visit.text("fresh", 5)))
             except Exception as error:
                 return first.refusal(None, error)
@@ -196,10 +196,10 @@ class PageShell:
             )
         return self.answer(visit, {self.notice: alert(error)})
 
-    def _pass(self, handler: Handler, headers: Mapping[str, str], page: str, said: Any) -> Answer:
+    def _pass(self, handler: Handler, headers: Mapping[str, str], page: str, event: Any) -> Answer:
         visit: Visit | None = None
         try:
-            with self.shell.sessions.visit(headers, page, said) as visit:
+            with self.shell.sessions.visit(headers, page, event) as visit:
                 updates = dict(handler(visit) or {})
                 # A request that the page sends by itself does not answer the person, so an error that is shown stays.
                 cleared = {} if visit.event.get("unasked") else {self.notice: Html("")}

@@ -200,8 +200,8 @@ def _first_user_turn(cell: list[Any]) -> dict[str, Any] | None:
 
 def _turns(cell: Any) -> Any:
     """The messages that a text holds, as in CSV files. Other cells as they are."""
-    held = parsed(cell) if isinstance(cell, str) else None
-    return held if is_turns(held) else cell
+    value = parsed(cell) if isinstance(cell, str) else None
+    return value if is_turns(value) else cell
 
 
 def _text(row: Row, column: str) -> str:
