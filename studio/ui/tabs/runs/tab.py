@@ -31,6 +31,11 @@ NO_OTHERS = {
     True: ("No run is archived", "Untick Archived to see the other runs."),
 }
 """Whether archived runs are shown → what is said when there are none of the kind that is shown."""
+VIEWER_ACTIONS = frozenset(
+    {"choose-several", "find", "find-archived", "find-dataset", "find-sort", "find-tag", "look", "more", "open"}
+    | {"pick", "storage", "weigh"}
+)
+"""Actions that change nothing but what the viewer of a team sees."""
 
 
 def wire(c: Components, shell: PageShell) -> None:
