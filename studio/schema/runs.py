@@ -102,6 +102,23 @@ class RunSpec(FrozenModel):
     """It ran out of memory and was started again with a smaller batch size."""
 
 
+class RunnerView(FrozenModel):
+    """A runner as a person chooses it."""
+
+    name: str
+    """Its name in a request; the default one is `local`."""
+    title: str
+    """Name for people."""
+    sentence: str
+    """Where runs train, and when to choose it."""
+    hardware: str
+    """Memory and GPUs that it offers. Empty: unknown."""
+    unavailable_reason: str
+    """Why it can't be used. Empty when it can."""
+    is_elsewhere: bool
+    """Runs train on another machine, whose memory is not known here."""
+
+
 class WorkerState(FrozenModel):
     """The worker of a run."""
 

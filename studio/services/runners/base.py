@@ -56,6 +56,8 @@ class Runner:
     sentence: str
     is_elsewhere = True
     """Runs train on other machines: the studio saves what `events` returns, and sees no process of theirs."""
+    is_offered = True
+    """A person can choose it. The others are chosen by the environment."""
 
     def __init__(self, home: Home, processes: WorkerProcesses) -> None:
         self.home, self.processes = home, processes
@@ -65,8 +67,8 @@ class Runner:
         return ""
 
     def offers(self) -> tuple[Offer, ...]:
-        """Its hardware."""
-        raise NotImplementedError
+        """Its hardware. Empty: unknown."""
+        return ()
 
     def require_place(self, run: RunHandle) -> None:
         """Refuse what `submit` would refuse.
