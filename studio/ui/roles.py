@@ -17,16 +17,14 @@ _VIEWER_POSTS = re.compile(
 """Addresses to which a viewer may send something."""
 
 
-def is_allowed(role: str, tab: str, action: str) -> bool:
-    """Whether a visitor with this role may do an action of a tab."""
-    from studio.ui.tabs.registry import TABS
-
-    return role != "viewer" or action == "draw" or action in TABS[tab].viewer_actions
+def is_allowed(role: str, action: str, viewer_actions: frozenset[str]) -> bool:
+    """Whether a visitor with this role may do an action of a tab, where viewers may do `viewer_actions`."""
+    return role != "viewer" or action == "draw" or action in viewer_actions
 
 
-def require_editor(role: str, tab: str, action: str) -> None:
+def require_allowed(role: str, action: str, viewer_actions: frozenset[str]) -> None:
     """Raise `StudioError` if a visitor with this role may not do an action of a tab."""
-    if not is_allowed(role, tab, action):
+    if not is_allowed(role, action, viewer_actions):
         raise StudioError(
             "not-allowed",
             "You are logged in as a viewer: you can look at everything, but you can't change anything.",

@@ -20,7 +20,7 @@ from studio.ui import run_drafts
 from studio.ui.components.basic import alert
 from studio.ui.logs import report
 from studio.ui.markup import Html
-from studio.ui.roles import is_allowed, require_editor
+from studio.ui.roles import is_allowed, require_allowed
 from studio.ui.session import HEADER, PROJECT, Sessions, Visit
 from studio.ui.uploads import Uploads
 
@@ -82,9 +82,9 @@ class Shell:
         """The tab that a new page opens."""
         return next(iter(self.pages.values()))
 
-    def at(self, name: str, notice: gr.HTML) -> "PageShell":
-        """The shell of one tab."""
-        self.pages[name] = PageShell(self, name, notice)
+    def at(self, name: str, notice: gr.HTML, viewer_actions: frozenset[str] = frozenset()) -> "PageShell":
+        """The shell of one tab. `viewer_actions`: what a viewer may do there."""
+        self.pages[name] = PageShell(self, name, notice, viewer_actions)
         return self.pages[name]
 
     def load(self) -> None:
@@ -112,6 +112,7 @@ class PageShell:
     shell: Shell
     name: str
     notice: gr.HTML
+    viewer_actions: frozenset[str] = frozenset()
     _show: Callable[[Visit], Updates] | None = None
 
     def page(self, show: Callable[[Visit], Updates]) -> None:
@@ -161,9 +162,9 @@ class PageShell:
         def act(visit: Visit) -> Updates:
             action = visit.text("act")
             handler = {"draw": self.drawn, **table}.get(action)
-            if visit.event.get("unasked") and not is_allowed(visit.role, self.name, action):
+            if visit.event.get("unasked") and not is_allowed(visit.role, action, self.viewer_actions):
                 return None
-            require_editor(visit.role, self.name, action)
+            require_allowed(visit.role, action, self.viewer_actions)
             visit.admit()
             if handler is None:
                 raise _unknown_button()
