@@ -31,6 +31,7 @@ from studio.schema.limits import Limits
 from studio.schema.models import ModelInfo
 from studio.schema.requests import RunRequest, SearchRequest
 from studio.schema.settings_check import range_of
+from studio.services.runners import RUNNERS
 from studio.tasks import TASKS
 from studio.training.methods import METHODS
 from studio.training.optimizers import OPTIMIZERS
@@ -217,8 +218,8 @@ def matrix() -> str:
     lines = [
         MADE,
         "# What works together\n",
-        "All tasks, methods, model families, optimizers, presets, formats and exports, and what can be combined. The",
-        "page shows what is unavailable, with the reason.\n",
+        "All tasks, methods, model families, optimizers, presets, formats, exports and runners, and what can be",
+        "combined. The page shows what is unavailable, with the reason.\n",
         "## Tasks\n",
         "| task | what the model learns | term | columns (needed in bold) | metrics |",
         "|---|---|---|---|---|",
@@ -261,6 +262,8 @@ def matrix() -> str:
     lines += [_row((f"`sample:{each.name}`", each.task, each.sentence)) for each in SAMPLES.values()]
     lines += ["\n## Exports\n", "| format | |", "|---|---|"]
     lines += [_row((f"`{name}`", f"{each.title}. {each.sentence}")) for name, each in EXPORTS.items()]
+    lines += ["\n## Runners\n", "| runner | where runs train |", "|---|---|"]
+    lines += [_row((f"`{name}`", f"{each.title}. {each.sentence}")) for name, each in RUNNERS.items()]
     lines += ["\n## Tabs of the page\n", ", ".join(tab.short_title for tab in TABS.values()) + "."]
     return "\n".join(lines) + "\n"
 

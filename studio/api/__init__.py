@@ -152,8 +152,8 @@ class Studio:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Tasks, methods, presets and setting values."""
-        return Catalog(self.datasets, self.models)
+        """Tasks, methods, presets, setting values and runners."""
+        return Catalog(self.datasets, self.models, self.shared.runners)
 
     @cached_property
     def drafts(self) -> Drafts:

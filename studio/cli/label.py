@@ -132,7 +132,7 @@ def merge(
     """Merge two labels. Asks for confirmation."""
     record = _opened(context, data)
     known = context.studio.labels.state(record.id).counts
-    _ask(context, yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
+    _ask(yes, f"Merge {label} into {into}: {rows(known.get(label, 0))} then have the label {into}?")
     count = context.studio.labels.rename(record.id, label, into, merge=True, labeler=labeler)
     context.answer({"rows": count, "label": into}, lambda: context.say(f"{rows(count)} changed from {label} to {into}"))
 
@@ -235,7 +235,7 @@ def _opened(context: Context, data: str) -> DatasetRecord:
     return context.studio.datasets.open(data) if data.startswith("sample:") else context.studio.datasets.find(data)
 
 
-def _ask(context: Context, yes: bool, question: str) -> None:
+def _ask(yes: bool, question: str) -> None:
     if not yes and not typer.confirm(question, err=True):
         raise StudioError("wrong-state", "Nothing was changed.", hint="Answer yes, or add --yes.")
 

@@ -30,9 +30,9 @@ def models(
         context.answer([model_row(view)], lambda: _show_model(context, view))
         return
     if search:
-        found = context.studio.models.search(search, task)
-        failures = list(dict.fromkeys(found.failures.values()))
-        if failures and not found.models:
+        results = context.studio.models.search(search, task)
+        failures = list(dict.fromkeys(results.failures.values()))
+        if failures and not results.models:
             raise StudioError(
                 "no-network",
                 " ".join(failures),
@@ -41,7 +41,7 @@ def models(
             )
         for failure in failures:
             context.note(failure)
-        views = list(found.models)
+        views = list(results.models)
     else:
         views = context.studio.models.all(task)
     context.answer([model_row(view) for view in views], lambda: _show_models(context, views))

@@ -32,6 +32,10 @@ VALUES = {
     "FORMAT": f"{_listed(EXPORTS)}.",
 }
 """Placeholder → what can be given for it, listed below the options of a command."""
+if has_plugins("runners"):  # else there is no choice
+    from studio.services.runners import offered_runners
+
+    VALUES["RUNNER"] = f"{_listed(offered_runners())}."
 DATA = typer.Argument(metavar="DATA", help="The rows: a file, a folder, a dataset or a sample.")
 Data = Annotated[str, DATA]
 OptionalData = Annotated[str | None, DATA]
@@ -56,6 +60,7 @@ Runner = Annotated[
     str,
     typer.Option(
         "--runner",
+        metavar="RUNNER",
         help="Where to train: local, or a runner of an installed plugin.",
         hidden=not has_plugins("runners"),
         show_default=False,

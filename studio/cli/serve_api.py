@@ -83,12 +83,12 @@ def _show(context: Context, status: ServeStatus) -> None:
 
 def _manage_keys(context: Context, new_key: str, remove_key: str, listed: bool) -> None:
     """Delete a key, make one, or list all."""
-    asked = {"--remove-key": remove_key, "--new-key": new_key, "--keys": listed}
-    if context.as_json and sum(map(bool, asked.values())) > 1:
+    flags = {"--remove-key": remove_key, "--new-key": new_key, "--keys": listed}
+    if context.as_json and sum(map(bool, flags.values())) > 1:
         raise StudioError(
             "bad-setting",
             "With --json, a command about keys does one thing.",
-            given=" ".join(flag for flag, is_asked in asked.items() if is_asked),
+            given=" ".join(flag for flag, is_asked in flags.items() if is_asked),
             hint="Run the command once for each.",
         )
     stored = context.studio.api_keys

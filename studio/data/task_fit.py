@@ -28,7 +28,7 @@ def unfit_reason(
     ]
     if any(_can_assign_all(each, unused) for each in missing):
         return ""
-    return _words(task, min(missing, key=len), unused, tuple(columns))
+    return _words(min(missing, key=len), unused, tuple(columns))
 
 
 def _can_assign_all(roles: Sequence[Role], unused: Sequence[Column]) -> bool:
@@ -40,7 +40,7 @@ def _can_assign_all(roles: Sequence[Role], unused: Sequence[Column]) -> bool:
     return any(len(set(names)) == len(roles) for names in product(*candidates))
 
 
-def _words(task: RoleTask, missing: Sequence[Role], unused: Sequence[Column], names: Sequence[str]) -> str:
+def _words(missing: Sequence[Role], unused: Sequence[Column], names: Sequence[str]) -> str:
     columns = listed([short(name) for name in names[:7]] + list(names[7:]), 6)
     needs = listed([f"a {role.title.lower()}" for role in missing])
     if len(unused) >= len(missing):

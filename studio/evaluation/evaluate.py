@@ -32,10 +32,10 @@ EVALUATORS: dict[str, Callable[..., Evaluation]] = {
     "preference": evaluate_pairs,
     "feedback": evaluate_thumbs,
     "seq2seq": evaluate_generated,
-    "written": evaluate_generated,
+    "generation": evaluate_generated,
     "spans": evaluate_extracted,
-    "several": evaluate_multilabel,
-    "scores": evaluate_scores,
+    "multilabel": evaluate_multilabel,
+    "regression": evaluate_scores,
 }
 """Name of a trainer, or of an evaluator that a task variant requests → the evaluator function. A task of a plugin can
 name its own as `package.module:function`."""

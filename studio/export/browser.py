@@ -141,11 +141,11 @@ def page(job: ExportJob, stage: Path, file: str, reference: ReferenceAnswers) ->
 
 def licenses() -> str:
     """Return the licenses of the libraries on the page. Those of ONNX Runtime come with its Python package."""
-    found = find_spec("onnxruntime")
-    assert found is not None and found.origin
+    spec = find_spec("onnxruntime")
+    assert spec is not None and spec.origin
     texts = [(PAGE / "LICENSES.txt").read_text(encoding="utf-8")]
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
-        texts.append(f"ONNX Runtime: {name}\n" + Path(found.origin).with_name(name).read_text(encoding="utf-8"))
+        texts.append(f"ONNX Runtime: {name}\n" + Path(spec.origin).with_name(name).read_text(encoding="utf-8"))
     return "\n".join(texts)
 
 

@@ -157,8 +157,8 @@ class Gguf(Exporter):
             "tokens": agreement_check.TOKENS,
             "context": longest + agreement_check.TOKENS + SPARE_CONTEXT,
         }
-        found = call_in_process("gguf_reload.py:answer", task, CONVERTER.require(job.tools))
-        same_prompts = sum(a == b for a, b in zip(reference.prompt_ids, found["prompts"], strict=True))
+        response = call_in_process("gguf_reload.py:answer", task, CONVERTER.require(job.tools))
+        same_prompts = sum(a == b for a, b in zip(reference.prompt_ids, response["prompts"], strict=True))
         count = len(reference.prompts)
         if same_prompts < count:
             raise StudioError(
@@ -167,7 +167,7 @@ class Gguf(Exporter):
                 given=f"{same_prompts} of {count} prompts have the same tokens",
                 hint="llama.cpp does not know this tokenizer or this chat template. Export the whole model instead.",
             )
-        answers = [[float(token) for token in tokens] for tokens in found["tokens"]]
+        answers = [[float(token) for token in tokens] for tokens in response["tokens"]]
         tested = agreement_check.compare(
             reference,
             answers,
@@ -177,7 +177,7 @@ class Gguf(Exporter):
         )
         return TestResult(
             f"{tested} Loaded by llama.cpp, with the tokenizer, chat template and end tokens of the file.",
-            _comparison(kind, file.stat().st_size, reference, answers, found["speed"]),
+            _comparison(kind, file.stat().st_size, reference, answers, response["speed"]),
         )
 
     def prompts(self, run: RunRef, reference: agreement_check.ReferenceAnswers) -> list[Any]:

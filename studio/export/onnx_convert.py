@@ -83,9 +83,9 @@ def trace(model: Any, tokenizer: Any, head: str, pair: bool) -> Any:
     config = OnnxConfig(dynamic=True, dynamic_shapes={name: varying(value) for name, value in inputs.items()})
     program = OnnxExporter().export(model, inputs, config).program
     for value in [*program.graph.inputs, *program.graph.outputs]:
-        if found := CACHE.fullmatch(value.name):
+        if match := CACHE.fullmatch(value.name):
             prefix = "past_key_values" if value in program.graph.inputs else "present"
-            value.name = f"{prefix}.{found[1]}.{found[2]}"
+            value.name = f"{prefix}.{match[1]}.{match[2]}"
     return program
 
 

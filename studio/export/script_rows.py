@@ -102,9 +102,9 @@ def check_encoding(rows: ScriptRows, encode: Any, script_rows: Mapping[str, Sequ
     for split in ("train", "validation"):
         for row, plain in zip(rows.rows(split), script_rows[split], strict=True):
             expected = [(list(ids), _as_list(labels)) for ids, labels in rows.encoded(row)]
-            found = [(list(ids), _as_list(labels)) for ids, labels in encode(plain) if _has_targets(labels)]
+            actual = [(list(ids), _as_list(labels)) for ids, labels in encode(plain) if _has_targets(labels)]
             count += 1
-            if found != expected:
+            if actual != expected:
                 raise StudioError(
                     "format-unavailable",
                     "A plain script would give this model other tokens than the run. Its chat template marks the "

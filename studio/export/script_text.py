@@ -81,7 +81,7 @@ def cells(run: RunRef, facts: TrainingFacts, name: str, token_types: bool) -> li
         Cell(f"# Repeat the run {json.dumps(name, ensure_ascii=False)}\n\n{INTRODUCTION}", is_code=False),
         Cell(imports),
         Cell("## Settings\n\nAll settings of the run, with the names of the libraries.", is_code=False),
-        Cell(_settings(run, facts, adapter, token_types)),
+        Cell(_settings(run, facts, adapter)),
         Cell("## Model", is_code=False),
         Cell(f"set_seed(SEED)\n{part(f'model_{kind}')}\n{part('adapter' if adapter else 'full')}"),
         Cell("## Rows\n\nRows become tokens as in the run.", is_code=False),
@@ -155,7 +155,7 @@ def _comment_lines(text: str) -> list[str]:
     return [line.lstrip("# ") for line in text.splitlines() if line.strip()]
 
 
-def _settings(run: RunRef, facts: TrainingFacts, adapter: bool, token_types: bool) -> str:
+def _settings(run: RunRef, facts: TrainingFacts, adapter: bool) -> str:
     config, info = run.spec.config, run.info
     validates = "validation" in facts.splits
     values: dict[str, Any] = {

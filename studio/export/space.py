@@ -140,7 +140,7 @@ def settings(job: ExportJob, adapter: bool) -> dict[str, Any]:
         "fields": list(fields(run)),
         "marks": list(MARKS[: len(fields(run))]),
         "template": template,
-        "turns": run.spec.config.task in ("chat", "preference", "feedback"),
+        "turns": any("messages" in roles for roles in pair.task.alternatives),
         "max_length": run.spec.config.max_length,
         "ends": sorted(end_tokens(pair.tuned, pair.tokenizer)) if head.generates else [],
         "pad": pair.tokenizer.pad_token_id,

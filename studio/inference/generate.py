@@ -72,7 +72,7 @@ class Reply:
         self._next = torch.tensor([list(prompt_ids)], device=model.device)
         self._forced: list[int] = []
         if is_encoder_decoder:
-            self._encode_input(list(prompt_ids))
+            self._encode_input()
         self._cache: Any = None
         self._random = torch.Generator(device=model.device).manual_seed(settings.seed)
 
@@ -109,7 +109,7 @@ class Reply:
         self.seconds += time.perf_counter() - started
         return not self.finished
 
-    def _encode_input(self, ids: list[int]) -> None:
+    def _encode_input(self) -> None:
         """Run the encoder once. The decoder then continues from its start token."""
         import torch
 

@@ -15,7 +15,6 @@ SAMPLE = 200
 """Number of rows that measure the template's overhead and the share of learned tokens."""
 NEAR = 0.1
 """Rows whose estimated length is this near the limit are encoded exactly, to know whether they are truncated."""
-UNLIMITED = 2**30
 MOST_BEYOND = 300
 """Maximum number of truncated tokens to show."""
 

@@ -140,7 +140,7 @@ def _run(conversion: Conversion, work: Path, cancel: Event, python: Path) -> dic
     try:
         run_in_process(FUNCTIONS[conversion.library], arguments, limits, cancel=cancel)
         checking = "studio.models.conversion_check:check"
-        found: dict[str, Any] = run_in_process(checking, {**arguments, **more, **card}, checked, cancel=cancel)
+        result: dict[str, Any] = run_in_process(checking, {**arguments, **more, **card}, checked, cancel=cancel)
     except ProcessCrashed as error:
         title = TITLES[conversion.library]
         raise StudioError(
@@ -150,7 +150,7 @@ def _run(conversion: Conversion, work: Path, cancel: Event, python: Path) -> dic
             hint="Choose the same model with model.safetensors, for example from the Hub.",
             field="model",
         ) from error
-    return found
+    return result
 
 
 def _check_space(conversion: Conversion, cache: Path) -> None:

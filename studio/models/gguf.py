@@ -1,12 +1,11 @@
 """Conversion of a GGUF file to a folder of bfloat16 safetensors that transformers can load.
 
-Runs as a separate process. For a starter: `python -m studio.models.gguf FILE FOLDER HUB_ID`. For a file that the owner
-names, `convert_base` is called through `run_in_process`.
+Both functions are called through `run_in_process`: `convert` for a starter, `convert_base` for a file that the owner
+names.
 """
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +40,15 @@ CONTROL_TOKENS = (3, 4)
 """Types of tokens in a GGUF file that are never split: control tokens and those that a user defined."""
 
 
-def convert(file: Path, folder: Path, hub_id: str) -> None:
+def convert(file: str, folder: str, hub_id: str) -> None:
     """Dequantize the weights, create the model without a quantization config, and save weights, tokenizer and card."""
     import torch
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    path, target = Path(file), Path(folder)
+    source: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     loaded = transformers.AutoModelForCausalLM.from_pretrained(
         **source,
         dtype=torch.float32,
@@ -69,12 +69,11 @@ def convert(file: Path, folder: Path, hub_id: str) -> None:
     model.generation_config = transformers.GenerationConfig(
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
     )
-    model.save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)
-    _save_tokenizer(source, folder, config.max_position_embeddings)
-    (folder / "README.md").write_text(
-        CARD.format(hub_id=hub_id, name=hub_id.rpartition("/")[2], file=file.name), "utf-8"
-    )
+    model.save_pretrained(target)
+    (target / "model.safetensors").chmod(0o644)
+    _save_tokenizer(source, target, config.max_position_embeddings)
+    card = CARD.format(hub_id=hub_id, name=hub_id.rpartition("/")[2], file=path.name)
+    (target / "README.md").write_text(card, "utf-8")
 
 
 def _save_tokenizer(source: dict[str, Any], folder: Path, context: int) -> None:
@@ -191,7 +190,3 @@ def _save_base_tokenizer(source: dict[str, Any], folder: Path, reader: Any, cont
     for name in ("is_local", "local_files_only", "backend", "name_or_path", "gguf_file"):
         config.pop(name, None)
     path.write_text(json.dumps({**config, "tokenizer_class": "PreTrainedTokenizerFast"}, indent=2) + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -36,6 +36,6 @@ def is_internal(host: str) -> bool:
 def leads_inside(host: str) -> bool:
     """Return whether a public name has an internal address. A name that can't be looked up here is left to a proxy."""
     with suppress(OSError, UnicodeError):
-        found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
-        return any(not ip_address(str(each[4][0]).partition("%")[0]).is_global for each in found)
+        addresses = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+        return any(not ip_address(str(each[4][0]).partition("%")[0]).is_global for each in addresses)
     return False

@@ -45,11 +45,11 @@ def _measured(opened: Any, file: Path, h5py: Any) -> int:
                 raise _refused(file, f"It has more than {MAX_OBJECTS:,} objects.")
             if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
                 raise _refused(file, "It has a link to another place.")
-            found = group[name]
-            if isinstance(found, h5py.Group):
-                waiting.append((found, depth + 1))
-            elif isinstance(found, h5py.Dataset):
-                total += _bytes_of(found, file)
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                waiting.append((item, depth + 1))
+            elif isinstance(item, h5py.Dataset):
+                total += _bytes_of(item, file)
             else:
                 raise _refused(file, "It holds something other than arrays.")
     return total

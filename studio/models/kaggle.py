@@ -39,7 +39,7 @@ def search(text: str, limit: int) -> list[dict[str, Any]]:
         ModelFramework.MODEL_FRAMEWORK_TRANSFORMERS: "transformers",
         ModelFramework.MODEL_FRAMEWORK_KERAS: "keras",
     }
-    found = [
+    results = [
         {
             "handle": f"{model.ref}/{frameworks[each.framework]}/{each.slug}",
             "title": f"{model.slug}, {each.slug}",
@@ -51,7 +51,7 @@ def search(text: str, limit: int) -> list[dict[str, Any]]:
         for each in model.instances or []
         if each.framework in frameworks
     ]
-    return sorted(found, key=lambda each: "/keras/" in each["handle"])[:limit]
+    return sorted(results, key=lambda each: "/keras/" in each["handle"])[:limit]
 
 
 def describe(handle: str, cache: str) -> dict[str, Any]:

@@ -146,14 +146,14 @@ def _number(value: object) -> int:
 
 def _class_of(config: Mapping[str, Any], file: str, given: str) -> str:
     """Return the class that a file of the preset describes."""
-    found = REGISTERED.fullmatch(str(config.get("registered_name")))
-    if found is None or not isinstance(config.get("config"), dict):
+    match = REGISTERED.fullmatch(str(config.get("registered_name")))
+    if match is None or not isinstance(config.get("config"), dict):
         raise _broken(given, f"{file} does not describe an object of KerasHub.")
-    if str(config.get("class_name")) != found[1] or not _is_own_module(config):
+    if str(config.get("class_name")) != match[1] or not _is_own_module(config):
         raise _broken(given, f"{file} names a class outside of KerasHub.")
     if any(config.get(name) for name in ("compile_config", "build_config")):  # Keras would make what they name
         raise _broken(given, f"{file} has more than the settings of an object.")
-    return found[1]
+    return match[1]
 
 
 def _check_size(settings: Mapping[str, Any], size: int, given: str) -> None:
@@ -180,16 +180,16 @@ def _is_own_module(config: Mapping[str, Any]) -> bool:
 
 def _objects(value: object) -> list[dict[str, Any]]:
     """Return all serialized objects in settings, at any depth."""
-    found, waiting = [], [value]
+    objects, waiting = [], [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):
             if "class_name" in each or "module" in each or "registered_name" in each:
-                found.append(each)
+                objects.append(each)
             waiting.extend(each.values())
         elif isinstance(each, list):
             waiting.extend(each)
-    return found
+    return objects
 
 
 def _dtype(settings: Mapping[str, Any], given: str) -> str:

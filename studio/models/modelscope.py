@@ -39,8 +39,8 @@ def search(text: str, limit: int) -> list[dict[str, Any]]:
     """Return the models whose names contain a text, the most downloaded first. Raise `StudioError`."""
     query = {"search": text, "sort": "downloads", "page_number": "1", "page_size": str(min(limit, MAX_PAGE))}
     with source_errors(TITLE, text):
-        found = _json("/openapi/v1/models", query)["data"]["models"]
-        return [each for each in found if isinstance(each, dict)]
+        models = _json("/openapi/v1/models", query)["data"]["models"]
+        return [each for each in models if isinstance(each, dict)]
 
 
 def describe(identifier: str) -> dict[str, Any]:
@@ -54,12 +54,12 @@ def files(identifier: str) -> dict[str, ModelScopeFile]:
     query = {"Revision": REVISION, "Recursive": "False"}
     with source_errors(TITLE, identifier):
         entries = _json(f"/api/v1/models/{quote(identifier)}/repo/files", query)["Data"]["Files"]
-        found = [
+        models = [
             ModelScopeFile(str(each["Path"]), int(each["Size"]), str(each.get("Sha256") or "").lower())
             for each in entries
             if each.get("Type") != "tree" and "/" not in str(each["Path"])
         ]
-        return {each.name: each for each in found}
+        return {each.name: each for each in models}
 
 
 def small_json(identifier: str, name: str) -> dict[str, Any]:

@@ -61,15 +61,15 @@ def search_sources(
     seconds: float = SECONDS,
 ) -> FoundModels:
     """Return the models with this text in their names, up to `limit` of each source. The token is one of the Hub."""
-    asked = searched_sources() if sources is None else list(sources)
+    searched = searched_sources() if sources is None else list(sources)
     answers: Queue[tuple[ModelSource, list[ModelInfo] | StudioError]] = Queue()
     failures: dict[ModelSource, StudioError] = {}
-    found: dict[ModelSource, list[ModelInfo]] = {}
-    waiting = {source.name: source for source in asked if not _PAUSES.is_paused(source.name)}
+    results: dict[ModelSource, list[ModelInfo]] = {}
+    waiting = {source.name: source for source in searched if not _PAUSES.is_paused(source.name)}
     for source in waiting.values():
         threading.Thread(target=_ask, args=(source, text.strip(), limit, token, answers), daemon=True).start()
     deadline = time.monotonic() + seconds
-    while len(found) + len(failures) < len(waiting):
+    while len(results) + len(failures) < len(waiting):
         try:
             name, answer = answers.get(timeout=max(deadline - time.monotonic(), 0.001))
         except Empty:
@@ -77,14 +77,14 @@ def search_sources(
         if isinstance(answer, StudioError):
             failures[name] = answer
         else:
-            found[name] = answer
-    for source in asked:
-        if source.name in found or source.name in failures:
+            results[name] = answer
+    for source in searched:
+        if source.name in results or source.name in failures:
             continue
         if source.name in waiting:
             _PAUSES.until[source.name] = time.monotonic() + PAUSE_SECONDS
         failures[source.name] = unreachable(source.title, text)
-    return FoundModels([info for source in asked for info in found.get(source.name, [])], failures)
+    return FoundModels([info for source in searched for info in results.get(source.name, [])], failures)
 
 
 def _ask(

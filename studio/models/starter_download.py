@@ -15,6 +15,7 @@ from typing import Any
 
 from studio.machine.disk import FULL
 from studio.machine.processes import module_command
+from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
 from studio.models.starters import Progress, Starter
 from studio.schema.errors import StudioError
 
@@ -172,16 +173,17 @@ def _unpack(archive: zipfile.ZipFile, name: str, target: Path) -> None:
 
 def _convert(gguf: Path, ready: Path, starter: Starter) -> None:
     """Convert in a separate process, so that torch's memory is freed when it ends."""
-    command = module_command("studio.models.gguf", str(gguf), str(ready), starter.hub_id)
+    arguments = {"file": str(gguf), "folder": str(ready), "hub_id": starter.hub_id}
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if process.returncode:
+    try:
+        run_in_process("studio.models.gguf:convert", arguments, ProcessLimits(environment=environment, threads=None))
+    except ProcessError as error:
         raise StudioError(
             "broken-model",
             f"The weights of {starter.title} can't be converted.",
-            given=(process.stderr.strip().splitlines() or ["no message"])[-1],
+            given=error.last_line or error.message,
             hint="Free about 1 GB of memory and of disk space, then run `make setup` again.",
-        )
+        ) from error
 
 
 def _run_with_progress(work: Callable[[], None], folder: Path, what: str, total: int, progress: Progress) -> None:

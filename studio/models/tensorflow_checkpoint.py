@@ -44,9 +44,9 @@ def read_checkpoint(folder: Path) -> TensorFlowCheckpoint | None:
     """
     config = read_json(folder / "config.json")
     names = config.get("architectures")
-    found = CLASS.fullmatch(str(names[0])) if isinstance(names, list) and names else None
+    match = CLASS.fullmatch(str(names[0])) if isinstance(names, list) and names else None
     weights = _weights(folder)
-    if not weights or found is None:
+    if not weights or match is None:
         return None
     tokenizer_config = read_json(folder / "tokenizer_config.json")
     if "auto_map" in config or "auto_map" in tokenizer_config:
@@ -68,7 +68,7 @@ def read_checkpoint(folder: Path) -> TensorFlowCheckpoint | None:
                 field="model",
             )
     return TensorFlowCheckpoint(
-        architecture=found[1],
+        architecture=match[1],
         config=config,
         weights=tuple(weights),
         files=tuple(dict.fromkeys([*weights, *(each.name for each in others)])),

@@ -17,8 +17,6 @@ StopWish = Literal["keep", "discard", "pause"]
 """Stop after this step and keep the best checkpoint, discard everything, or pause so that other runs can start."""
 GOES_ON: frozenset[str] = frozenset({"paused", "interrupted", "stopped", "failed"})
 """States from which a run can be resumed."""
-PHASES = ("preparing", "loading", "reading", "training", "saving")
-"""The phases of a run, in order."""
 PHASE_WORDS: dict[str, str] = {
     "preparing": "Preparing",
     "loading": "Loading the model",
@@ -26,6 +24,7 @@ PHASE_WORDS: dict[str, str] = {
     "training": "Training",
     "saving": "Saving",
 }
+"""Phase of a run → its words, in order."""
 
 
 class RunRecord(FrozenModel):
@@ -101,6 +100,23 @@ class RunSpec(FrozenModel):
     """The duration in nine of ten cases. None when unknown."""
     tried_again: bool = False
     """It ran out of memory and was started again with a smaller batch size."""
+
+
+class RunnerView(FrozenModel):
+    """A runner as a person chooses it."""
+
+    name: str
+    """Its name in a request; the default one is `local`."""
+    title: str
+    """Name for people."""
+    sentence: str
+    """Where runs train, and when to choose it."""
+    hardware: str
+    """Memory and GPUs that it offers. Empty: unknown."""
+    unavailable_reason: str
+    """Why it can't be used. Empty when it can."""
+    is_elsewhere: bool
+    """Runs train on another machine, whose memory is not known here."""
 
 
 class WorkerState(FrozenModel):

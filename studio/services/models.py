@@ -168,15 +168,15 @@ class Models:
         source = text.partition(":")[0]
         if source in SOURCES and ":" in text:
             return self._search_name(source, text, task)
-        found = search_sources(text, limit, self._token())
-        models = found.models
+        results = search_sources(text, limit, self._token())
+        models = results.models
         if "/" in text and text not in [info.name for info in models]:
             with suppress(StudioError):
                 named = self.find(text)
                 models = [named, *models] if named.source == "hub" else models
         return ModelSearch(
             models=tuple(self.view(info, task) for info in models),
-            failures={source: _short(error) for source, error in found.failures.items()},
+            failures={source: _short(error) for source, error in results.failures.items()},
         )
 
     def searched(self) -> list[str]:

@@ -42,12 +42,12 @@ class Served:
         if self.facts is not None and self.facts.merges_system and len(turns) > 1 and turns[0]["role"] == "system":
             first = f"{turns[0]['content']}\n\n{turns[1]['content']}"
             turns[:2] = [{"role": turns[1]["role"], "content": first}]
-        wanted = sampling.max_tokens or min(limits.default_new_tokens, limits.new_tokens)
+        new_tokens = sampling.max_tokens or min(limits.default_new_tokens, limits.new_tokens)
         tokens = self._prompt_tokens(turns, prompt)
         return Generation(
             messages=tuple(turns),
             prompt=prompt,
-            max_tokens=min(wanted, self.engine.engine.context(self.model) - tokens),
+            max_tokens=min(new_tokens, self.engine.engine.context(self.model) - tokens),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             seed=sampling.seed,

@@ -30,11 +30,11 @@ def hash_of(key: str) -> str:
 
 def matching(key: str, keys: Iterable[ApiKey]) -> ApiKey | None:
     """The stored key that was sent. All are compared, each in constant time."""
-    sent, found = hash_of(key), None
+    sent, known = hash_of(key), None
     for each in keys:
         if hmac.compare_digest(each.hash, sent):
-            found = each
-    return found
+            known = each
+    return known
 
 
 class ApiKeys:

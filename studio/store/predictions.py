@@ -34,8 +34,8 @@ class PredictionStore:
 
     def all(self) -> list[PredictionSet]:
         """The saved predictions, newest first."""
-        found = [each for path in self.folder.glob("*.json") if (each := self._read(path)) is not None]
-        return sorted(found, key=lambda each: each.created, reverse=True)
+        records = [each for path in self.folder.glob("*.json") if (each := self._read(path)) is not None]
+        return sorted(records, key=lambda each: each.created, reverse=True)
 
     def find(self, id: str) -> PredictionSet | None:
         """The description of saved predictions, or None."""
@@ -47,8 +47,8 @@ class PredictionStore:
         Raises:
             StudioError: `unknown-name` when there are none with this id.
         """
-        found = self.find(id)
-        if found is None:
+        record = self.find(id)
+        if record is None:
             saved = self.all()
             raise StudioError(
                 "unknown-name",
@@ -57,7 +57,7 @@ class PredictionStore:
                 valid=[each.id for each in saved] or "no predictions, because none were made with this run",
                 hint="Predict the rows again on the Evaluate tab.",
             )
-        return found
+        return record
 
     def writing(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Hold a lock, so that only one process or thread adds predictions to this run.

@@ -52,8 +52,8 @@ class ProjectStore:
         known = self.all(deleted)
         with_id = (each for each in known if each.id == name)  # comes first: a name can look like another project's id
         with_title = (each for each in known if _key(each.title) == _key(name))
-        if found := next(with_id, None) or next(with_title, None):
-            return found
+        if project := next(with_id, None) or next(with_title, None):
+            return project
         raise StudioError(
             "unknown-name",
             "There is no deleted project with this name." if deleted else "There is no project with this name.",

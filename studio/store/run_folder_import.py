@@ -85,7 +85,7 @@ def _last_event(path: Path) -> tuple[dict[str, Any], int]:
         return {}, 0
 
 
-def redescribe(db: Database, folder: Path, record: RunRecord) -> None:
+def redescribe(folder: Path, record: RunRecord) -> None:
     """Update the run's record in run.json. Events are not changed."""
     path = folder / "run.json"
     if described := read_json(path):
@@ -251,5 +251,5 @@ def _run_of_event(connection: sqlite3.Connection, number: int) -> str:
 
 def _has_event(connection: sqlite3.Connection, run: str, time: str, data: str) -> bool:
     """Whether a run has an event with this time and content."""
-    found = "SELECT 1 FROM events WHERE run = ? AND time = ? AND data = ?"
-    return connection.execute(found, (run, time, data)).fetchone() is not None
+    query = "SELECT 1 FROM events WHERE run = ? AND time = ? AND data = ?"
+    return connection.execute(query, (run, time, data)).fetchone() is not None

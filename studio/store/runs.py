@@ -279,7 +279,7 @@ class RunStore:
         """Change what the user wrote about a run, in the database and in its folder."""
         self.update(run, **changes)
         record = self.get(run)
-        redescribe(self.db, self.folder(run).root, record)
+        redescribe(self.folder(run).root, record)
         return record
 
     def unique_name(self, name: str, except_run: str = "") -> str:

@@ -43,7 +43,7 @@ def default_task() -> Task:
 def as_turns(task: Task, other_roles: Mapping[str, str], own_roles: Mapping[str, str]) -> bool:
     """Return whether rows with a prompt and a reply must be converted to conversations, to mix with conversations.
 
-    `theirs` and `ours` are the roles of both datasets, as column → role.
+    `other_roles` and `own_roles` are the roles of both datasets, as column → role.
     """
     single = {"prompt", "reply"} <= set(other_roles.values()) and "messages" not in other_roles.values()
     return ("messages",) in task.alternatives and single and "messages" in own_roles.values()

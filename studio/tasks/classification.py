@@ -43,10 +43,10 @@ _SCORE = ("score", "similarity", "grade", "relevance", "rating", "value", "stars
 VARIANTS = {
     "label": TaskVariant("labels", "classification", ("accuracy", "macro_f1"), "macro_f1", loss="labels"),
     "labels": TaskVariant(
-        "labels", "classification", ("macro_f1", "micro_f1", "accuracy"), "macro_f1", judge="several", loss="labels"
+        "labels", "classification", ("macro_f1", "micro_f1", "accuracy"), "macro_f1", judge="multilabel", loss="labels"
     ),
     "score": TaskVariant(
-        "labels", "classification", ("pearson", "spearman", "mse"), "pearson", judge="scores", loss="labels"
+        "labels", "classification", ("pearson", "spearman", "mse"), "pearson", judge="regression", loss="labels"
     ),
 }
 """Kind of label → how it is learned and evaluated."""

@@ -71,7 +71,7 @@ class QuestionAnswering(TaskDefaults):
             return TaskVariant("spans", "spans", self.metrics, self.best_metric, loss="spans")
         if kind == "seq2seq":
             return TaskVariant("seq2seq", "seq2seq", self.metrics, "eval_loss")
-        return TaskVariant("text", "sft", self.metrics, "eval_loss", templated=True, judge="written")
+        return TaskVariant("text", "sft", self.metrics, "eval_loss", templated=True, judge="generation")
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return question and passage unchanged, because positions in them count, and the answers."""

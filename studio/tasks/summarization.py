@@ -64,7 +64,7 @@ class Summarization(TaskDefaults):
         metrics = ("bleu", "chrf") if "translation" in roles.values() else self.metrics
         if kind == "seq2seq":
             return TaskVariant("seq2seq", "seq2seq", metrics, self.best_metric)
-        return TaskVariant("text", "sft", metrics, "eval_loss", templated=True, judge="written")
+        return TaskVariant("text", "sft", metrics, "eval_loss", templated=True, judge="generation")
 
     def values(self, row: Row, roles: Mapping[str, str]) -> dict[str, Any]:
         """Return both texts."""

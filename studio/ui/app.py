@@ -46,7 +46,7 @@ def blocks(sessions: Sessions, files: Uploads, has_login: bool = False, has_sign
             for name, tab in TABS.items():
                 with gr.Tab(tab.title, id=name):
                     notice = region(f"notice-{name}", "notice")
-                    built.append((tab, tab.build(), shell.at(name, notice)))
+                    built.append((tab, tab.build(), shell.at(name, notice, tab.viewer_actions)))
         for tab, components, at in built:
             tab.wire(components, at)
         run_bar.wire(bar, shell)

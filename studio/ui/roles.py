@@ -1,8 +1,8 @@
 """What the roles of a team may do on the page. An owner may do everything, an editor all but what `require_owner` of
-services/context.py refuses. A viewer looks: each action and request of a viewer that is not listed here is refused."""
+services/context.py refuses. A viewer looks: each action that is not among `viewer_actions` of its tab, and each request
+that is not listed here, is refused."""
 
 import re
-from collections.abc import Mapping
 from typing import get_args
 
 from studio.schema.errors import StudioError
@@ -11,38 +11,20 @@ from studio.services.context import Role
 ROLES: tuple[Role, ...] = get_args(Role)
 OLD_NAMES = {"member": "editor"}
 """Names of roles in files of hashes that earlier versions read."""
-VIEWER_ACTIONS: Mapping[str, frozenset[str]] = {
-    "model": frozenset({"look"}),
-    "data": frozenset(
-        {"close-row", "compare", "compare-again", "compare-look", "label-order", "label-page", "label-search"}
-        | {"label-show", "label-view", "library", "look", "look-again", "only", "open-row", "page", "reopen", "row"}
-        | {"stop-comparing", "view"}
-    ),
-    "method": frozenset(),
-    "train": frozenset({"open", "run-rows", "state"}),
-    "evaluate": frozenset({"look", "run-rows", "which"}),
-    "chat": frozenset({"choose", "look", "run-rows", "tried"}),
-    "export": frozenset({"choose", "look", "option"}),
-    "runs": frozenset(
-        {"choose-several", "find", "find-archived", "find-dataset", "find-sort", "find-tag", "look", "more", "open"}
-        | {"pick", "storage", "weigh"}
-    ),
-}
-"""Tab → actions that change nothing but what the viewer sees. `draw` is always allowed."""
 _VIEWER_POSTS = re.compile(
     r"/gradio_api/component_server/?|/login|/logout|/studio/ticket|/studio/workspace|/studio/run/[\w-]+/(chat|warm)"
 )
 """Addresses to which a viewer may send something."""
 
 
-def is_allowed(role: str, tab: str, action: str) -> bool:
-    """Whether a visitor with this role may do an action of a tab."""
-    return role != "viewer" or action == "draw" or action in VIEWER_ACTIONS.get(tab, frozenset())
+def is_allowed(role: str, action: str, viewer_actions: frozenset[str]) -> bool:
+    """Whether a visitor with this role may do an action of a tab, where viewers may do `viewer_actions`."""
+    return role != "viewer" or action == "draw" or action in viewer_actions
 
 
-def require_editor(role: str, tab: str, action: str) -> None:
+def require_allowed(role: str, action: str, viewer_actions: frozenset[str]) -> None:
     """Raise `StudioError` if a visitor with this role may not do an action of a tab."""
-    if not is_allowed(role, tab, action):
+    if not is_allowed(role, action, viewer_actions):
         raise StudioError(
             "not-allowed",
             "You are logged in as a viewer: you can look at everything, but you can't change anything.",

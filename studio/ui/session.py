@@ -65,7 +65,6 @@ class Choices:
     """Test prompts. None until the person changes them."""
     validation: str | None = None
     run: str = ""
-    other_run: str = ""
     reached: tuple[str, ...] = ()
     """Steps of the selected run that were done."""
     extra: dict[str, Any] = field(default_factory=dict)

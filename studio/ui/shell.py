@@ -20,7 +20,7 @@ from studio.ui import run_drafts
 from studio.ui.components.basic import alert
 from studio.ui.logs import report
 from studio.ui.markup import Html
-from studio.ui.roles import is_allowed, require_editor
+from studio.ui.roles import is_allowed, require_allowed
 from studio.ui.session import HEADER, PROJECT, Sessions, Visit
 from studio.ui.uploads import Uploads
 
@@ -82,18 +82,18 @@ class Shell:
         """The tab that a new page opens."""
         return next(iter(self.pages.values()))
 
-    def at(self, name: str, notice: gr.HTML) -> "PageShell":
-        """The shell of one tab."""
-        self.pages[name] = PageShell(self, name, notice)
+    def at(self, name: str, notice: gr.HTML, viewer_actions: frozenset[str] = frozenset()) -> "PageShell":
+        """The shell of one tab. `viewer_actions`: what a viewer may do there."""
+        self.pages[name] = PageShell(self, name, notice, viewer_actions)
         return self.pages[name]
 
     def load(self) -> None:
         """When the page is loaded: restore what was chosen last, and open that tab."""
         first = self.first
 
-        def begin(headers: Mapping[str, str], page: str, said: Any) -> Answer:
+        def begin(headers: Mapping[str, str], page: str, event: Any) -> Answer:
             try:
-                visit = self.sessions.visit(headers, page, said)
+                visit = self.sessions.visit(headers, page, event)
                 run_drafts.begin(visit, visit.text("run", 100), bool(visit.text("fresh", 5)))
             except Exception as error:
                 return first.refusal(None, error)
@@ -112,6 +112,7 @@ class PageShell:
     shell: Shell
     name: str
     notice: gr.HTML
+    viewer_actions: frozenset[str] = frozenset()
     _show: Callable[[Visit], Updates] | None = None
 
     def page(self, show: Callable[[Visit], Updates]) -> None:
@@ -161,9 +162,9 @@ class PageShell:
         def act(visit: Visit) -> Updates:
             action = visit.text("act")
             handler = {"draw": self.drawn, **table}.get(action)
-            if visit.event.get("unasked") and not is_allowed(visit.role, self.name, action):
+            if visit.event.get("unasked") and not is_allowed(visit.role, action, self.viewer_actions):
                 return None
-            require_editor(visit.role, self.name, action)
+            require_allowed(visit.role, action, self.viewer_actions)
             visit.admit()
             if handler is None:
                 raise _unknown_button()
@@ -196,10 +197,10 @@ class PageShell:
             )
         return self.answer(visit, {self.notice: alert(error)})
 
-    def _pass(self, handler: Handler, headers: Mapping[str, str], page: str, said: Any) -> Answer:
+    def _pass(self, handler: Handler, headers: Mapping[str, str], page: str, event: Any) -> Answer:
         visit: Visit | None = None
         try:
-            with self.shell.sessions.visit(headers, page, said) as visit:
+            with self.shell.sessions.visit(headers, page, event) as visit:
                 updates = dict(handler(visit) or {})
                 # A request that the page sends by itself does not answer the person, so an error that is shown stays.
                 cleared = {} if visit.event.get("unasked") else {self.notice: Html("")}

@@ -17,7 +17,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from studio.ui import languages
-from studio.ui.roles import VIEWER_ACTIONS
 
 HERE = Path(__file__).parent
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -45,7 +44,7 @@ def _tabs() -> bytes:
     from studio.ui.tabs.registry import TABS
 
     tabs = [[tab.name, tab.short_title, tab.help_page] for tab in TABS.values()]
-    viewer = {tab: sorted(actions) for tab, actions in VIEWER_ACTIONS.items()}
+    viewer = {tab.name: sorted(tab.viewer_actions) for tab in TABS.values()}
     return f"window.studioTabs = {json.dumps(tabs)}; window.studioViewer = {json.dumps(viewer)};".encode()
 
 

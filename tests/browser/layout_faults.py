@@ -125,7 +125,7 @@ FAULTS = r"""async () => {
       }
     }
   }
-  for (const table of document.querySelectorAll(".scroll-x, .wide-chart")) {
+  for (const table of document.querySelectorAll(".scroll-x")) {
     const wide = table.checkVisibility() && table.scrollWidth > table.clientWidth + 1;
     const shaded = getComputedStyle(table).backgroundImage !== "none";
     if (wide && !shaded) faults.add(`no sign that it scrolls: ${place(table)}`);

@@ -10,10 +10,10 @@ from playwright.sync_api import Page, expect
 
 from studio.api import Studio
 from studio.ui.passwords import hash_password
-from studio.ui.roles import VIEWER_ACTIONS
 from studio.ui.serve_options import ServeOptions
 from studio.ui.server import make_app
 from studio.ui.shell import PageShell
+from studio.ui.tabs.registry import TABS
 from tests.browser.served import Served
 from tests.real.asking import Asking, component_of, config_of
 
@@ -92,7 +92,7 @@ def test_past_the_page_each_action_that_changes_something_is_refused_to_a_viewer
     before, refused = content(served.home), 0
     for tab, region, action in sorted(actions_of_the_page(tmp_path / "other", monkeypatch)):
         answer = who.call({"page": "mine", "region": region, "said": {"act": action}}, cookie=cookie)
-        allowed = action == "draw" or action in VIEWER_ACTIONS[tab]
+        allowed = action == "draw" or action in TABS[tab].viewer_actions
         assert answer.status == 200 and ("logged in as a viewer" in answer.text) != allowed, (region, action)
         refused += not allowed
     assert refused > 200

@@ -1,5 +1,4 @@
-"""Plugins: a package outside the studio adds a task, a method, an export, a check, a file format, a runner
-and a tab.
+"""Plugins: a package outside the studio adds a task, a method, an export, a check, a file format, a runner and a tab.
 
 A process that has the package is started with the package's folder on PYTHONPATH, as if it were installed. Most tests
 ask one such process, because its imports take longer than what it is asked.
@@ -195,9 +194,30 @@ def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Inst
     assert "query-lora" in methods
 
 
+def test_an_owner_chooses_the_runner_on_the_method_tab(installed: Installed, home: Path) -> None:
+    code = f"""
+        import json
+        from pathlib import Path
+        from studio.ui.session import ROLE, Sessions
+        from studio.ui.tabs.method import plan, tab
+        sessions = Sessions(Path({str(home)!r}))
+        data = sessions.root.datasets.add_sample("support-tone")
+        visit = sessions.visit({{}}, "one page", {{"value": "gentle"}})
+        visit.choose(task="chat", model="starter-chat", dataset=data.id)
+        answer = [plan.run_request(visit).runner, "This machine, gently" in str(tab.drawn(visit)[0])]
+        tab.pick_runner(visit)
+        editor = sessions.visit({{ROLE: "editor"}}, "one page")
+        answer += [plan.run_request(visit).runner, plan.run_request(editor).runner]
+        print(json.dumps([*answer, "gently" in str(tab.drawn(editor)[0])]))
+    """
+    assert installed.answer(code) == ["local", True, "gentle", "local", False]
+    script = "from studio.api import Studio; print(len(Studio({!r}).catalog.runners()))"
+    assert answer_here(script.format(str(home))) == 1, "without the package there is nothing to choose"
+
+
 def test_the_command_line_names_them_and_the_settings_accept_them(installed: Installed, home: Path) -> None:
     words = " ".join(run_in(installed.folder, "-m", "studio", "train", "--help").stdout.split())
-    for name in ("limerick", "query-lora", "psv", "--runner"):
+    for name in ("limerick", "query-lora", "psv", "--runner RUNNER", "local or gentle"):
         assert name in words
     assert "--runner" not in command_here("train", "--help")[1]
     assert "merged-float16" in installed.command("export", "--help")[1]
@@ -252,7 +272,7 @@ def test_the_generated_docs_list_them(installed: Installed) -> None:
         print(json.dumps([docs.matrix(), docs.settings(), docs.commands()]))
     """
     matrix, settings, commands = installed.answer(code)
-    for name in ("`limerick`", "`query-lora`", "`merged-float16`", "`shouting`", ".psv", "Notes"):
+    for name in ("`limerick`", "`query-lora`", "`merged-float16`", "`shouting`", ".psv", "`gentle`", "Notes"):
         assert name in matrix, name
     assert "query-lora" in settings and "query-lora" in commands and "merged-float16" in commands
 

@@ -26,7 +26,7 @@ def plan(
     rows: PlanFacts, info: ModelInfo = SMALL, machine: MachineFacts = LAPTOP, preset: str = "balanced", **by_hand: Any
 ) -> Plan:
     task = task_named("classification" if rows.labels else "chat")
-    method = by_hand.pop("method", default_method(task, info))
+    method = by_hand.pop("method", default_method(info))
     return make_plan(PlanRequest(task, info, preset, rows, machine, "a run"), method, by_hand)
 
 
@@ -64,9 +64,8 @@ def test_precision_is_what_the_processor_does_fast(
 
 
 def test_small_encoders_learn_whole_and_the_rest_by_an_adapter() -> None:
-    sort, chat = task_named("classification"), task_named("chat")
-    assert default_method(sort, ENCODER) == "full"
-    assert default_method(chat, SMALL) == default_method(sort, SMALL) == "lora"
+    assert default_method(ENCODER) == "full"
+    assert default_method(SMALL) == "lora"
 
 
 def test_adapters_of_small_models_learn_faster_than_of_large_ones_and_those_faster_than_all_weights() -> None:

@@ -1,5 +1,8 @@
 """Events and the other nouns survive a round trip, and refuse what they do not know."""
 
+import json
+import re
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -9,8 +12,9 @@ from studio.schema.dataset import CheckReport
 from studio.schema.events import EVENT, AnyEvent, StoredEvent
 from studio.schema.host import Message
 from studio.schema.report import Answer, ChatSettings
-from studio.schema.runs import ACTIVE, PHASE_WORDS, PHASES, RunStatus
+from studio.schema.runs import ACTIVE, PHASE_WORDS, RunStatus
 
+JS = Path(__file__).parents[2] / "studio" / "ui" / "js"
 EVENTS: list[dict[str, Any]] = [
     {"kind": "step", "step": 1, "loss": 2.5, "learning_rate": 1e-4, "rows_per_second": 5.5, "memory_bytes": 2**31},
     {"kind": "evaluation", "step": 0, "eval_loss": 2.5, "metrics": {"accuracy": 0.5}},
@@ -52,8 +56,10 @@ def test_a_loss_that_is_no_number_survives_the_store() -> None:
     assert again.loss != again.loss  # type: ignore[union-attr]
 
 
-def test_each_phase_has_words() -> None:
-    assert set(PHASE_WORDS) == set(PHASES)
+def test_the_page_names_the_phases_as_the_command_line_does() -> None:
+    script = (JS / "train-words.js").read_text(encoding="utf-8")
+    [phases] = re.findall(r"const PHASES = (\[.*\]);", script)
+    assert json.loads(phases) == [list(each) for each in PHASE_WORDS.items()]
 
 
 def test_active_states_are_states() -> None:

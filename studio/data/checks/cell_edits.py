@@ -35,8 +35,8 @@ class TextCheck(Check):
     def _changed(self, cell: Any, value: Any) -> Any:
         """Return a changed cell. In a text that holds messages, their texts change: they have other line breaks."""
         if isinstance(cell, str) and value != cell.strip():
-            held = parsed(cell)
-            changed = with_texts(held, self.change)
-            if changed != held:
+            messages = parsed(cell)
+            changed = with_texts(messages, self.change)
+            if changed != messages:
                 return json.dumps(changed, ensure_ascii=False, default=str)
         return with_texts(cell, self.change)

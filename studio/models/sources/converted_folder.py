@@ -83,8 +83,8 @@ class ConvertedFolderSource(ConvertingSource):
 
 def preset_files(folder: Path) -> dict[str, int]:
     """Return names and sizes of the files of a preset in a folder."""
-    found = [each for place in (folder, folder / ASSETS) if place.is_dir() for each in place.iterdir()]
-    return {each.relative_to(folder).as_posix(): each.stat().st_size for each in found if each.is_file()}
+    paths = [each for place in (folder, folder / ASSETS) if place.is_dir() for each in place.iterdir()]
+    return {each.relative_to(folder).as_posix(): each.stat().st_size for each in paths if each.is_file()}
 
 
 def describe_preset(preset: KerasPreset) -> dict[str, object]:

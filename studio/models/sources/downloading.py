@@ -59,9 +59,9 @@ class DownloadingSource(ABC):
         """Return the models that the server finds for this text, in its order."""
         self.require_server(text)
         key = (self.title, self.endpoint(), "search", text, limit)
-        found = HUB_CACHE.get(key, lambda: self.ask_for_models(text, limit))
+        models = HUB_CACHE.get(key, lambda: self.ask_for_models(text, limit))
         local = {info.name: info for info in self.known()}
-        return [local.get(info.name, info) for info in found]
+        return [local.get(info.name, info) for info in models]
 
     def endpoint(self) -> str:
         """Return the address of the server, if it can be changed."""

@@ -124,7 +124,7 @@ def _run(function: str, arguments: dict[str, Any], seconds: float | None, cancel
 
 
 def _search(text: str, limit: int) -> list[ModelInfo]:
-    found = _run("search", {"text": text, "limit": limit}, SEARCH_SECONDS)
+    models = _run("search", {"text": text, "limit": limit}, SEARCH_SECONDS)
     return [
         ModelInfo(
             name=f"{PREFIX}{each['handle']}",
@@ -136,7 +136,7 @@ def _search(text: str, limit: int) -> list[ModelInfo]:
             licence=str(each["license"] or ""),
             bytes=int(each["bytes"] or 0),
         )
-        for each in found
+        for each in models
         if HANDLE.fullmatch(str(each["handle"]))
     ]
 
@@ -199,11 +199,11 @@ def _download(info: ModelInfo, folder: Path, fetching: Fetching) -> ModelInfo:
     preset = _preset(info.name, files, source) if _is_keras(handle) else None
     names = list(preset.files) if preset else [each for each in needed_files(files) if each != RECORD]
     total = sum(files[each] for each in names)
-    wanted = [source / each for each in names]
-    present = sum(map(_received, wanted))
+    local_files = [source / each for each in names]
+    present = sum(map(_received, local_files))
     check_space(folder, info.name, max(total - present, 0), CACHE_VARIABLE)
     versioned = "/".join([*handle.split("/")[:4], version])
-    with fetching.watching_bytes(lambda: sum(map(_received, wanted)), total) as cancel:
+    with fetching.watching_bytes(lambda: sum(map(_received, local_files)), total) as cancel:
         _run("download", {"handle": versioned, "names": names, "cache": str(cache)}, None, cancel)
     note = info.note
     if preset:

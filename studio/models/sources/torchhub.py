@@ -117,8 +117,8 @@ class TorchHubSource:
 
 
 def _parsed(name: str) -> _Entry:
-    found = NAME.fullmatch(name)
-    if found is None or ".." in (found["repository"] or "") + (found["revision"] or ""):
+    match = NAME.fullmatch(name)
+    if match is None or ".." in (match["repository"] or "") + (match["revision"] or ""):
         raise StudioError(
             "no-such-model",
             "This is not the name of an entry point on PyTorch Hub.",
@@ -126,9 +126,9 @@ def _parsed(name: str) -> _Entry:
             valid="torchhub:owner/repository:entry, or with an argument, torchhub:owner/repository:entry:argument",
             field="model",
         )
-    revision = found["revision"] or "HEAD"
+    revision = match["revision"] or "HEAD"
     return _Entry(
-        name, found["repository"] or "", revision, found["path"] or "", found["entry"], found["argument"] or ""
+        name, match["repository"] or "", revision, match["path"] or "", match["entry"], match["argument"] or ""
     )
 
 

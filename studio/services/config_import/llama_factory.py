@@ -170,9 +170,9 @@ def definitions_in(folder: Path | None, place: str) -> dict[str, Any] | None:
                     given=path.name,
                     hint="Correct it, or move it to another folder.",
                 ) from error
-            found = value.items() if isinstance(value, dict) else ()
+            entries = value.items() if isinstance(value, dict) else ()
             return {
-                key: {**each, FOLDER: Path(name).parent.as_posix()} for key, each in found if isinstance(each, dict)
+                key: {**each, FOLDER: Path(name).parent.as_posix()} for key, each in entries if isinstance(each, dict)
             }
     return None
 

@@ -114,9 +114,7 @@ class Augmentation:
             )
         spec, _ = self.datasets.resolve_spec(dataset)
         table, task = self.datasets.table(dataset), task_named(spec.task)
-        rows = [
-            _augmented_row(table.row(each.source), spec, each.before, each.after, proposals.made_by) for each in kept
-        ]
+        rows = [_augmented_row(table.row(each.source), spec, each.after, proposals.made_by) for each in kept]
         for row in rows:
             if task.missing(row, spec.roles):
                 raise StudioError(
@@ -202,8 +200,8 @@ def _first_user_turn(cell: list[Any]) -> dict[str, Any] | None:
 
 def _turns(cell: Any) -> Any:
     """The messages that a text holds, as in CSV files. Other cells as they are."""
-    held = parsed(cell) if isinstance(cell, str) else None
-    return held if is_turns(held) else cell
+    value = parsed(cell) if isinstance(cell, str) else None
+    return value if is_turns(value) else cell
 
 
 def _text(row: Row, column: str) -> str:
@@ -214,7 +212,7 @@ def _text(row: Row, column: str) -> str:
     return cell.strip() if isinstance(cell, str) else ""
 
 
-def _augmented_row(row: Row, spec: DatasetSpec, before: str, after: str, by: str) -> Row:
+def _augmented_row(row: Row, spec: DatasetSpec, after: str, by: str) -> Row:
     """The source row with the new text, and the marks of a synthetic row."""
     column, task = _column_to_change(spec), task_named(spec.task)
     cell, turns = after, _turns(row[column])

@@ -133,7 +133,7 @@ class Planner:
         request, info, spec = resolved.request, resolved.info, resolved.spec
         assert info is not None and spec is not None
         task = task_named(spec.task)
-        settings, method = _settings(spec, resolved.start), resolved.start.method or default_method(task, info)
+        settings, method = _settings(spec, resolved.start), resolved.start.method or default_method(info)
         rows, problems = self._splits_and_problems(resolved, (USUAL_SPLITS, USUAL_ROWS))
         raise_once(problems)
         splits, facts = rows or (USUAL_SPLITS, USUAL_ROWS)
@@ -150,7 +150,7 @@ class Planner:
         task, machine = task_named(spec.task) if spec else None, machine_facts()
         problems = [*resolved.start.problems, *not_settings(resolved.start.settings)]
         settings = _settings(spec, resolved.start)
-        method = resolved.start.method or (default_method(task, info) if task and info else DEFAULT_METHOD)
+        method = resolved.start.method or (default_method(info) if task and info else DEFAULT_METHOD)
         if task and info:
             problems += _suitability_problems(task, info, method, machine)
         rows = typical

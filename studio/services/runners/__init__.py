@@ -27,6 +27,12 @@ def default_runner() -> str:
     return os.environ.get(RUNNER_VARIABLE) or LOCAL
 
 
+def offered_runners() -> list[str]:
+    """The runners that a person can choose, the default one first."""
+    others = [name for name, runner in RUNNERS.items() if runner.is_offered and name != LOCAL]
+    return list(dict.fromkeys([default_runner(), *others]))
+
+
 class Runners(Mapping[str, Runner]):
     """The runners of a data folder, by name. Each is made when it is first needed."""
 
@@ -46,4 +52,13 @@ class Runners(Mapping[str, Runner]):
         return len(RUNNERS)
 
 
-__all__ = ["LOCAL", "RUNNERS", "RUNNER_VARIABLE", "LocalRunner", "Runner", "Runners", "default_runner"]
+__all__ = [
+    "LOCAL",
+    "RUNNERS",
+    "RUNNER_VARIABLE",
+    "LocalRunner",
+    "Runner",
+    "Runners",
+    "default_runner",
+    "offered_runners",
+]

@@ -23,7 +23,6 @@ class Offer(FrozenModel):
     """Bytes of memory for training: of the GPU, or of the machine where it has none."""
     gpus: tuple[str, ...] = ()
     """Names of its GPUs."""
-    dollars_an_hour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,8 @@ class Runner:
     sentence: str
     is_elsewhere = True
     """Runs train on other machines: the studio saves what `events` returns, and sees no process of theirs."""
+    is_offered = True
+    """A person can choose it. The others are chosen by the environment."""
 
     def __init__(self, home: Home, processes: WorkerProcesses) -> None:
         self.home, self.processes = home, processes
@@ -66,8 +67,8 @@ class Runner:
         return ""
 
     def offers(self) -> tuple[Offer, ...]:
-        """Its hardware."""
-        raise NotImplementedError
+        """Its hardware. Empty: unknown."""
+        return ()
 
     def require_place(self, run: RunHandle) -> None:
         """Refuse what `submit` would refuse.

@@ -81,6 +81,8 @@ class ZeroGpuRunner(LocalRunner):
     as_visitor: Callable[[str], AbstractContextManager[None]] = staticmethod(lambda token: nullcontext())
     """Makes `spaces` take the quota of the visitor whose token is given."""
 
+    is_offered = False
+
     def __init__(self, home: Home, processes: WorkerProcesses) -> None:
         super().__init__(home, processes)
         self._lock, self._call = threading.Lock(), threading.Thread()

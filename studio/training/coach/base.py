@@ -121,11 +121,6 @@ def typical_loss(losses: Sequence[float]) -> float:
     return median(losses)
 
 
-def mean(losses: Sequence[float]) -> float:
-    """Mean."""
-    return fmean(losses)
-
-
 def noise(losses: Sequence[float]) -> float:
     """Standard deviation of the noise around the trend of the losses.
 

@@ -1,8 +1,10 @@
 """Validation loss is noisy, because there are too few validation rows."""
 
+from statistics import fmean
+
 from studio.schema.events import Action, AdviceEvent
 from studio.schema.numbers import rows
-from studio.training.coach.base import Rule, RunHistory, format_number, mean, noise, retraction
+from studio.training.coach.base import Rule, RunHistory, format_number, noise, retraction
 
 MIN_CHECKS = 8
 """Minimum number of validations to tell noise from a trend."""
@@ -19,8 +21,8 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     if len(losses) < MIN_CHECKS or not 0 < validation_rows <= MAX_ROWS:
         return None
     half = MIN_CHECKS // 2
-    scatter, drift = noise(losses), abs(mean(losses[half:]) - mean(losses[:half]))
-    if scatter < VISIBLE * mean(losses) or scatter < drift:
+    scatter, drift = noise(losses), abs(fmean(losses[half:]) - fmean(losses[:half]))
+    if scatter < VISIBLE * fmean(losses) or scatter < drift:
         return None
     share = min(0.5, max(0.2, 2 * (history.config.validation_share or 0.1)))
     percents = f"{100 * share:.0f}%"

@@ -286,9 +286,9 @@ class _Run:
         if step == 0 and not self.progress.step:
             self.schedule.begin()
         if rows := self.trainer.row_predictions():
-            told = with_texts(rows, self.texts) if not self.texts_sent else without_targets(rows)
+            described = with_texts(rows, self.texts) if not self.texts_sent else without_targets(rows)
             self.texts_sent = True
-            self.emit(HeldEvent(step=step, rows=tuple(told)))
+            self.emit(HeldEvent(step=step, rows=tuple(described)))
         last = step >= self.trainer.state.max_steps or self.progress.early
         best = step == self.progress.best_step
         due = self.should_stop() is None and self.schedule.due(best, last, best or not self.job.config.keep_best)

@@ -44,8 +44,6 @@ class Method(Protocol):
     """Settings that this method uses, of those that not all methods use (`by_method` in schema/config.py)."""
     shape: Sequence[str]
     """Settings that can't change when a run continues another run's adapter."""
-    mergeable: bool
-    """Whether the result can be merged into a model without an adapter."""
     combines_as: str
     """The method of several such adapters combined into one. Empty: they can't be combined."""
     averages: bool
@@ -112,7 +110,6 @@ class MethodDefaults:
 
     settings: Sequence[str] = ()
     shape: Sequence[str] = ()
-    mergeable = False
     combines_as = ""
     averages = False
     learns_besides = "the model's own weights"
@@ -180,7 +177,6 @@ class AdapterMethod(MethodDefaults):
     """Common parts of methods that train a PEFT adapter on a frozen base model."""
 
     result = "adapter"
-    mergeable = True
 
     def adapter(self, model: Any, config: TrainingConfig) -> Any:
         """The PEFT config of the adapter."""

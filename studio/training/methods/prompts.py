@@ -20,7 +20,6 @@ class VirtualTokens(AdapterMethod):
 
     settings: Sequence[str] = ("virtual_tokens",)
     shape: Sequence[str] = ("virtual_tokens",)
-    mergeable = False
     learns_besides = "virtual tokens"
     learns_virtual_tokens = True
     keeps = 0.8

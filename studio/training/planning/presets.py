@@ -54,7 +54,7 @@ VIEWS_PER_LABEL, MAX_EPOCHS_FOR_LABELS = 240, 20
 """How often a model should see rows of each label when they are few, and the maximum number of epochs for it."""
 
 
-def default_method(task: Task, info: ModelInfo) -> str:
+def default_method(info: ModelInfo) -> str:
     """The first method that is usual for this model, else `DEFAULT_METHOD`."""
     return next((method.name for method in METHODS.values() if method.is_usual_for(info)), DEFAULT_METHOD)
 
@@ -126,7 +126,7 @@ def _valid_values(
 
 def _draft_plan(request: PlanRequest, values: Mapping[str, Any]) -> PlanDraft:
     """A plan with all values. Invalid presets and methods are replaced by the default."""
-    method = values["method"] if values.get("method") in METHODS else default_method(request.task, request.info)
+    method = values["method"] if values.get("method") in METHODS else default_method(request.info)
     draft = PlanDraft(request, {**values, "method": method})
     for part in RULES:
         part(draft)

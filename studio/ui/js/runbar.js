@@ -6,8 +6,8 @@
     stopping: ["run", "", "Stopping"], finished: ["ok", "tick", "Finished"], stopped: ["ok", "tick", "Stopped"],
     interrupted: ["error", "cross", "Interrupted"], failed: ["error", "cross", "Failed"],
   };
-  /** The word of a state, with its colour and sign; Runs uses it too. */
-  function state(status, result = true) {
+  /** The word of a state, with its color and sign. */
+  function state(status, result) {
     const [kind, sign, word] = status === "stopped" && !result ? ["idle", "info", "Stopped"] : STATES[status] || ["idle", "info", status];
     return h(`span.state.${kind}`, {}, sign ? icon(sign) : h("i.dot"), word);
   }
@@ -52,5 +52,4 @@
     const [words, label] = chat ? ["Chat", `Chat ${run.name}`] : ended ? ["See why", `See why ${run.name}`] : working ? ["Watch", `Watch ${run.name}`] : ["Open", `Open ${run.name}`];
     return h("button.btn.s", { type: "button", "data-to": chat ? "chat" : "train", "aria-label": label }, words);
   }
-  window.studio.runState = state;
 })();

@@ -70,8 +70,8 @@ def _body(visit: Visit, run: RunRecord, view: ApiServerView) -> Html:
             again=look_again(1000),
         )
     models = [(model, engine) for engine in view.status.engines for model in engine.models]
-    shown = run.id if run.id in view.runs else view.runs[0]
-    classifies = visit.studio.chat.is_classifier(shown) if run.id in view.runs else False
+    run_id = run.id if run.id in view.runs else view.runs[0]
+    classifies = visit.studio.chat.is_classifier(run_id) if run.id in view.runs else False
     rows = [
         ("Address", Verbatim(view.status.address)),
         *((Verbatim(model), html('<span translate="no">{e}</span>', e=engine.engine)) for model, engine in models),
@@ -87,7 +87,7 @@ def _body(visit: Visit, run: RunRecord, view: ApiServerView) -> Html:
         key=_copied(Usage(title=KEY, language="sh", code=f"export {KEY}={view.key}"), 0),
         codes=[
             _copied(usage, number)
-            for number, usage in enumerate(snippets(view.status.address, shown, classifies), start=1)
+            for number, usage in enumerate(snippets(view.status.address, run_id, classifies), start=1)
         ],
         stop=stop_it,
     )

@@ -25,6 +25,8 @@ class Tab:
     """Gets the components and the tab's shell, and registers what happens when the tab is opened and used."""
     help_page: str = ""
     """The page of docs/ that "?" opens, such as guides/read-results#evaluate. Empty: the tab has no "?"."""
+    viewer_actions: frozenset[str] = frozenset()
+    """Actions that change nothing but what the viewer of a team sees. `draw` is always allowed."""
 
     @property
     def short_title(self) -> str:

@@ -32,6 +32,8 @@ LEAST_REPEATING = 2
 """Minimum number of example replies that repeat themselves for a note."""
 FEW_LABELS = 4
 """A matrix of so many labels has room beside the scorecard."""
+VIEWER_ACTIONS = frozenset({"look", "run-rows", "which"})
+"""Actions that change nothing but what the viewer of a team sees."""
 
 
 def wire(c: Components, shell: PageShell) -> None:
@@ -77,8 +79,8 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         return problem + invitation(run) + many, action_bar(step.reason, primary, back="train")
     mark_done(visit, "train", "evaluate")
     folds = cross_validation.panel(visit, run, report, step.kind == "cross-validate")
-    shown = report_body(run, report, visit.choices.extra.get("judged", ""), model_title(visit.studio, run.model))
-    both = [shown, folds] if cross_validation.is_offer(visit, run, report) else [folds, shown]
+    report_view = report_body(run, report, visit.choices.extra.get("judged", ""), model_title(visit.studio, run.model))
+    both = [report_view, folds] if cross_validation.is_offer(visit, run, report) else [folds, report_view]
     body = html('<div class="stack">{both}</div>{many}', both=both, many=prediction.panels(visit, run))
     extra: list[Html] = [button("Evaluate again", "evaluate", run=run.id)]
     if step.kind != "chat":

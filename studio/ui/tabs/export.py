@@ -34,6 +34,8 @@ from studio.ui.tabs.base import Components, act_then_show
 Options = Mapping[str, str]
 """Chosen options of a format: name → value."""
 NO_OPTIONS: Options = MappingProxyType({})
+VIEWER_ACTIONS = frozenset({"choose", "look", "option"})
+"""Actions that change nothing but what the viewer of a team sees."""
 
 
 def wire(c: Components, shell: PageShell) -> None:

@@ -198,8 +198,8 @@ def panels(visit: Visit, run: RunRecord) -> Html:
 def _chosen_dataset(visit: Visit, run: RunRecord) -> str:
     known = [each.id for each in visit.studio.datasets.all()]
     others = [each for each in known if each != run.dataset]  # rows that were trained on show little
-    wanted = (visit.choices.extra.get("predict_data", ""), *others, run.dataset)
-    return next((each for each in wanted if each in known), "")
+    candidates = (visit.choices.extra.get("predict_data", ""), *others, run.dataset)
+    return next((each for each in candidates if each in known), "")
 
 
 def _rest(visit: Visit, run: RunRecord, saved: list[PredictionSet], job: PredictionJob | None) -> Html:

@@ -22,6 +22,9 @@ from studio.ui.tabs.chat import chat_label
 
 EVALUATE = Primary("Evaluate", goto="evaluate")
 
+VIEWER_ACTIONS = frozenset({"open", "run-rows", "state"})
+"""Actions that change nothing but what the viewer of a team sees."""
+
 
 @dataclass(frozen=True)
 class Components:

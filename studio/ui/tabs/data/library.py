@@ -83,7 +83,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     records = visit.studio.datasets.all()
     start = min(max(1, int(visit.choices.extra.get("library") or 1)), max(1, len(records)))
     start -= (start - 1) % PAGE  # the only dataset of the last page may have been deleted
-    shown = visit.studio.library.entries(records[start - 1 : start - 1 + PAGE])
+    entries = visit.studio.library.entries(records[start - 1 : start - 1 + PAGE])
     titles = {task.name: task.title for task in visit.studio.catalog.tasks()}
     body = html(
         '<div class="stack">{reading}{head}{list}</div>',
@@ -93,7 +93,7 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
             "Labels, fixes and versions are saved with their dataset. It stays until you delete it.",
             button("Import rows", "bring", icon_name="upload"),
         ),
-        list=_list(visit, shown, titles, start, len(records)) if shown else _empty(),
+        list=_list(visit, entries, titles, start, len(records)) if entries else _empty(),
     )
     return body, _bar(visit, records)
 
@@ -113,9 +113,9 @@ def _empty() -> Html:
     )
 
 
-def _list(visit: Visit, shown: list[DatasetEntry], titles: dict[str, str], start: int, total: int) -> Html:
+def _list(visit: Visit, entries: list[DatasetEntry], titles: dict[str, str], start: int, total: int) -> Html:
     renaming = str(visit.choices.extra.get("renaming_data", ""))
-    last = start + len(shown) - 1
+    last = start + len(entries) - 1
     words = plural(total, "{n} dataset", "{n} datasets")
     pager = page_buttons("library", start, total, PAGE, "datasets") if total > PAGE else ""
     return html(
@@ -123,7 +123,7 @@ def _list(visit: Visit, shown: list[DatasetEntry], titles: dict[str, str], start
         "</section>",
         items=[
             _item(each, titles, each.id == visit.choices.dataset, each.id == renaming, _other_formats(visit, each))
-            for each in shown
+            for each in entries
         ],
         foot=foot(words if total <= PAGE else f"Datasets {start:,} to {last:,} of {total:,}", pager),
     )

@@ -24,6 +24,13 @@ from studio.ui.tabs.data.rows import check_lengths, dataset_state, drawn, measur
 from studio.ui.tabs.data.stale_guard import of_this_dataset
 from studio.ui.tabs.method.plan import prepare_early
 
+VIEWER_ACTIONS = frozenset(
+    {"close-row", "compare", "compare-again", "compare-look", "label-order", "label-page", "label-search"}
+    | {"label-show", "label-view", "library", "look", "look-again", "only", "open-row", "page", "reopen", "row"}
+    | {"stop-comparing", "view"}
+)
+"""Actions that change nothing but what the viewer of a team sees."""
+
 
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""

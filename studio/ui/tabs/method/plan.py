@@ -6,6 +6,7 @@ from typing import Any
 
 from studio.schema.errors import StudioError
 from studio.schema.requests import RunRequest
+from studio.schema.runs import RunnerView
 from studio.schema.views import PlanView
 from studio.ui.session import Visit
 from studio.ui.tabs.method import prompts
@@ -36,7 +37,19 @@ def planned(visit: Visit, method: str = "") -> PlanView | StudioError:
 def run_request(visit: Visit) -> RunRequest:
     """The run that Start starts: the current choices, with the run's name and the prompts that are not empty."""
     written = tuple(prompt.strip() for prompt in prompts.of(visit) if prompt.strip())
-    return visit.choices.run_request(name=name_of(visit), prompts=written)
+    return visit.choices.run_request(name=name_of(visit), prompts=written, runner=runner_of(visit).name)
+
+
+def runners(visit: Visit) -> list[RunnerView]:
+    """The runners that this person can choose from. Only an owner has a choice."""
+    offered = visit.studio.catalog.runners()
+    return offered[:1] if visit.demo or visit.role != "owner" else offered
+
+
+def runner_of(visit: Visit) -> RunnerView:
+    """The chosen runner, or the default one where there is no such runner any more."""
+    offered = runners(visit)
+    return next((each for each in offered if each.name == visit.choices.extra.get("runner")), offered[0])
 
 
 def prepare_run(visit: Visit) -> None:

@@ -34,6 +34,8 @@ from studio.ui.tabs.method.plan import (
     planned,
     prepare_run,
     run_request,
+    runner_of,
+    runners,
     with_measurement,
 )
 
@@ -46,6 +48,7 @@ def wire(c: Components, shell: PageShell) -> None:
     acts = {
         "preset": pick_preset,
         "method": pick_method,
+        "runner": pick_runner,
         "set": set_value,
         "reset": reset,
         "defaults": back_to_defaults,
@@ -72,6 +75,11 @@ def pick_preset(visit: Visit) -> None:
 def pick_method(visit: Visit) -> None:
     """Choose a method."""
     visit.choose(method=visit.text("value"))
+
+
+def pick_runner(visit: Visit) -> None:
+    """Choose where the run trains."""
+    visit.remember(runner=visit.text("value", 60))
 
 
 def set_value(visit: Visit) -> None:
@@ -134,6 +142,7 @@ def _once(visit: Visit) -> str:
         plan_key(visit),
         chosen.method,
         chosen.preset,
+        runner_of(visit).name,
         sorted(chosen.settings.items()),
         name_of(visit),
         list(prompts.of(visit)),
@@ -216,11 +225,12 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
     wrong = {**_refused(chosen.settings, view), **_wrong(visit)}
     settings = SettingsView(config, chosen.settings, wrong, catalog.unavailable_values(), catalog.value_help())
     return html(
-        '{head}<div class="cols main-side"><div class="stack">{preset}{method}{settings}{search}</div><div '
+        '{head}<div class="cols main-side"><div class="stack">{preset}{method}{runner}{settings}{search}</div><div '
         'class="stack">{run}{prompts}{name}</div></div>{poll}',
         head=heading("How should the model learn?", filled),
         preset=_set("Preset", cards("preset", "preset", presets, chosen.preset, aria_label="Preset")),
         method=_set("Method", _methods(visit, config.method, plan is not None)),
+        runner=_runners(visit),
         settings=settings_panel(settings),
         search=plan and search.panel(visit),
         run=_this_run(visit, view),
@@ -270,6 +280,16 @@ def _methods(visit: Visit, chosen: str, ready: bool) -> Html:
     return usual_cards + fold("More methods", names, rest, any(each.value == chosen for each in more), "more-methods")
 
 
+def _runners(visit: Visit) -> Html | None:
+    """Where the run trains, if there is a choice."""
+    offered = runners(visit)
+    if len(offered) < 2:
+        return None
+    choices = [Card(each.name, each.title, each.sentence, each.hardware, each.unavailable_reason) for each in offered]
+    title = "Where to train"
+    return _set(title, cards("runner", "runner", choices, runner_of(visit).name, aria_label=title, class_="two"))
+
+
 def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
     if isinstance(view, PlanView):
         return html(
@@ -296,7 +316,7 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
     if isinstance(view, StudioError):
         return action_bar(view.all()[0].what, off, back="data")
     estimate = view.estimate
-    if not estimate.fits:
+    if not estimate.fits and not runner_of(visit).is_elsewhere:
         words = f"Needs {memory(estimate.memory_bytes)} of memory, but only {memory(estimate.available_bytes)} are free"
         if estimate.memory_bytes <= estimate.available_bytes:  # then the machine's memory is short, not the GPU's
             words = estimate.short.rstrip(".")

@@ -135,12 +135,12 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
     chosen = visit.choices
     models = visit.studio.models.all(chosen.task)
     downloads = {} if visit.demo else {each.name: each for each in visit.studio.models.download_states()}
-    found, remark = _search_results(visit, {view.info.name for view in models})
-    view = next((each for each in [*models, *found] if each.info.name == chosen.model), None)
+    results, remark = _search_results(visit, {view.info.name for view in models})
+    view = next((each for each in [*models, *results] if each.info.name == chosen.model), None)
     error: StudioError | None = None
-    if view in found and view is not None and view.info.source != "hub":
+    if view in results and view is not None and view.info.source != "hub":
         view, error = _chosen_model(visit)  # its source has said more about it than about a search result
-        found = [view if view and each.info.name == view.info.name else each for each in found]
+        results = [view if view and each.info.name == view.info.name else each for each in results]
     elif view is None and chosen.model:
         view, error = _chosen_model(visit)
         models = [view, *models] if view else models
@@ -153,7 +153,7 @@ def _models(visit: Visit, c: Components) -> dict[Any, Any]:
         head=heading("Choose a model to start from", words),
         task=_task_segments(visit),
         list=_list(visit, models, downloads),
-        search="" if visit.demo else _search(visit, found, remark, downloads),
+        search="" if visit.demo else _search(visit, results, remark, downloads),
         details=_details(visit, view, downloads, job) if error is None else _unanswered(visit, error),
         poll=(installing or any(each.status == "running" for each in downloads.values()))
         and poll("look", 1000, repeat=False),
@@ -180,15 +180,15 @@ def _search_results(visit: Visit, known: set[str]) -> tuple[list[ModelView], Any
     if len(text) < 2:
         return [], ""
     search = visit.studio.models.search(text, visit.choices.task)
-    found = [each for each in search.models if each.info.name not in known]
+    results = [each for each in search.models if each.info.name not in known]
     failures = html(
         '<div class="body stack tight">{notes}</div>',
         notes=[note("warn", failure) for failure in dict.fromkeys(search.failures.values())],
     )
     words = html('<p class="bar muted">No other model has “{text}” in its name.</p>', text=text)
     if search.failures:
-        return found, failures
-    return found, "" if found else words
+        return results, failures
+    return results, "" if results else words
 
 
 def _task_segments(visit: Visit) -> Html:
@@ -225,16 +225,16 @@ def _list(visit: Visit, models: list[ModelView], downloads: dict[str, DownloadSt
     )
 
 
-def _search(visit: Visit, found: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
+def _search(visit: Visit, results: list[ModelView], sorry: Any, downloads: dict[str, DownloadState]) -> Html:
     extra = visit.choices.extra
     fields = (
         ("search", "hub", extra.get("found", ""), Html(" data-live"), _search_label(visit)),
         ("folder", "folder", extra.get("folder", ""), "", "A folder or GGUF file on this machine"),
     )
-    rows = model_rows(found, visit.choices.model, downloads, "Search results", _titles(visit))
+    rows = model_rows(results, visit.choices.model, downloads, "Search results", _titles(visit))
     return html(
         '{rows}<div class="bar foot finds">{fields}</div><div aria-live="polite">{sorry}</div>',
-        rows=found and html('<p class="bar foot"><b>Search results</b></p>{r}', r=rows),
+        rows=results and html('<p class="bar foot"><b>Search results</b></p>{r}', r=rows),
         fields=[
             html(
                 '<span class="ibox grow">{icon}<input class="input with-i" type="search" name="{name}" value="{value}" '

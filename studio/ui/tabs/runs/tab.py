@@ -31,6 +31,11 @@ NO_OTHERS = {
     True: ("No run is archived", "Untick Archived to see the other runs."),
 }
 """Whether archived runs are shown → what is said when there are none of the kind that is shown."""
+VIEWER_ACTIONS = frozenset(
+    {"choose-several", "find", "find-archived", "find-dataset", "find-sort", "find-tag", "look", "more", "open"}
+    | {"pick", "storage", "weigh"}
+)
+"""Actions that change nothing but what the viewer of a team sees."""
 
 
 def wire(c: Components, shell: PageShell) -> None:
@@ -121,13 +126,13 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
         lines, renaming = read(visit, query), str(visit.choices.extra.get("renaming", ""))
         side = html("{f}{b}", f=filters.panel(visit, query), b=_import_button(visit))
         records = [each.record for each in lines]
-        shown = table(lines, visit.choices.run, renaming, side, query.datasets.get(query.dataset, ""))
+        listing = table(lines, visit.choices.run, renaming, side, query.datasets.get(query.dataset, ""))
         if not lines and not query.narrows:
             title, words = NO_OTHERS[query.archived]
-            shown = heading(title, words, side)
+            listing = heading(title, words, side)
         runs = html(
             "{t}{m}{c}",
-            t=shown,
+            t=listing,
             m=compare.panel(visit, records),
             c=adapter_merge.panel(visit, records),
         )
@@ -182,8 +187,8 @@ def _checks(visit: Visit, run: str) -> tuple[tuple[tuple[int, float], ...], int]
     """Step and validation loss of each validation, and its number of rows."""
     events = [each.event for each in visit.studio.runs.events(run, kinds=("evaluation", "read"))]
     losses = {each.step: each.eval_loss for each in events if isinstance(each, EvaluationEvent)}
-    held = [each.held for each in events if isinstance(each, ReadEvent)]
-    return tuple(sorted(losses.items())), held[-1] if held else 0
+    validation_rows = [each.held for each in events if isinstance(each, ReadEvent)]
+    return tuple(sorted(losses.items())), validation_rows[-1] if validation_rows else 0
 
 
 def _import_button(visit: Visit) -> Html | str:
