@@ -203,7 +203,7 @@ def test_tokens_are_counted_alike_while_others_are_counted_and_embedded(host: Cl
     file = rows_file(rows, tmp_path / "rows.parquet")
     told = {"info": info, "task": "classification", "roles": {"text": "text", "label": "label"}, "label_names": ["a"]}
     labelled = rows_file([{**row, "label": "a"} for row in rows], tmp_path / "labelled.parquet")
-    alone = host.ask("lengths", "alone", rows=labelled, max_length=64, **told)["lengths"]
+    alone = host.ask("lengths", "counted", rows=labelled, max_length=64, **told)["lengths"]
     assert max(alone) > 300
     texts = {"rows": file, "column": "text", "folder": str(tmp_path / "vectors")}
     host.send("embed", "embedded", info=info, texts=texts)

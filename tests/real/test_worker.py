@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from studio.schema.dataset import DatasetRecord
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import resumable_step
 from studio.store import Home
+from studio.worker.run import Worker
 
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
 LONG = {**TINY, "epochs": 200, "eval_steps": 20, "early_stopping_patience": 0}
@@ -301,6 +303,15 @@ def test_the_run_after_one_that_gave_up_a_core_has_all_cores(
     assert len(os.sched_getaffinity(home.workspace().runs.worker(after).pid or 0)) == cores
     home.workspace().runs.request_stop(after, "discard")
     wait_for(lambda: record_of(home, after).ended)
+
+
+def test_a_run_whose_disk_space_is_used_up_is_asked_to_end_until_it_does(
+    home: Home, data: DatasetRecord, llama: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.worker.run.LOOK_SECONDS", 0.0)
+    worker = Worker(home, "default", add_run(home, data, llama, **TINY))
+    worker._quota, worker._result_bytes = SimpleNamespace(left=lambda: 0), 1  # type: ignore[assignment]
+    assert [worker.should_stop() for _ in range(3)] == ["keep"] * 3
 
 
 def test_a_stop_before_the_first_step_leaves_the_result_that_a_run_had_before_it_was_resumed(
