@@ -21,17 +21,18 @@ MAX_STANDALONE = 2
 """Maximum number of unused pairs with their own fine-tuned weights."""
 MAX_PAIRS = 32
 """Maximum number of unused pairs."""
-MAX_TOKENIZERS = 4
+MAX_TOKENIZERS = 12
+"""Maximum number of tokenizers, of all threads together."""
 
 
 class ModelCache:
-    """Loaded models by run folder. One thread uses the pairs; any thread can use tokenizers."""
+    """Loaded models by run folder. One thread uses the pairs; each thread has its own tokenizers."""
 
     def __init__(self) -> None:
         self._pairs: OrderedDict[tuple[str, float], ModelPair] = OrderedDict()
         self._in_use: Counter[tuple[str, float]] = Counter()
         self._bases = BaseModelCache()
-        self._tokenizers: OrderedDict[tuple[str, bool], Any] = OrderedDict()
+        self._tokenizers: OrderedDict[tuple[str, bool, int], Any] = OrderedDict()
         self._embedder: tuple[tuple[str, bool], Any] | None = None
         self._lock = threading.Lock()
 
@@ -73,8 +74,11 @@ class ModelCache:
         return fits_in_memory(run, 0 if loaded else 1) or any(not self._in_use[key] for key in self._pairs)
 
     def tokenizer(self, info: ModelInfo, trusted: bool = False) -> Any:
-        """Return a base's tokenizer."""
-        key = (info.path or info.name, trusted)
+        """Return a base's tokenizer, for this thread alone.
+
+        Truncation is a state of a tokenizer. While one thread encodes, another can't change it ("Already borrowed").
+        """
+        key = (info.path or info.name, trusted, threading.get_ident())
         with self._lock:
             if key not in self._tokenizers:
                 self._tokenizers[key] = load_tokenizer(info, trusted)

@@ -48,7 +48,10 @@ def _prepared() -> int:
     worker = Worker(Home(home), workspace, run, prepared=True, ready=waiting.ready)
     write_to(worker.folder.log)
     set_up_log()
-    return worker.work()
+    try:
+        return worker.work()
+    finally:
+        waiting.drop()
 
 
 def _set_process_title(run: str) -> None:

@@ -8,7 +8,7 @@ time. A right guess gives the same result, since the same is computed in the sam
 
 import gc
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class PreparedRun:
         self._should_stop: ShouldStop = lambda: None
         self._lock, self._continue = threading.Lock(), threading.Event()
         thread = ThreadPoolExecutor(1, "ready")
-        self._outcome = thread.submit(
+        self._outcome: Future[Outcome] | None = thread.submit(
             train, job, self._receive, lambda: self._should_stop(), lambda: self._emit is None
         )
         thread.shutdown(wait=False)
@@ -56,21 +56,25 @@ class PreparedRun:
             self.drop()
             raise
         self._continue.set()
+        assert self._outcome is not None
         return self._outcome.result()
 
     def drop(self) -> None:
-        """Cancel the prepared run, release its memory and reset the recorded peak."""
+        """Cancel the prepared run, release its memory and reset the recorded peak. Nothing is left to do for one that
+        has ended."""
         self._should_stop = lambda: "discard"
         self._continue.set()
-        self._outcome.exception()  # the outcome of a dropped run is irrelevant
-        del self._outcome
+        outcome, self._outcome = self._outcome, None
+        if outcome is not None:
+            outcome.exception()  # the outcome of a dropped run is irrelevant
+            del outcome
         gc.collect()
         forget_peak()
 
     def _matches(self, job: TrainingJob) -> bool:
         """Whether the prepared run would give the same result as this job. False if the preparation failed."""
         equal = _without_name(self.job) == _without_name(job) and self._input_files == input_files(job)
-        return equal and not self._outcome.done()
+        return equal and self._outcome is not None and not self._outcome.done()
 
     def _receive(self, event: AnyEvent) -> None:
         from studio.training.loop.callbacks import StopNow

@@ -59,10 +59,10 @@ class PreparedWorker:
                 elif line:
                     return line
                 else:
-                    self._drop()
+                    self.drop()
                     return ""
         except BaseException:  # For example, the home was removed: the thread must not wait forever.
-            self._drop()
+            self.drop()
             raise
 
     def _next_line(self, seconds: float | None) -> str | None:
@@ -84,7 +84,7 @@ class PreparedWorker:
         )
         self._changed = time.monotonic()
         if expected != self._expected:
-            self._drop()
+            self.drop()
             self._expected, self._place = expected, Home(expected.home).workspace(expected.workspace)
 
     def _update(self) -> None:
@@ -97,7 +97,7 @@ class PreparedWorker:
         elif age > KEEP_SECONDS:
             self._expected = None
         elif self.ready and not self.ready.is_ready and queue.active_hosts():
-            self._drop()  # a model host that answers the user has priority; the run is prepared again afterwards
+            self.drop()  # a model host that answers the user has priority; the run is prepared again afterwards
         elif not self.ready and age > SETTLED_SECONDS and not others and not queue.active_hosts():
             self._prepare(self._expected)
 
@@ -109,7 +109,8 @@ class PreparedWorker:
         except (StudioError, OSError):  # the run reports this error when it is started
             self._expected = None
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Drop the prepared run, if there is one. Its thread would keep this process from ending."""
         if self.ready:
             self.ready.drop()
             self.ready = None

@@ -43,7 +43,14 @@ def measure(home: Home, workspace: str, spec: RunSpec) -> Measured:
     rows = rows_of_run(owner.datasets, spec, owner.limits.run_rows)
     info = owner.find_model(config.model)
     few = config.model_copy(
-        update={"max_steps": STEPS, "test_prompts": (), "eval_steps": STEPS, "epochs": 1000.0, "keep_best": False}
+        update={
+            "max_steps": STEPS,
+            "test_prompts": (),
+            "eval_steps": STEPS,
+            "epochs": 1000.0,
+            "keep_best": False,
+            "mirror": "none",
+        }
     )
     events: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:

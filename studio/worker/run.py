@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from studio.inference.templates import remember_in
@@ -30,10 +31,12 @@ from studio.store.quota import Quota
 from studio.store.runs import WORKING
 from studio.training.loop.checkpoints import Checkpoints
 from studio.training.loop.trackers import needs_hub
+from studio.worker.failed_result import result_columns, result_stamp
 from studio.worker.free_memory import FreeMemory
 from studio.worker.imports import train_function
 from studio.worker.messages import ENDED_FROM_OUTSIDE, limit_message, log_line, stop_message, to_studio_error
 from studio.worker.restart import restart_worker
+from studio.worker.shared_cores import SharedCores
 
 if TYPE_CHECKING:
     from studio.training.coach import Coach
@@ -71,13 +74,14 @@ class Worker:
         remember_in(home.root)
         self.runs, self.folder = self.workspace.runs, self.workspace.runs.folder(run)
         self.workspace.db.patience = home.queue.db.patience = PATIENCE
+        self._result = result_stamp(self.folder)
         self.phase, self.step, self.steps = "preparing", 0, 0
         self.coach: Coach | None = None
         self._terminated = False
         self._keep_queue_entry = False
         self._wish: StopWish | None = None
         self._looked, self._began, self._seconds_before = 0.0, time.monotonic(), 0.0
-        self._threads, self._gave_core = 0, False
+        self._cores = SharedCores()
         self._limit = 0.0
         """Maximum working time in seconds, 0 for no limit."""
         self._most_steps = 0
@@ -191,10 +195,15 @@ class Worker:
         self._describe(job)
         past = self.workspace.events.after(self.run, limit=ENDLESS)
         self.coach = Coach(job.config, (each.event for each in past))
-        outcome = train(job, self.emit, self.should_stop)
+        try:
+            outcome = train(job, self.emit, self.should_stop)
+        finally:
+            self._cores.take_back()
         if not self._owns_run():
             log.error("Run %s was given up as lost in the meantime, so this worker does not set its status.", self.run)
             return
+        if outcome.stopped == "keep" and outcome.path is None and record.has_result:  # it had one before it was resumed
+            outcome = replace(outcome, path=self.folder.result, best_step=record.best_step, metrics=record.metrics)
         if outcome.stopped in (None, "keep"):
             self._append_all(self.coach.end())
         if outcome.stopped == "discard":
@@ -221,7 +230,7 @@ class Worker:
         job, splits = training_job(self.workspace, self.run, spec, finalize_only=self._wish == "keep")
         self._result_bytes = spec.disk_bytes // RESULT_SHARE
         write_whole(self.folder.splits, json.dumps(splits))
-        self._threads, self._limit = job.threads, 60 * job.config.max_minutes
+        self._cores, self._limit = SharedCores(job.threads), 60 * job.config.max_minutes
         self._most_steps = job.config.max_steps
         return job
 
@@ -254,7 +263,7 @@ class Worker:
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             self._beat()
-            self._share_cores()
+            self._cores.share(self.home.queue.active_hosts())
             wish = self.runs.stop_wish(self.run)
             if not wish and self._is_time_up():
                 wish, self._time_is_up = "keep", True
@@ -271,9 +280,9 @@ class Worker:
         return 0 < self._limit < time.monotonic() - self._began or 0 < allowed < self._seconds()
 
     def _is_disk_full(self) -> bool:
-        """Whether a visitor's remaining disk space is needed for the result."""
-        if time.monotonic() - self._disk_looked < DISK_SECONDS:
-            return False
+        """Whether a visitor's remaining disk space is needed for the result. Once it is, the run ends."""
+        if self._disk_is_full or time.monotonic() - self._disk_looked < DISK_SECONDS:
+            return self._disk_is_full
         self._disk_looked = time.monotonic()
         left = self._quota.left()
         return left is not None and left < self._result_bytes
@@ -283,16 +292,6 @@ class Worker:
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began
-
-    def _share_cores(self) -> None:
-        from studio.machine.cores import give_up_core, take_back
-
-        guests = self.home.queue.active_hosts() > 0
-        if guests and not self._gave_core:
-            self._gave_core = give_up_core(self._threads)
-        elif self._gave_core and not guests:
-            take_back(self._threads)
-            self._gave_core = False
 
     def _on_term(self, *_: Any) -> None:
         self._terminated = True
@@ -348,13 +347,12 @@ class Worker:
 
     def _retry_smaller_batch(self) -> bool:
         """Queue the run again with half the batch size. Returns False when that was tried already or is impossible."""
-        from studio.training.loop.oom_retry import TITLE, retry_message, with_half_batch
+        from studio.training.loop.oom_retry import TITLE, with_half_batch
 
-        before = self.runs.spec(self.run)
-        spec = with_half_batch(before)
+        spec = with_half_batch(self.runs.spec(self.run))
         if spec is None or self._terminated or self.runs.stop_wish(self.run):
             return False
-        message = retry_message(before.config.batch_size)
+        message = spec.because[-1]
         self.runs.replace_spec(self.run, spec)
         self.workspace.events.append(self.run, AdviceEvent(step=self.step, title=TITLE, message=message))
         self._beat()
@@ -374,15 +372,11 @@ class Worker:
         self._append(event)
         if self.coach:
             self._append_all(self.coach.observe(event))
-        self.runs.set_status(
-            self.run,
-            "failed",
-            message,
-            only_from=ACTIVE,
-            reason=message,
-            ended=now(),
-            has_result=self.folder.result is not None,
-        )
+        changes: dict[str, Any] = {"has_result": self.folder.result is not None}
+        if result_stamp(self.folder) not in (None, self._result):
+            self.runs.forget_earlier_model(self.run)
+            changes |= result_columns(self.folder)
+        self.runs.set_status(self.run, "failed", message, only_from=ACTIVE, reason=message, ended=now(), **changes)
         with suppress(StudioError, OSError):  # the disk may be full
             self.runs.describe(self.run)
 

@@ -198,6 +198,22 @@ def test_tokens_are_shown_and_counted(host: Client, run: RunRef) -> None:
     assert host.ask("count_tokens", "t", info=run.info, texts=["a b c", ""])["counts"][1] == 0
 
 
+def test_tokens_are_counted_alike_while_others_are_counted_and_embedded(host: Client, tmp_path: Path) -> None:
+    info, rows = starter("starter-classify"), [{"text": "word " * (number % 40 * 8 + 1)} for number in range(600)]
+    file = rows_file(rows, tmp_path / "rows.parquet")
+    told = {"info": info, "task": "classification", "roles": {"text": "text", "label": "label"}, "label_names": ["a"]}
+    labelled = rows_file([{**row, "label": "a"} for row in rows], tmp_path / "labelled.parquet")
+    alone = host.ask("lengths", "counted", rows=labelled, max_length=64, **told)["lengths"]
+    assert max(alone) > 300
+    texts = {"rows": file, "column": "text", "folder": str(tmp_path / "vectors")}
+    host.send("embed", "embedded", info=info, texts=texts)
+    for number in range(12):
+        host.send("lengths", f"together {number}", rows=labelled, max_length=64 + number % 3, **told)
+    ends = [host.end_of(f"together {number}") for number in range(12)]
+    assert all(isinstance(end, Done) and end.result["lengths"] == alone for end in ends), ends
+    assert isinstance(host.end_of("embedded"), Done)
+
+
 def test_a_classifier_answers_and_a_run_is_evaluated(host: Client, tmp_path: Path) -> None:
     sorter = label_run(starter("starter-classify"), tmp_path / "run")
     host.send("chat", "sorter", run=sorter, messages=HELLO)

@@ -1,6 +1,7 @@
 """A run that goes wrong: out of memory it is tried once more; with a loss that is no number it keeps the good."""
 
 import gc
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,10 @@ from studio.schema.runs import RunSpec
 from studio.services.context import Context
 from studio.services.planning.probe import probe
 from studio.store import Home
+from studio.training.loop.callbacks import diverged
+from studio.training.loop.checkpoints import Checkpoints
 from studio.training.loop.run import train
+from studio.worker.run import Worker
 
 
 @pytest.fixture
@@ -77,6 +81,39 @@ def test_a_loss_that_is_no_number_ends_the_run_at_once_and_keeps_what_was_good(t
     assert all(torch.equal(weight, checkpoint[name]) for name, weight in kept.items())
 
 
+def test_a_resumed_run_whose_loss_is_no_number_says_which_checkpoint_is_its_result_now(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_llama(tmp_path / "tiny")
+    data = add_sample(home, "support-tone", 60)
+    settings: dict[str, Any] = {"epochs": 200, "eval_steps": 10, "early_stopping_patience": 0, "max_length": 64}
+    run = add_run(home, data, str(tmp_path / "tiny"), **settings, precision="float32", learning_rate=1e-2)
+    worker, runs = start_worker(home, run), home.workspace().runs
+    wait_for(lambda: len(steps_of(home, run)) > 11)
+    runs.request_stop(run, "keep")
+    assert worker.wait(60) == 0, log_of(home, run)
+    runs.folder(run).report.write_text("{}")  # the evaluation of that model
+    runs.set_status(run, "queued", stop_wish=None)
+    home.queue.enqueue("default", run)
+
+    def train_until_it_diverges(job: Any, emit: Any, should_stop: Any) -> Any:
+        def told(event: Any) -> None:
+            emit(event)
+            if isinstance(event, StepEvent) and event.step > 50:
+                raise diverged(event.step, 1e-2)
+
+        return train(job, told, should_stop)
+
+    monkeypatch.setattr("studio.worker.run.train_function", lambda processes: train_until_it_diverges)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the signals of this process stay as they are
+    assert Worker(home, "default", run).work() == 1
+    record, kept = record_of(home, run), Checkpoints(runs.folder(run).checkpoints).to_keep()
+    assert (record.status, record.has_result) == ("failed", True) and "diverged" in record.reason
+    assert kept is not None and record.best_step == kept[0] > 11
+    assert record.metrics["eval_loss"] == kept[1].best_loss and record.metrics["base_eval_loss"]
+    assert not runs.folder(run).report.exists(), "it was about another model"
+
+
 def test_a_probe_measures_and_leaves_nothing_behind(home: Home, tmp_path: Path) -> None:
     tiny_llama(tmp_path / "tiny")
     data = add_sample(home, "support-tone", 60)
@@ -90,6 +127,17 @@ def test_a_probe_measures_and_leaves_nothing_behind(home: Home, tmp_path: Path) 
     broken = spec.model_copy(update={"config": spec.config.model_copy(update={"model": str(tmp_path / "none")})})
     with pytest.raises(StudioError, match="The measurement failed"):
         probe(Context(home, home.workspace(), False), broken)
+
+
+def test_a_probe_reports_to_no_experiment_tracker(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "curves"))
+    tiny_llama(tmp_path / "tiny")
+    data = add_sample(home, "support-tone", 60)
+    run = add_run(home, data, str(tmp_path / "tiny"), max_length=64, batch_size=2, mirror="tensorboard")
+    home.queue.remove(run)
+    assert probe(Context(home, home.workspace(), False), home.workspace().runs.spec(run)).steps == 4
+    assert not (tmp_path / "curves").exists()
 
 
 def test_a_probe_waits_for_no_run_at_work(home: Home, tmp_path: Path) -> None:

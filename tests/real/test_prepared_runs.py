@@ -286,6 +286,16 @@ def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRec
     assert not [each for each in psutil.Process().children() if "--prepared" in each.cmdline()]
 
 
+def test_a_prepared_process_ends_when_its_run_left_the_queue_in_the_moment_of_start(
+    home: Home, data: DatasetRecord, llama: str, afresh: None
+) -> None:
+    worker = prepared_worker()
+    wait_for(told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96)).is_dir)
+    wait_for(lambda: psutil.Process(worker.pid).cpu_percent(1.0) < 2)  # it waits before the first step
+    worker.communicate(f"{home.root}\tdefault\t20200101-first\n".encode(), timeout=60)
+    assert worker.returncode == 2
+
+
 def test_it_goes_with_the_server_in_the_middle_of_making_ready(home: Home, data: DatasetRecord, llama: str) -> None:
     worker = prepared_worker()
     wait_for(told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96)).is_dir)

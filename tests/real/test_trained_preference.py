@@ -13,9 +13,13 @@ from transformers import AutoModelForCausalLM
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import reply
 from studio.inference.rows import read_rows
+from studio.schema.config import TrainingConfig
+from studio.schema.dataset import DatasetSpec
 from studio.schema.report import ChatSettings
+from studio.schema.runs import StopWish
 from studio.tasks import Encoding, task_named
 from studio.training.batching.packed_attention import NAME
+from studio.training.loop.run import TrainingJob, train
 from studio.training.losses.log_probs import install_log_probs
 from studio.training.trainers.preference import PreferenceCollator
 
@@ -172,6 +176,28 @@ def test_a_run_on_pairs_that_trains_every_weight_asks_the_base_before_the_first_
     run = train_rows(tmp_path, PAIRS[:16], info, "preference", epochs=2, method="full", learning_rate=1e-3)
     assert run.losses[0] == pytest.approx(0.6931, abs=1e-3) and run.learned()
     assert run.result.name == "model"
+
+
+@pytest.mark.parametrize("wish", ["discard", "keep", "pause"])
+def test_a_stop_is_obeyed_while_the_base_model_is_asked_about_all_rows(tmp_path: Path, wish: StopWish) -> None:
+    said: list[Any] = []
+
+    def asked() -> StopWish | None:
+        return wish if any("Evaluating the base model" in getattr(event, "message", "") for event in said) else None
+
+    info = tiny_model("qwen", tmp_path / "base")
+    job = TrainingJob(
+        config=TrainingConfig(task="preference", model=info.name, method="full", precision="float32", batch_size=2),
+        info=info,
+        data=DatasetSpec(task="preference", roles=ROLES),
+        train_rows=PAIRS[:16],
+        validation_rows=[],
+        folder=tmp_path / "run",
+        threads=1,
+    )
+    outcome = train(job, said.append, asked)
+    assert (outcome.stopped, outcome.path, outcome.steps) == (wish, None, 0)
+    assert sum("Evaluating the base model" in getattr(event, "message", "") for event in said) == 1
 
 
 def test_a_run_on_thumbs_learns_to_tell_liked_from_disliked(tmp_path: Path) -> None:

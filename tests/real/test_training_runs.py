@@ -169,6 +169,34 @@ def test_a_stop_in_the_middle_of_a_check_keeps_what_was_learned(tmp_path: Path, 
     assert outcome.steps <= 3
 
 
+def test_a_stop_while_a_resumed_run_reads_its_rows_makes_its_checkpoint_the_result(
+    tmp_path: Path, llama: ModelInfo
+) -> None:
+    paused, _ = run(chat_job(tmp_path, llama, epochs=10), Stopper("pause", 12))
+    assert paused.path is None and paused.steps > 0
+    outcome, said = run(chat_job(tmp_path, llama, epochs=10), Stopper("keep", 0))
+    assert (outcome.stopped, outcome.steps, of(StepEvent, said)) == ("keep", paused.steps, [])
+    assert outcome.path is not None and (outcome.path / "adapter_config.json").exists()
+
+
+@pytest.mark.parametrize("wish", ["keep", "discard"])
+def test_a_pause_can_become_a_stop_while_the_validation_goes_on(
+    tmp_path: Path, llama: ModelInfo, wish: StopWish
+) -> None:
+    job = chat_job(tmp_path, llama, epochs=10, eval_steps=4, early_stopping_patience=0)
+    told: list[Any] = []
+
+    def asked() -> StopWish | None:
+        steps = len(of(StepEvent, told))
+        return None if steps < 3 else "pause" if steps == 3 else wish  # the fourth step ends with a validation
+
+    from studio.training.loop.run import train
+
+    outcome = train(job, told.append, asked)
+    assert (outcome.stopped, outcome.steps) == (wish, 4)
+    assert (outcome.path is not None) == (wish == "keep")
+
+
 @pytest.mark.parametrize("after", [0, 4, 9])
 def test_a_stop_that_discards_leaves_nothing(tmp_path: Path, llama: ModelInfo, after: int) -> None:
     outcome, _ = run(chat_job(tmp_path, llama), Stopper("discard", after))

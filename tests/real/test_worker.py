@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -23,6 +25,7 @@ from studio.schema.dataset import DatasetRecord
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import resumable_step
 from studio.store import Home
+from studio.worker.run import Worker
 
 TINY = {"precision": "float32", "learning_rate": 1e-2, "max_length": 96}
 LONG = {**TINY, "epochs": 200, "eval_steps": 20, "early_stopping_patience": 0}
@@ -281,3 +284,51 @@ def test_a_run_gives_up_a_core_to_a_guest_and_takes_it_back(
     wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores, 20)
     home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(30) == 0
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="this machine has one core only")
+def test_the_run_after_one_that_gave_up_a_core_has_all_cores(
+    home: Home, data: DatasetRecord, llama: str, cores: int
+) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: steps_of(home, run))
+    home.queue.host_started(os.getpid())
+    wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores - 1, 20)
+    after = add_run(home, data, llama, **LONG)  # the first worker starts the next one when it ends
+    home.workspace().runs.request_stop(run, "discard")
+    assert worker.wait(30) == 0
+    home.queue.host_idle(os.getpid())
+    wait_for(lambda: len(steps_of(home, after)) > 2)
+    assert len(os.sched_getaffinity(home.workspace().runs.worker(after).pid or 0)) == cores
+    home.workspace().runs.request_stop(after, "discard")
+    wait_for(lambda: record_of(home, after).ended)
+
+
+def test_a_run_whose_disk_space_is_used_up_is_asked_to_end_until_it_does(
+    home: Home, data: DatasetRecord, llama: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.worker.run.LOOK_SECONDS", 0.0)
+    worker = Worker(home, "default", add_run(home, data, llama, **TINY))
+    worker._quota, worker._result_bytes = SimpleNamespace(left=lambda: 0), 1  # type: ignore[assignment]
+    assert [worker.should_stop() for _ in range(3)] == ["keep"] * 3
+
+
+def test_a_stop_before_the_first_step_leaves_the_result_that_a_run_had_before_it_was_resumed(
+    home: Home, data: DatasetRecord, llama: str
+) -> None:
+    run = add_run(home, data, llama, **LONG)
+    worker = start_worker(home, run)
+    wait_for(lambda: len(steps_of(home, run)) >= 21)
+    home.workspace().runs.request_stop(run, "keep")
+    assert worker.wait(30) == 0, log_of(home, run)
+    before, runs = record_of(home, run), home.workspace().runs
+    assert before.has_result and before.best_step and before.metrics
+    shutil.rmtree(runs.folder(run).checkpoints)  # so it starts again
+    runs.set_status(run, "queued", stop_wish="keep")
+    home.queue.enqueue("default", run)
+    assert start_worker(home, run).wait(60) == 0, log_of(home, run)
+    after = record_of(home, run)
+    assert (after.status, after.has_result) == ("stopped", True)
+    assert (after.best_step, after.metrics) == (before.best_step, before.metrics)
+    assert f"from step {before.best_step}" in after.reason and "no result" not in after.reason

@@ -163,3 +163,18 @@ def test_a_run_out_of_memory_is_tried_at_half_the_batch_once() -> None:
     assert "tried once more with 2" in again.because[-1]
     assert with_half_batch(again) is None
     assert with_half_batch(spec(batch_size=1)) is None
+
+
+@pytest.mark.parametrize(("size", "smaller"), [(2, 1), (3, 1), (6, 3), (9, 3), (10, 5), (17, 1), (64, 32)])
+def test_after_out_of_memory_a_step_has_as_many_rows_as_before(size: int, smaller: int) -> None:
+    before = spec(batch_size=size, gradient_accumulation=3)
+    again = with_half_batch(before)
+    assert again is not None and again.config.batch_size == smaller
+    assert again.config.rows_a_step == before.config.rows_a_step
+    assert f"with {smaller} and {size // smaller} times the gradient accumulation" in again.because[-1]
+
+
+def test_make_it_fit_keeps_the_rows_of_a_step_also_of_an_odd_batch_size() -> None:
+    _, settings, changes = fit(asked(9), "lora", {"batch_size": 27, "gradient_accumulation": 1})
+    assert settings["batch_size"] * settings["gradient_accumulation"] == 27
+    assert "Batch size 9 instead of 27, with gradient accumulation 3" in changes[0].sentence

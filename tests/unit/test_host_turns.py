@@ -14,7 +14,7 @@ from studio.schema.errors import StudioError
 from studio.schema.host import REQUEST, request_line
 from studio.schema.host_responses import Chunk, Done
 from studio.schema.limits import DEMO
-from studio.services.model_host.client import PER_ADDRESS, WAITING_JOBS, HostClient, Places
+from studio.services.model_host.client import PER_ADDRESS, WAITING_JOBS, Host, HostClient, Places
 from studio.services.model_host.exchange import Exchange
 from studio.store import Home
 
@@ -102,6 +102,22 @@ def test_an_exchange_that_is_closed_wakes_who_waits_for_it_and_gives_its_place_b
     waiting.join(timeout=5)
     assert not waiting.is_alive() and heard == [] and stopped == ["stop"]
     places.take("chat", {"anna": 1})
+
+
+def test_a_request_that_waits_for_its_turn_is_canceled_at_once() -> None:
+    class Busy(Host):
+        """A host that works for somebody else, and takes a waiting request back."""
+
+        def ask(self, op: str, **fields: Any) -> Exchange:
+            asked = Exchange(lambda: None, lambda: None, lambda: asked.put(Done(id=op, stopped=True)))
+            return asked
+
+    cancel, results = threading.Event(), list[Any]()
+    work = threading.Thread(target=lambda: results.append(Busy().result("predict", cancel=cancel)), daemon=True)
+    work.start()
+    cancel.set()
+    work.join(timeout=5)
+    assert results == [{}]
 
 
 @pytest.mark.slow

@@ -509,6 +509,20 @@ def test_a_worker_that_hangs_after_stop_is_killed_and_one_that_still_saves_is_no
     assert living.wait(5) == -signal.SIGKILL
 
 
+def test_a_stop_after_a_long_pause_has_its_own_time_before_the_worker_is_killed(runs, living):
+    record = runs.submit(spec())
+    assert runs.store.begin(record.id, living.pid)
+    runs.pause(record.id)
+    with runs.store.db.write() as connection:
+        connection.execute("UPDATE events SET time = '2026-01-01T00:00:00.000Z'")
+    for file in runs.store.folder(record.id).root.rglob("*"):  # nothing is being saved
+        os.utime(file, (time.time() - 500,) * 2)
+    runs.stop(record.id)
+    reconcile(runs)
+    time.sleep(0.2)
+    assert living.poll() is None, "it is still at the validation that it may finish before a pause"
+
+
 class Away(Runner):
     """A runner whose machine trains as the test says."""
 

@@ -32,6 +32,8 @@ LONG = frozenset("predict evaluate evaluate_folds export first_batch embed write
 """Long operations. One runs at a time; a visitor may have a few waiting."""
 JOB_MINUTES, WAITING_JOBS = 5.0, 2
 """Limits of a visitor: minutes of one such job, and waiting jobs beside the running ones."""
+CANCEL_SECONDS = 0.2
+"""Seconds between two checks whether a request was canceled, which may still wait for its turn."""
 PER_ADDRESS = 4
 """Factor on the limits for all visitors with the same network address."""
 PROMPT_TIMES = 4
@@ -100,11 +102,13 @@ class Host:
     ) -> dict[str, Any]:
         """Send a request and wait for its result; `progress` gets (done, total, message).
 
-        Once `cancel` is set, the host ends the work at its next step; the result is what it has, or empty.
+        Once `cancel` is set, the host ends the work at its next step, or does not begin it. The result is what it has,
+        or empty.
         """
         exchange, ended = self.ask(op, **fields), False
         try:
-            for message in exchange:
+            while True:
+                message = exchange.read(None if cancel is None else CANCEL_SECONDS)
                 if isinstance(message, Moved) and progress:
                     progress(message.done, message.total, message.message)
                 if cancel is not None and cancel.is_set() and not ended:
@@ -114,7 +118,6 @@ class Host:
                     return message.result
         finally:
             exchange.close()
-        raise host_gone()
 
 
 class HostClient(Host):

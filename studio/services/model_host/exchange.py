@@ -50,6 +50,14 @@ class Exchange(Iterator[HostResponse]):
             self._messages.put(None)
             self._notify()
 
+    def read(self, seconds: float | None = None) -> HostResponse | None:
+        """The next response, or None when there is none within so many seconds. Not after `Done` or `close`."""
+        try:
+            message = self._messages.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        return self._read(message)
+
     def __next__(self) -> HostResponse:
         if self._closed:
             raise StopIteration

@@ -11,6 +11,7 @@ from studio.schema.numbers import timestamp
 from studio.schema.runs import StopWish
 from studio.services.runners.base import Offer, Position, RunHandle, Runner
 from studio.services.runners.worker_processes import WorkerProcesses
+from studio.services.runs.run_messages import PAUSING
 from studio.store import Home
 from studio.store.files import is_written_to
 from studio.store.next_worker import start_next_worker
@@ -104,4 +105,6 @@ def _owner(run: RunHandle) -> Owner:
 
 
 def _is_stopping(stored: StoredEvent) -> bool:
-    return isinstance(stored.event, StateEvent) and stored.event.status == "stopping"
+    """Whether it is a request to stop. One to pause, which may take its time, is none."""
+    event = stored.event
+    return isinstance(event, StateEvent) and event.status == "stopping" and event.message != PAUSING

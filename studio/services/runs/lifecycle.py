@@ -17,6 +17,7 @@ from studio.services.runners.base import RunHandle, Runner
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.run_files import end_of, resumable_step, resumable_steps, step_to_keep
 from studio.services.runs.run_messages import (
+    PAUSING,
     preparation_message,
     resume_message,
     state_message,
@@ -145,7 +146,7 @@ class RunLifecycle:
             runner.withdraw(self.handle(record.id))
             return self.store.get(record.id)
         self.store.request_stop(record.id, "pause")
-        if not self.store.set_status(record.id, "stopping", "Pausing.", only_from=("starting", "training")):
+        if not self.store.set_status(record.id, "stopping", PAUSING, only_from=("starting", "training")):
             self.store.request_stop(record.id, record.stop_wish)
             raise wrong_state(record, "The run {name} can't be paused.", "a run that is running or queued")
         return self.store.get(record.id)

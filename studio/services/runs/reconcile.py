@@ -21,7 +21,7 @@ from studio.services.runs.lifecycle import RunLifecycle
 from studio.services.runs.run_files import resumable_step
 from studio.store.db import now
 from studio.store.files import ignore_full_disk
-from studio.training.loop.oom_retry import TITLE, retry_message, with_half_batch
+from studio.training.loop.oom_retry import TITLE, with_half_batch
 
 _log = logging.getLogger("studio.runs")
 CURSOR = "runner_events"
@@ -154,12 +154,11 @@ def _progress(event: AnyEvent) -> dict[str, Any]:
 
 def _retry_with_half_batch(runs: RunLifecycle, run: str) -> None:
     """Queue a run whose worker the system killed because memory ran out, with half the batch size."""
-    before = runs.store.spec(run)
-    spec = with_half_batch(before)
+    spec = with_half_batch(runs.store.spec(run))
     if spec is None or runs.store.stop_wish(run) or not runs.has_room(run):
         runs.store.update(run, cause="")
         return
-    message, record = retry_message(before.config.batch_size), runs.store.get(run)
+    message, record = spec.because[-1], runs.store.get(run)
     runs.store.replace_spec(run, spec)
     if runs.queue_again(record, message, only_from=("interrupted",), cause=""):
         runs.event_store.append(run, AdviceEvent(step=record.step, title=TITLE, message=message))

@@ -17,11 +17,8 @@ def resumable_step(checkpoints: Path) -> int | None:
 
 def step_to_keep(checkpoints: Path, keep_best: bool) -> int | None:
     """The step whose weights are the result when the run is ended now. None when there is none."""
-    newest = Checkpoints(checkpoints).newest_loadable() if checkpoints.exists() else None
-    if newest is None:
-        return None
-    best = newest[1].best_step if keep_best else None
-    return best if best in Checkpoints(checkpoints).loadable() else newest[1].step
+    kept = Checkpoints(checkpoints).to_keep(keep_best) if checkpoints.exists() else None
+    return kept[0] if kept else None
 
 
 def end_of(path: Path, most: int) -> str:

@@ -5,6 +5,9 @@ from studio.schema.events import PhaseEvent
 from studio.schema.numbers import plural
 from studio.schema.runs import PHASE_WORDS, RunRecord, StopWish
 
+PAUSING = "Pausing."
+"""Message of the status `stopping` after a request to pause."""
+
 
 def wrong_state(record: RunRecord, what: str, valid: str | None = None, hint: str = "") -> StudioError:
     """The error of an action that the state of a run does not allow. `what` is a sentence with {name}, the run's."""

@@ -41,6 +41,19 @@ class StopNow(Exception):
         self.wish = wish
 
 
+def obey_before_training(should_stop: ShouldStop, progress: TrainingProgress) -> bool:
+    """Obey a stop request before the first step. Returns whether no step is needed: the checkpoint of a resumed run
+    becomes its result.
+
+    Raises:
+        StopNow: there is no checkpoint yet, or the request is to discard or to pause.
+    """
+    wish = should_stop()
+    if wish and (wish != "keep" or not progress.step):
+        raise StopNow(wish)
+    return wish is not None
+
+
 @dataclass(frozen=True)
 class ValidationRules:
     """When to validate, and what the best step and early stopping depend on."""
@@ -155,8 +168,8 @@ class EventCallback(TrainerCallback):
             return
         self._report_validation(args, state)
         wish = self.should_stop()
-        # A request that came with the step was obeyed already, and waits only for this validation.
-        if wish == "discard" or (wish == "keep" and self.stopped is None):
+        # The same request may have come with the step, and waits only for this validation.
+        if wish == "discard" or (wish == "keep" and self.stopped != "keep"):
             self.stopped = wish
             raise StopNow(wish)
 

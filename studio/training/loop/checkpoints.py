@@ -110,6 +110,15 @@ class Checkpoints:
                 return self.path(step), marked[0]
         return None
 
+    def to_keep(self, keep_best: bool = True) -> tuple[int, TrainingProgress] | None:
+        """The step whose weights are the result when the run is ended now, and the run's progress."""
+        newest = self.newest_loadable()
+        if newest is None:
+            return None
+        progress = newest[1]
+        best = progress.best_step if keep_best and progress.best_step in self.loadable() else None
+        return best or progress.step, progress
+
     def _has_weights(self, step: int) -> bool:
         marked = self._read_marker(step)
         return marked is not None and all(_only_for_resuming(name) for name in self._incomplete_files(step, marked[1]))

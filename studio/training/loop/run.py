@@ -29,7 +29,15 @@ from studio.training.distributed.processes import (
 from studio.training.loop.baseline import Baseline, BaselineTask, BaselineValidation
 from studio.training.loop.baseline_cache import BaselineCache, replies_key, validation_key
 from studio.training.loop.baseline_replies import BaselineReplies, base_answers
-from studio.training.loop.callbacks import Diverged, Emit, EventCallback, ShouldStop, StopNow, ValidationRules
+from studio.training.loop.callbacks import (
+    Diverged,
+    Emit,
+    EventCallback,
+    ShouldStop,
+    StopNow,
+    ValidationRules,
+    obey_before_training,
+)
 from studio.training.loop.checkpoints import Checkpoints, QuotaExceeded, TrainingProgress, replace_folder
 from studio.training.loop.eval_predictions import MAX_ROWS, with_texts, without_targets
 from studio.training.loop.head_warmup import HeadWarmup
@@ -198,7 +206,7 @@ class _Run:
         if self.callback.stopped is None:
             self.baseline.finish()
             return "discard" if self.should_stop() == "discard" else None
-        return self.callback.stopped
+        return self.should_stop() or self.callback.stopped  # a pause may have become a stop during the last validation
 
     def finish(self, stopped: StopWish | None) -> Outcome:
         """Save the best step or the last one, and answer the test prompts with it."""
@@ -257,9 +265,7 @@ class _Run:
 
     def _encode(self, rows: Sequence[Row]) -> list[Example]:
         def on_progress(done: int) -> None:
-            wish = self.should_stop()
-            if wish and not (wish == "keep" and self.job.finalize_only):
-                raise StopNow(wish)
+            obey_before_training(self.should_stop, self.progress)
             self.emit(PhaseEvent(phase="reading", done=done, total=len(rows), unit="rows"))
 
         job = self.job

@@ -102,14 +102,26 @@ def _single_process(config: TrainingConfig, request: PlanRequest) -> Change | No
 
 
 def _halve_batch_size(config: TrainingConfig, request: PlanRequest) -> Change | None:
-    size, accumulation = config.batch_size // 2, config.gradient_accumulation * 2
-    if not size or accumulation > 1024:
+    divided = divided_batch(config)
+    if divided is None:
         return None
+    size, accumulation = divided.values()
     return Change(
         f"Batch size {size} instead of {config.batch_size}, with gradient accumulation {accumulation}. "
         "The result is the same, and training is slightly slower.",
-        {"batch_size": size, "gradient_accumulation": accumulation},
+        divided,
     )
+
+
+def divided_batch(config: TrainingConfig) -> dict[str, int] | None:
+    """Half the batch size, or less where only that divides it, and more gradient accumulation. None when that is
+    impossible.
+
+    A step has as many rows as before. Otherwise a run that is resumed with it would read rows twice.
+    """
+    size = next((each for each in range(config.batch_size // 2, 0, -1) if config.batch_size % each == 0), 0)
+    accumulation = config.gradient_accumulation * config.batch_size // max(1, size)
+    return {"batch_size": size, "gradient_accumulation": accumulation} if size and accumulation <= 1024 else None
 
 
 def _checkpoint_activations(config: TrainingConfig, request: PlanRequest) -> Change | None:

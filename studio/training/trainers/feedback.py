@@ -87,7 +87,7 @@ def build(parts: Parts) -> FeedbackTrainer:
     if size < 2:  # TRL pairs replies within a batch, while ours come from any row, so a batch size of 1 is possible
         args.per_device_train_batch_size = trainer._train_batch_size = size
     longest = max(len(each.input_ids) for each in (*parts.train, *parts.validation))
-    trainer.prepare_reference(longest, parts.callback.emit, parts.has_start_weights)
+    trainer.prepare_reference(longest, parts.callback, parts.has_start_weights)
     return trainer
 
 

@@ -72,9 +72,7 @@ def build(parts: Parts) -> PreferenceTrainer:
         data_collator=PreferenceCollator(parts.encoding.tokenizer.pad_token_id),
     )
     sequences = [each for example in (*parts.train, *parts.validation) for each in (example, example.other) if each]
-    trainer.prepare_reference(
-        max(len(each.input_ids) for each in sequences), parts.callback.emit, parts.has_start_weights
-    )
+    trainer.prepare_reference(max(len(each.input_ids) for each in sequences), parts.callback, parts.has_start_weights)
     return trainer
 
 

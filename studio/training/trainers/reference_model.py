@@ -15,6 +15,7 @@ import torch
 from studio.schema.events import PhaseEvent
 from studio.tasks import Example
 from studio.training.distributed.processes import all_sum
+from studio.training.loop.callbacks import EventCallback, obey_before_training
 from studio.training.losses.cpu_fast_path import FastPathMixin
 from studio.training.losses.log_probs import install_log_probs
 from studio.training.trainers import Parts
@@ -67,8 +68,11 @@ class ReferenceModelMixin(FastPathMixin, StudioTrainer):
             for name, column in zip(self.reference_columns, columns, strict=True)
         }
 
-    def precompute_reference(self) -> None:
-        """Evaluate all rows before the first step, for a model that can't be restored once it is trained."""
+    def precompute_reference(self, callback: EventCallback) -> None:
+        """Evaluate all rows before the first step, for a model that can't be restored once it is trained.
+
+        A stop request ends it: no step follows.
+        """
         self.model.eval()
         place, device = self.model.device, self.args.device
         if place != device:  # it is on the CPU until several GPUs shard it
@@ -77,12 +81,14 @@ class ReferenceModelMixin(FastPathMixin, StudioTrainer):
         total, done = sum(map(len, datasets)), 0
         for dataset in datasets:
             for offset in range(0, len(dataset), self.args.per_device_eval_batch_size):
+                if obey_before_training(callback.should_stop, callback.progress):
+                    break
                 rows = [
                     dataset[n] for n in range(offset, min(len(dataset), offset + self.args.per_device_eval_batch_size))
                 ]
                 self.reference_log_probs(self._prepare_inputs(self.data_collator(rows)))
                 done += len(rows)
-                self.emit(
+                callback.emit(
                     PhaseEvent(
                         phase="reading",
                         message=f"Evaluating the base model, {done:,} of {total:,} rows",
@@ -94,16 +100,16 @@ class ReferenceModelMixin(FastPathMixin, StudioTrainer):
         if place != device:
             self.model.to(place)
 
-    def prepare_reference(self, longest: int, emit: Any, has_start_weights: bool) -> None:
+    def prepare_reference(self, longest: int, callback: EventCallback, has_start_weights: bool) -> None:
         """Select the fast path, precompute reference values if needed, and delete TRL's second adapter. Call it
         before training."""
-        self._reference, self.emit, model = {}, emit, self.model
+        self._reference, model = {}, self.model
         self._row_counts = {mode: defaultdict(list) for mode in self._metrics}
         self.precompute_ref_logps = True  # `reference_log_probs` provides them
         adapted = hasattr(model, "peft_config")
         self.select_fast_path(longest)
         if has_start_weights or not adapted:
-            self.precompute_reference()  # before the second adapter is deleted
+            self.precompute_reference(callback)  # before the second adapter is deleted
         if adapted and "ref" in model.peft_config:
             model.delete_adapter("ref")
 
