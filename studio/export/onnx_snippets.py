@@ -85,7 +85,7 @@ def _inference_code(run: RunRef) -> str:
     head = head_of(run.info, run.spec.data)
     if head.name == "labels":
         return f"""
-logits = run(tokenizer({snippets.example_texts(run)}, return_tensors="np"))["logits"][0]
+logits = run(tokenizer({snippets.example_texts(run)}, {snippets.cut(run)}, return_tensors="np"))["logits"][0]
 {SHARES[head.problem]}
 labels = json.load(open(f"{{folder}}/config.json"))["id2label"]
 print({{labels[str(i)]: round(float(share), 3) for i, share in enumerate(shares)}})
@@ -93,7 +93,7 @@ print({{labels[str(i)]: round(float(share), 3) for i, share in enumerate(shares)
     if head.name == "spans":
         question, passage = snippets.own_pair(run, snippets.QUESTION)
         return f"""
-inputs = tokenizer({question!r}, {passage!r}, return_tensors="np")
+inputs = tokenizer({question!r}, {passage!r}, {snippets.cut(run, "'only_second'")}, return_tensors="np")
 outputs = run(inputs)
 begin, end = outputs["start_logits"][0].argmax(), outputs["end_logits"][0].argmax()
 print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))
@@ -119,9 +119,7 @@ print(tokenizer.decode(reply, skip_special_tokens=True))
 
 def _prompt(run: RunRef) -> str:
     if not variant_of(run.info, run.spec.data).templated:
-        return (
-            f'prompt = tokenizer({(snippets.own_prompt(run) or snippets.PROMPT)!r}, return_tensors="np")["input_ids"]'
-        )
-    return f"""messages = {snippets.example_messages(run)!r}
+        return f'prompt = tokenizer({snippets.example_input(run)!r}, return_tensors="np")["input_ids"]'
+    return f"""messages = {snippets.example_input(run)!r}
 prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="np", return_dict=True)
 prompt = prompt["input_ids"]"""

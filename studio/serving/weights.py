@@ -12,13 +12,14 @@ from studio.export.folder import copy_tokenizer, read_json, require_room, staged
 from studio.inference.base_and_tuned import DTYPE_BYTES, load_tuned, precision_of, result_folder
 from studio.inference.generate import NEUTRAL_GENERATION, end_tokens
 from studio.inference.load import load_base, load_tokenizer, weights_folder
+from studio.inference.saving import save_model
 from studio.machine.locks import alone
 from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.models.weights import weight_files
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.serving import PreparedModel, ServedModel
-from studio.tasks.rendering import template_of
+from studio.tasks.rendering import has_system_role, template_of
 
 FACTS = "studio.json"
 MODEL = "model"
@@ -66,8 +67,6 @@ def forget_unused(root: Path, model: ServedModel) -> None:
 
 def write(run: dict[str, Any], who: str, to: str) -> None:
     """Write the folder of a model. Weights that need no merging are linked, and not copied."""
-    from transformers import GenerationConfig
-
     ref = RunRef.model_validate(run)
     tokenizer = load_tokenizer(ref.info, ref.trusted)
     with staged(Path(to)) as stage:
@@ -83,8 +82,7 @@ def write(run: dict[str, Any], who: str, to: str) -> None:
         else:
             model = load_base(ref.info, precision_of(ref), trusted=ref.trusted) if who == "base" else load_tuned(ref)
             generation_config = model.generation_config
-            model.generation_config = GenerationConfig()  # the real one is written below, and need not be valid
-            model.save_pretrained(str(target))
+            save_model(model, target)
         copy_tokenizer(ref, target)
         ends = sorted(end_tokens(_Configured(generation_config), tokenizer))
         settings = generation_config.to_diff_dict() | NEUTRAL_GENERATION
@@ -136,11 +134,7 @@ def _template_facts(tokenizer: Any) -> dict[str, Any]:
         )
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    try:
-        tokens("system", "user")
-        merges = False
-    except TemplateError:
-        merges = True
+    merges = not has_system_role(tokenizer, template_of(tokenizer))
     try:
         one, two = tokens("user"), tokens("user", "assistant", "user")
     except TemplateError as error:
