@@ -7,9 +7,9 @@ from studio.export import snippets
 from studio.export.base import Exporter, ExportJob, Phase
 from studio.export.folder import read_json, write_json
 from studio.inference.base_and_tuned import result_folder
+from studio.inference.generation_settings import generation_settings
 from studio.inference.heads import head_of
 from studio.inference.load import ADAPTER_WEIGHTS
-from studio.inference.saving import generation_settings
 from studio.schema.host import RunRef
 
 

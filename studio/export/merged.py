@@ -6,8 +6,8 @@ from studio.export import snippets
 from studio.export.base import Exporter, ExportJob, Phase
 from studio.export.folder import read_json, write_json
 from studio.inference.base_and_tuned import DTYPE_BYTES, load_tuned, precision_of
+from studio.inference.generation_settings import generation_settings
 from studio.inference.load import mergeable
-from studio.inference.saving import generation_settings, save_model
 from studio.schema.host import RunRef
 
 
@@ -39,7 +39,7 @@ class Merged(Exporter):
             job.enter(Phase.LOADING, "Merging the adapter into the weights")
         tuned = load_tuned(job.run) if pair.one_copy else pair.tuned
         job.enter(Phase.WRITING, "Writing the weights")
-        save_model(tuned, to)
+        tuned.save_pretrained(str(to))
         config = read_json(to / "config.json")
         write_json(to / "config.json", {key: value for key, value in config.items() if key != "_name_or_path"})
         if tuned.can_generate():

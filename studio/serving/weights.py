@@ -12,7 +12,6 @@ from studio.export.folder import copy_tokenizer, read_json, require_room, staged
 from studio.inference.base_and_tuned import DTYPE_BYTES, load_tuned, precision_of, result_folder
 from studio.inference.generate import NEUTRAL_GENERATION, end_tokens
 from studio.inference.load import load_base, load_tokenizer, weights_folder
-from studio.inference.saving import save_model
 from studio.machine.locks import alone
 from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.models.weights import weight_files
@@ -82,7 +81,7 @@ def write(run: dict[str, Any], who: str, to: str) -> None:
         else:
             model = load_base(ref.info, precision_of(ref), trusted=ref.trusted) if who == "base" else load_tuned(ref)
             generation_config = model.generation_config
-            save_model(model, target)
+            model.save_pretrained(str(target))
         copy_tokenizer(ref, target)
         ends = sorted(end_tokens(_Configured(generation_config), tokenizer))
         settings = generation_config.to_diff_dict() | NEUTRAL_GENERATION

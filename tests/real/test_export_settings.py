@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from made_runs import chat_run, label_run, tiny_llama
+from small_trainings import chat_job
+from small_trainings import run as train
 from test_export import FACTS, TOKENS, printed_by
 from test_sentencepiece import deberta
 
@@ -51,7 +53,14 @@ def test_penalties_and_end_tokens_of_the_base_model_do_not_change_the_replies_of
     assert printed_by(done, run).strip() == expected.strip() != ""
     settings = json.loads((tmp_path / form / "generation_config.json").read_text())
     assert settings["eos_token_id"] == [0, 1, 2], "base model, end of turn and end of text"
-    assert (settings["repetition_penalty"], settings["temperature"]) == (1.0, 0.6)
+    assert settings["repetition_penalty"] == 1.0 and "temperature" not in settings
+
+
+def test_a_base_model_with_a_temperature_but_no_sampling_can_be_fully_fine_tuned(tmp_path: Path) -> None:
+    """The trainer changes its end tokens, and then transformers would refuse to save its temperature."""
+    train(chat_job(tmp_path / "run", with_settings(tmp_path / "base"), rows=4, held=2, max_steps=1, method="full"))
+    settings = json.loads((tmp_path / "run" / "model" / "generation_config.json").read_text())
+    assert settings["repetition_penalty"] == 1.8 and "temperature" not in settings
 
 
 @pytest.mark.parametrize("form", ["merged", "adapter"])
