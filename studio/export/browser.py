@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from studio.export import onnx_agreement, snippets
+from studio.export import onnx_agreement, onnx_snippets, snippets
 from studio.export.agreement_check import NEAR, OWN_PROMPTS, ReferenceAnswers, largest_difference
 from studio.export.base import ExportJob, TestResult
 from studio.export.onnx import MODEL, QUANTIZED, TITLES, Onnx, reads_two_texts
@@ -27,25 +27,6 @@ MOST_PARAMETERS = 150_000_000
 DTYPES = {MODEL: "fp32", QUANTIZED: "q8"}
 """File → its name in Transformers.js."""
 INDEX = "index.html"
-JAVASCRIPT = """// First install: npm install @huggingface/transformers
-import {{ AutoModelForSequenceClassification, AutoTokenizer, env }} from "@huggingface/transformers";
-
-env.localModelPath = {parent!r};
-env.allowRemoteModels = false;
-const tokenizer = await AutoTokenizer.from_pretrained({folder!r});
-const model = await AutoModelForSequenceClassification.from_pretrained({folder!r}, {{ dtype: "{dtype}" }});
-const inputs = tokenizer([{first}], {{ {second}truncation: true, max_length: {longest} }});
-const logits = Array.from((await model(inputs)).logits.data);
-{shares}
-console.log(shares.map((share, place) => [model.config.id2label[place], share]));
-"""
-SHARES = {
-    "": "const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));\n"
-    "const shares = powers.map((power) => power / powers.reduce((a, b) => a + b));",
-    "multi_label_classification": "const shares = logits.map((logit) => 1 / (1 + Math.exp(-logit)));",
-    "regression": "const shares = logits;",
-}
-"""Problem type → code that computes probabilities or scores from logits."""
 
 
 class Browser(Onnx):
@@ -88,16 +69,7 @@ class Browser(Onnx):
 
     def snippet(self, run: RunRef, place: str, dtype: str = DTYPES[QUANTIZED]) -> str:
         """Return code for Node and for pages of your own. `dtype` names the file in Transformers.js."""
-        folder, two = Path(place), reads_two_texts(run)
-        return JAVASCRIPT.format(
-            parent=str(folder.parent),
-            folder=folder.name,
-            first=json.dumps(snippets.PAIR[0] if two else snippets.PROMPT),
-            second=f"text_pair: [{json.dumps(snippets.PAIR[1])}], " if two else "",
-            longest=run.spec.config.max_length,
-            shares=SHARES[head_of(run.info, run.spec.data).problem],
-            dtype=dtype,
-        )
+        return onnx_snippets.javascript(run, place, dtype, reads_two_texts(run))
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]:
         """Return how to open the page, and code for Transformers.js."""

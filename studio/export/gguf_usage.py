@@ -51,11 +51,11 @@ def ollama(run: RunRef, place: str) -> Usage:
 
 def python(run: RunRef, place: str, file: str) -> str:
     """Return code that answers one prompt with llama.cpp."""
-    given = example_input(without_own_input(run))
+    messages = example_input(without_own_input(run))
     if variant_of(run.info, run.spec.data).templated:
-        ask, input_field, text = "chat_completions", f'"messages": {given!r}', '"message"]["content"'
+        ask, input_field, text = "chat_completions", f'"messages": {messages!r}', '"message"]["content"'
     else:
-        ask, input_field, text = "completions", f'"prompt": {json.dumps(given)}', '"text"'
+        ask, input_field, text = "completions", f'"prompt": {json.dumps(messages)}', '"text"'
     return f"""# pip install xllamacpp
 import xllamacpp
 
