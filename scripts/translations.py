@@ -26,7 +26,8 @@ CREATED = datetime(2026, 11, 30, tzinfo=UTC)
 NOT_ON_PAGE = (
     "studio/cli/",
     "studio/export/browser_page/",  # a page of its own, in English
-    "studio/export/onnx_snippets.py",  # Python code
+    "studio/export/onnx_snippets.py",  # code
+    "studio/export/snippets.py",
     "studio/export/script_text.py",
     "studio/models/conversion_texts.py",  # what models read, and a model card
     "studio/serving/answers.py",  # an API, in English

@@ -80,11 +80,14 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(3600)
         if text == "too long":
             self._send(400, b'{"message": "/srv/model: its maximum context length is 8192 tokens"}')
+        elif text == "out of turn":
+            self._send(400, b'{"message": "/srv/model: roles must alternate"}')
         elif "input" in body:
             labels = {"labels": ["good"], "problem": "", "outputs": [[1.0]], "predicted": ["good"]}
             self._send(200, json.dumps(labels).encode())
         else:
-            self._send(200, b"".join(_events(rest.split() or [command], "messages" in body)))
+            words = [word for word in rest.split(" ") if word]
+            self._send(200, b"".join(_events(words or [command], "messages" in body)))
 
     def _send(self, status: int, content: bytes) -> None:
         self.send_response(status)
@@ -105,7 +108,7 @@ def _events(words: Sequence[str], chat: bool) -> Iterator[bytes]:
 
 
 def _event(document: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(document)}\n\n".encode()
+    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n".encode()
 
 
 def main() -> None:

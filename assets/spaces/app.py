@@ -96,6 +96,10 @@ def written(who: str, prompt: Any, tokens: int) -> Iterator[str]:
                     temperature=None,
                     top_p=None,
                     top_k=None,
+                    repetition_penalty=1.0,
+                    no_repeat_ngram_size=0,
+                    num_beams=1,
+                    min_length=0,
                     pad_token_id=SETTINGS["pad"],
                     eos_token_id=SETTINGS["ends"],
                 )

@@ -7,6 +7,7 @@ from studio.export import snippets
 from studio.export.base import Exporter, ExportJob, Phase
 from studio.export.folder import read_json, write_json
 from studio.inference.base_and_tuned import result_folder
+from studio.inference.generation_settings import generation_settings
 from studio.inference.heads import head_of
 from studio.inference.load import ADAPTER_WEIGHTS
 from studio.schema.host import RunRef
@@ -34,16 +35,24 @@ class Adapter(Exporter):
         return sum(file.stat().st_size for file in (weights, tokenizer) if file.exists())
 
     def write(self, job: ExportJob, to: Path) -> None:
-        """Copy the weights. In the config, the base's Hub id replaces its path."""
-        job.enter(Phase.WRITING, "Writing the weights")
+        """Copy the weights. In the config, the base's Hub id replaces its path.
+
+        A generative model gets the generation settings of the chat, because those of the base differ.
+        """
         source, info = result_folder(job.run), job.run.info
+        head = head_of(info, job.run.spec.data)
+        if head.generates:
+            job.enter(Phase.LOADING, "Loading the model")
+            pair = job.model_cache.pair(job.run)
+            write_json(to / "generation_config.json", generation_settings(pair.tuned, pair.tokenizer))
+        job.enter(Phase.WRITING, "Writing the weights")
         shutil.copyfile(source / ADAPTER_WEIGHTS, to / ADAPTER_WEIGHTS)
         config = read_json(source / "adapter_config.json")
         config["base_model_name_or_path"] = info.hub_id or info.title
         config["revision"] = info.revision
         write_json(to / "adapter_config.json", config)
-        if labels := head_of(info, job.run.spec.data).labels:
-            write_json(to / "labels.json", {str(number): label for number, label in enumerate(labels)})
+        if head.labels:
+            write_json(to / "labels.json", {str(number): label for number, label in enumerate(head.labels)})
 
     def snippet(self, run: RunRef, place: str) -> str:
         """Return code that loads the base from the Hub and the adapter on top."""

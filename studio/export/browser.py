@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from studio.export import onnx_agreement, snippets
+from studio.export import onnx_agreement, onnx_snippets, snippets
 from studio.export.agreement_check import NEAR, OWN_PROMPTS, ReferenceAnswers, largest_difference
 from studio.export.base import ExportJob, TestResult
 from studio.export.onnx import MODEL, QUANTIZED, TITLES, Onnx, reads_two_texts
@@ -27,14 +27,6 @@ MOST_PARAMETERS = 150_000_000
 DTYPES = {MODEL: "fp32", QUANTIZED: "q8"}
 """File → its name in Transformers.js."""
 INDEX = "index.html"
-JAVASCRIPT = """// First install: npm install @huggingface/transformers
-import {{ pipeline, env }} from "@huggingface/transformers";
-
-env.localModelPath = {parent!r};
-env.allowRemoteModels = false;
-const classify = await pipeline("text-classification", {folder!r}, {{ dtype: "{dtype}" }});
-console.log(await classify({text}, {{ top_k: null }}));
-"""
 
 
 class Browser(Onnx):
@@ -77,11 +69,7 @@ class Browser(Onnx):
 
     def snippet(self, run: RunRef, place: str, dtype: str = DTYPES[QUANTIZED]) -> str:
         """Return code for Node and for pages of your own. `dtype` names the file in Transformers.js."""
-        folder = Path(place)
-        text = snippets.example_texts(snippets.without_own_input(run))
-        if reads_two_texts(run):
-            text = json.dumps(snippets.PAIR[0])
-        return JAVASCRIPT.format(parent=str(folder.parent), folder=folder.name, text=text, dtype=dtype)
+        return onnx_snippets.javascript(run, place, dtype, reads_two_texts(run))
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]:
         """Return how to open the page, and code for Transformers.js."""

@@ -15,19 +15,20 @@ from studio.inference.load import load_tokenizer, weights_folder
 from studio.machine.disk import FULL, put_in_place, sync_file, sync_folder, sync_tree
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
-from studio.tasks.rendering import portable_template
+from studio.tasks.rendering import portable_template, template_of
 
 TOKENIZER_FILES = tuple(
     "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.json vocab.txt "
-    "merges.txt spiece.model tokenizer.model sentencepiece.bpe.model chat_template.jinja".split()
+    "merges.txt spiece.model tokenizer.model sentencepiece.bpe.model spm.model source.spm target.spm target_vocab.json "
+    "chat_template.jinja".split()
 )
-ALLOWED = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model"))
+ALLOWED = frozenset((".safetensors", ".json", ".jinja", ".md", ".txt", ".model", ".spm"))
 """Allowed extensions in an export: no pickle, no optimizer state."""
 VOCABULARIES = frozenset(("vocab.txt", "merges.txt"))
 """Files that are not scanned for paths and tokens of this machine. Any text can be in them."""
 ROWS = ".jsonl"
 """Extension of files with the user's rows, which are exported as they are, and not scanned either."""
-BINARY = frozenset((".safetensors", ".model", ".gguf", ".onnx", ".bin", ".wasm", ".pb", ".tflite", ".parquet"))
+BINARY = frozenset((".safetensors", ".model", ".spm", ".gguf", ".onnx", ".bin", ".wasm", ".pb", ".tflite", ".parquet"))
 """Extensions of files that are not text. Their first bytes, which hold names and metadata, are scanned."""
 FORBIDDEN = frozenset((".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"))
 """Extensions of pickles, which no export may contain."""
@@ -71,7 +72,12 @@ def require_room(to: Path, needed: int) -> None:
 
 @contextmanager
 def staged(to: Path) -> Iterator[Path]:
-    """Yield a folder beside the target that replaces it at the end. It is removed after a failure."""
+    """Yield a folder beside the target that replaces it at the end. It is removed after a failure.
+
+    What a process left that was killed while it exported to this target is removed as well.
+    """
+    for left in _left_behind(to):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     stage = to.with_name(f".{to.name}.{os.getpid()}.new")
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir()
@@ -91,18 +97,35 @@ def staged(to: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
+def _left_behind(to: Path) -> list[Path]:
+    """Return what `staged`, `put_in_place` and `zipped` wrote beside the target in processes that have ended."""
+    import psutil
+
+    pattern = re.compile(rf"\.{re.escape(to.name)}\.(\d+)\.(?:new|old|zip)")
+    found = [(path, pattern.fullmatch(path.name)) for path in to.parent.iterdir()]
+    return [path for path, name in found if name and not psutil.pid_exists(int(name[1]))]
+
+
 def copy_tokenizer(run: RunRef, to: Path) -> None:
-    """Copy the base's tokenizer files unchanged, because saving a tokenizer can change it."""
+    """Copy the base's tokenizer files unchanged, because saving a tokenizer can change it.
+
+    The chat template is another one if the base has none, or if its own refuses the system prompt of the run.
+    """
     base = Path(weights_folder(run.info))
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, to / name)
-    config = read_json(to / "tokenizer_config.json")
-    if config:
-        write_json(to / "tokenizer_config.json", {key: v for key, v in config.items() if key != "name_or_path"})
-    if variant_of(run.info, run.spec.data).templated and not run.info.has_chat_template:
-        template = portable_template(load_tokenizer(run.info, run.trusted))
-        (to / "chat_template.jinja").write_text(template, encoding="utf-8")
+    left_out = {"name_or_path"}
+    needs_template = run.spec.config.system_prompt or not run.info.has_chat_template
+    if variant_of(run.info, run.spec.data).templated and needs_template:
+        tokenizer = load_tokenizer(run.info, run.trusted)
+        template = portable_template(tokenizer)
+        if template != template_of(tokenizer):
+            (to / "chat_template.jinja").write_text(template, encoding="utf-8")
+            left_out.add("chat_template")
+    if config := read_json(to / "tokenizer_config.json"):
+        kept = {key: value for key, value in config.items() if key not in left_out}
+        write_json(to / "tokenizer_config.json", kept)
 
 
 def without_paths(text: str, run: RunRef) -> str:
@@ -146,7 +169,17 @@ def names_private_data(file: Path, paths: Iterable[str]) -> bool:
 
 
 def _private_paths(run: RunRef) -> set[str]:
-    return {run.folder, run.info.path or run.folder, f"{Path.home()}{os.sep}"}
+    return {run.folder, run.info.path or run.folder, home_folder()} - {""}
+
+
+def home_folder() -> str:
+    """Return the path of this user's home with a separator at its end.
+
+    Empty if that is the root of the disk, as for a user of a container without a home: every path and every URL would
+    have it.
+    """
+    home = Path.home()
+    return "" if home == home.parent else f"{home}{os.sep}"
 
 
 def zipped(stage: Path, to: Path) -> Path:

@@ -228,7 +228,7 @@ class Ollama(Gguf):
 
     def usages(self, run: RunRef, place: str, options: dict[str, str]) -> tuple[Usage, ...]:
         """Return the commands, those for Ollama first."""
-        return (gguf_usage.ollama(place), *super().usages(run, place, options))
+        return (gguf_usage.ollama(run, place), *super().usages(run, place, options))
 
 
 def _known_template(run: RunRef) -> ollama_templates.OllamaTemplate:

@@ -6,7 +6,16 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from studio.export.folder import ALLOWED, BINARY, FORBIDDEN, MAX_SCANNED_BYTES, TOKEN, VOCABULARIES, names_private_data
+from studio.export.folder import (
+    ALLOWED,
+    BINARY,
+    FORBIDDEN,
+    MAX_SCANNED_BYTES,
+    TOKEN,
+    VOCABULARIES,
+    home_folder,
+    names_private_data,
+)
 from studio.schema.errors import StudioError
 from studio.schema.hub import LicenseCheck, PushFile
 
@@ -130,15 +139,15 @@ def _has_secret(path: Path, thorough: bool) -> bool:
     A large JSON file is a tokenizer, in whose vocabulary any text can be. Of a binary file the beginning is read.
     """
     is_skipped = path.stat().st_size > MAX_SCANNED_BYTES and (path.suffix == ".json" or not thorough)
-    home, end = f"{Path.home()}{os.sep}", ""
+    home, end = home_folder(), ""
     if path.suffix in BINARY:
-        return names_private_data(path, [home])
+        return names_private_data(path, [home] if home else [])
     if path.name in VOCABULARIES or is_skipped:
         return False
     with path.open(encoding="utf-8", errors="replace") as file:
         while part := file.read(MAX_SCANNED_BYTES):
             text = end + part
-            if TOKEN.search(text) or home in text:
+            if TOKEN.search(text) or (home and home in text):
                 return True
             end = text[-MOST_SECRET:]
     return False

@@ -6,7 +6,7 @@ from studio.export import snippets
 from studio.export.base import Exporter, ExportJob, Phase
 from studio.export.folder import read_json, write_json
 from studio.inference.base_and_tuned import DTYPE_BYTES, load_tuned, precision_of
-from studio.inference.generate import end_tokens
+from studio.inference.generation_settings import generation_settings
 from studio.inference.load import mergeable
 from studio.schema.host import RunRef
 
@@ -39,13 +39,11 @@ class Merged(Exporter):
             job.enter(Phase.LOADING, "Merging the adapter into the weights")
         tuned = load_tuned(job.run) if pair.one_copy else pair.tuned
         job.enter(Phase.WRITING, "Writing the weights")
-        if tuned.can_generate():
-            # programs that load it stop where the chat stops
-            tuned.generation_config.eos_token_id = sorted(end_tokens(tuned, pair.tokenizer))
         tuned.save_pretrained(str(to))
-        for name in ("config.json", "generation_config.json"):
-            if values := read_json(to / name):
-                write_json(to / name, {key: value for key, value in values.items() if key != "_name_or_path"})
+        config = read_json(to / "config.json")
+        write_json(to / "config.json", {key: value for key, value in config.items() if key != "_name_or_path"})
+        if tuned.can_generate():
+            write_json(to / "generation_config.json", generation_settings(tuned, pair.tokenizer))
 
     def snippet(self, run: RunRef, place: str) -> str:
         """Return code that loads the folder."""

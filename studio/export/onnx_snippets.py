@@ -1,5 +1,8 @@
 """Python code that loads an ONNX, OpenVINO or LiteRT export and runs it with numpy. A test runs the code unchanged."""
 
+import json
+from pathlib import Path
+
 from studio.export import snippets
 from studio.inference.heads import head_of, variant_of
 from studio.schema.host import RunRef
@@ -10,6 +13,15 @@ SHARES = {
     "regression": "shares = logits",
 }
 """Problem type → code that computes probabilities or scores from logits."""
+
+
+JAVASCRIPT_SHARES = {
+    "": "const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));\n"
+    "const shares = powers.map((power) => power / powers.reduce((a, b) => a + b));",
+    "multi_label_classification": "const shares = logits.map((logit) => 1 / (1 + Math.exp(-logit)));",
+    "regression": "const shares = logits;",
+}
+"""The same in JavaScript."""
 
 
 def onnxruntime(run: RunRef, place: str, file: str) -> str:
@@ -81,11 +93,31 @@ def run(inputs):
 {_inference_code(run)}"""
 
 
+def javascript(run: RunRef, place: str, dtype: str, pair: bool) -> str:
+    """Return code for Transformers.js. `dtype` is its name of the file, `pair` whether the model reads two texts."""
+    folder = json.dumps(Path(place).name)
+    first, second = json.dumps(snippets.PROMPT), ""
+    if pair:
+        first, second = json.dumps(snippets.PAIR[0]), f"text_pair: [{json.dumps(snippets.PAIR[1])}], "
+    return f"""// First install: npm install @huggingface/transformers
+import {{ AutoModelForSequenceClassification, AutoTokenizer, env }} from "@huggingface/transformers";
+
+env.localModelPath = {json.dumps(str(Path(place).parent))};
+env.allowRemoteModels = false;
+const tokenizer = await AutoTokenizer.from_pretrained({folder});
+const model = await AutoModelForSequenceClassification.from_pretrained({folder}, {{ dtype: "{dtype}" }});
+const inputs = tokenizer([{first}], {{ {second}truncation: true, max_length: {run.spec.config.max_length} }});
+const logits = Array.from((await model(inputs)).logits.data);
+{JAVASCRIPT_SHARES[head_of(run.info, run.spec.data).problem]}
+console.log(shares.map((share, place) => [model.config.id2label[place], share]));
+"""
+
+
 def _inference_code(run: RunRef) -> str:
     head = head_of(run.info, run.spec.data)
     if head.name == "labels":
         return f"""
-logits = run(tokenizer({snippets.example_texts(run)}, return_tensors="np"))["logits"][0]
+logits = run(tokenizer({snippets.example_texts(run)}, {snippets.cut(run)}, return_tensors="np"))["logits"][0]
 {SHARES[head.problem]}
 labels = json.load(open(f"{{folder}}/config.json"))["id2label"]
 print({{labels[str(i)]: round(float(share), 3) for i, share in enumerate(shares)}})
@@ -93,7 +125,7 @@ print({{labels[str(i)]: round(float(share), 3) for i, share in enumerate(shares)
     if head.name == "spans":
         question, passage = snippets.own_pair(run, snippets.QUESTION)
         return f"""
-inputs = tokenizer({question!r}, {passage!r}, return_tensors="np")
+inputs = tokenizer({question!r}, {passage!r}, {snippets.cut(run, "'only_second'")}, return_tensors="np")
 outputs = run(inputs)
 begin, end = outputs["start_logits"][0].argmax(), outputs["end_logits"][0].argmax()
 print(tokenizer.decode(inputs["input_ids"][0, begin : end + 1]))
@@ -119,9 +151,7 @@ print(tokenizer.decode(reply, skip_special_tokens=True))
 
 def _prompt(run: RunRef) -> str:
     if not variant_of(run.info, run.spec.data).templated:
-        return (
-            f'prompt = tokenizer({(snippets.own_prompt(run) or snippets.PROMPT)!r}, return_tensors="np")["input_ids"]'
-        )
-    return f"""messages = {snippets.example_messages(run)!r}
+        return f'prompt = tokenizer({snippets.example_input(run)!r}, return_tensors="np")["input_ids"]'
+    return f"""messages = {snippets.example_input(run)!r}
 prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="np", return_dict=True)
 prompt = prompt["input_ids"]"""

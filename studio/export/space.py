@@ -19,7 +19,7 @@ from studio.export.merged import Merged
 from studio.export.snippets import NEW_TOKENS, PROMPT, TEXT
 from studio.inference.base_and_tuned import precision_of
 from studio.inference.generate import end_tokens
-from studio.inference.heads import CLASSES, head_of, variant_of
+from studio.inference.heads import CLASSES, head_of, takes_conversations, variant_of
 from studio.inference.load import mergeable
 from studio.schema.exports import ExportChoice, ExportOption
 from studio.schema.host import RunRef
@@ -140,7 +140,7 @@ def settings(job: ExportJob, adapter: bool) -> dict[str, Any]:
         "fields": list(fields(run)),
         "marks": list(MARKS[: len(fields(run))]),
         "template": template,
-        "turns": any("messages" in roles for roles in pair.task.alternatives),
+        "turns": takes_conversations(run.spec.data),
         "max_length": run.spec.config.max_length,
         "ends": sorted(end_tokens(pair.tuned, pair.tokenizer)) if head.generates else [],
         "pad": pair.tokenizer.pad_token_id,

@@ -68,6 +68,12 @@ def variant_of(info: ModelInfo, data: DatasetSpec) -> TaskVariant:
     return task_named(data.task).variant(info.kind, data.roles)
 
 
+def takes_conversations(data: DatasetSpec) -> bool:
+    """Return whether the prompts of a run are conversations as they are. Other tasks format them, for example with an
+    instruction before a text."""
+    return any("messages" in roles for roles in task_named(data.task).alternatives)
+
+
 def head_of(info: ModelInfo, data: DatasetSpec) -> Head:
     """Return the head of a run's model."""
     name = variant_of(info, data).head

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from studio.inference.generation_settings import drop_idle_settings
 from studio.inference.heads import TEXT, Head
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
 from studio.schema.errors import StudioError
@@ -165,6 +166,7 @@ def _from_pretrained(kind: Any, info: ModelInfo, folder: str, precision: str, tr
     try:
         arguments = {"dtype": getattr(torch, precision), **loading_arguments(trusted), **arguments_}
         model, loading_info = kind.from_pretrained(folder, output_loading_info=True, **arguments)
+        drop_idle_settings(model)
         model.new_modules = tuple(sorted({name.rpartition(".")[0] for name in loading_info["missing_keys"]}))
         return model
     except ImportError as error:

@@ -42,6 +42,8 @@ WITHOUT_EFFECT: Mapping[str, tuple[Any, ...]] = {
 }
 """Parameters that OpenAI has and the engines have not → the values that change nothing."""
 ROLES = ("system", "developer", "user", "assistant")
+READ_IN_MESSAGES = frozenset(("role", "content", "name", "refusal", "reasoning_content"))
+"""Parts of a message. Clients send back what they got, with the reasoning, which the next prompt does not need."""
 DEEPEST = 16
 MOST_STOPS, LONGEST_STOP = 4, 200
 
@@ -163,7 +165,7 @@ def _message(message: Any, place: str) -> dict[str, str]:
     if role not in ROLES:
         raise bad_value(f"{place}.role", f"expected one of {', '.join(ROLES)}.")
     for name in message:
-        if name not in ("role", "content", "name", "refusal") and message[name] not in (None, []):
+        if name not in READ_IN_MESSAGES and message[name] not in (None, []):
             raise bad_value(place, "only 'role' and 'content' are supported.")
     if isinstance(content, list):
         if not all(isinstance(each, dict) and isinstance(each.get("text"), str) for each in content):

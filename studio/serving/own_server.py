@@ -24,6 +24,7 @@ from studio.machine.environment import forget_variable
 from studio.schema.errors import StudioError
 from studio.schema.serving import ServedModel
 from studio.serving.engines.own import MODEL, SECRET
+from studio.tasks.completion import Completion
 
 
 @dataclass
@@ -32,7 +33,6 @@ class Answering:
 
     pair: Any
     who: str
-    system_prompt: str
     pool: ThreadPoolExecutor
 
     async def run(self, function: Any, *arguments: Any) -> Any:
@@ -44,12 +44,7 @@ class Answering:
         from studio.inference.generate import Reply
         from studio.schema.report import ChatSettings
 
-        pair = self.pair
-        prompt = body["messages"] if "messages" in body else body["prompt"]
-        if self.is_text_only and not isinstance(prompt, str):
-            # The task takes one text, and not a conversation. The studio's chat gives it the last message, too.
-            prompt = str(prompt[-1]["content"])
-        ids = pair.task.prompt_ids(prompt, pair.encoding(system=self.system_prompt))
+        pair, ids = self.pair, self.prompt_ids(body)
         settings = ChatSettings(
             temperature=body["temperature"], top_p=body["top_p"], seed=body.get("seed", secrets.randbelow(2**31))
         )
@@ -57,10 +52,17 @@ class Answering:
         settings = settings.model_copy(update={"max_new_tokens": body["max_tokens"]})
         return Reply(pair.model_for(self.who), pair.tokenizer, ids, settings, pair.context), len(ids)
 
-    @property
-    def is_text_only(self) -> bool:
-        """Whether the task's prompt is one text."""
-        return self.pair.head.name == "seq2seq"
+    def prompt_ids(self, body: dict[str, Any]) -> list[int]:
+        """Token ids of a conversation as in the studio's chat, or of a text to continue, without the chat template."""
+        task, encoding = self.pair.task, self.pair.encoding()
+        if "messages" not in body:
+            task = Completion() if self.pair.variant.templated else task
+            return list(task.prompt_ids(body["prompt"], encoding))
+        prompt = body["messages"]
+        if self.pair.head.name == "seq2seq":
+            # The task takes one text, and not a conversation. The studio's chat gives it the last message, too.
+            prompt = str(prompt[-1]["content"])
+        return list(task.prompt_ids(prompt, encoding))
 
     def classify(self, texts: list[str]) -> list[list[float]]:
         """Probabilities of each text, in the order of the labels."""
@@ -91,13 +93,15 @@ def load(model: ServedModel) -> Answering:
     from studio.models import disable_hub_access
 
     disable_hub_access()
-    run = model.run
+    # a base model has no system prompt of a run
+    config = model.run.spec.config.model_copy(update={"system_prompt": model.system_prompt})
+    run = model.run.model_copy(update={"spec": model.run.spec.model_copy(update={"config": config})})
     if model.who == "base":
         loaded = load_base(run.info, precision_of(run), head_of(run.info, run.spec.data), run.trusted)
     else:
         loaded = load_tuned(run)
     pair = ModelPair(run, load_tokenizer(run.info, run.trusted), loaded, loaded, one_copy=False, how="")
-    return Answering(pair, model.who, model.system_prompt, ThreadPoolExecutor(1, "inference"))
+    return Answering(pair, model.who, ThreadPoolExecutor(1, "inference"))
 
 
 def make_app(answering: Answering, secret: str) -> Starlette:

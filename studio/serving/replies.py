@@ -93,11 +93,11 @@ class Reply:
             async with client.stream("POST", url, json=body, headers=self.engine.headers) as answer:
                 if answer.status_code != 200:
                     raise self._refused(answer.status_code, await answer.aread())
-                async for line in answer.aiter_lines():
-                    data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                async for line in _lines(answer):
+                    data = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
                     if not data:
                         continue
-                    if data == "[DONE]":
+                    if data == b"[DONE]":
                         return
                     event = json.loads(data)
                     if "error" in event:
@@ -119,7 +119,25 @@ class Reply:
                 "context_length_exceeded",
                 param="messages" if self.generation.chat else "prompt",
             )
+        if status == 400:
+            return ApiError(
+                400,
+                "The model's chat template does not accept this conversation. Most models need messages of user and "
+                "assistant in turns.",
+                "invalid_value",
+                param="messages" if self.generation.chat else "prompt",
+            )
         return _failed(status)
+
+
+async def _lines(answer: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """The lines of a stream. httpx2's own lines also end at U+2028 and others, which can be in the middle of a text."""
+    begun = b""
+    async for chunk in answer.aiter_bytes():
+        *lines, begun = (begun + chunk).split(b"\n")
+        for line in lines:
+            yield line
+    yield begun
 
 
 async def ask_labels(engine: EngineProcess, texts: Sequence[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from studio.models.weights import weight_files
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.schema.serving import PreparedModel, ServedModel
-from studio.tasks.rendering import template_of
+from studio.tasks.rendering import has_system_role, template_of
 
 FACTS = "studio.json"
 MODEL = "model"
@@ -66,8 +66,6 @@ def forget_unused(root: Path, model: ServedModel) -> None:
 
 def write(run: dict[str, Any], who: str, to: str) -> None:
     """Write the folder of a model. Weights that need no merging are linked, and not copied."""
-    from transformers import GenerationConfig
-
     ref = RunRef.model_validate(run)
     tokenizer = load_tokenizer(ref.info, ref.trusted)
     with staged(Path(to)) as stage:
@@ -83,7 +81,6 @@ def write(run: dict[str, Any], who: str, to: str) -> None:
         else:
             model = load_base(ref.info, precision_of(ref), trusted=ref.trusted) if who == "base" else load_tuned(ref)
             generation_config = model.generation_config
-            model.generation_config = GenerationConfig()  # the real one is written below, and need not be valid
             model.save_pretrained(str(target))
         copy_tokenizer(ref, target)
         ends = sorted(end_tokens(_Configured(generation_config), tokenizer))
@@ -136,11 +133,7 @@ def _template_facts(tokenizer: Any) -> dict[str, Any]:
         )
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    try:
-        tokens("system", "user")
-        merges = False
-    except TemplateError:
-        merges = True
+    merges = not has_system_role(tokenizer, template_of(tokenizer))
     try:
         one, two = tokens("user"), tokens("user", "assistant", "user")
     except TemplateError as error:

@@ -24,6 +24,11 @@ PLAIN_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '### Reply:\n' }}{% endif %}"
 )
 """For base models without a chat template."""
+MERGED_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' and messages[1:] %}{% set messages = [{'role': messages[1]['role'], "
+    "'content': messages[0]['content'] + '\n\n' + messages[1]['content']}] + messages[2:] %}{% endif %}"
+)
+"""Goes before a chat template without a system role, so that other programs merge the system prompt as we do."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
@@ -33,6 +38,18 @@ def template_of(tokenizer: Any) -> str:
     if isinstance(template, dict):
         template = template.get("default") or next(iter(template.values()), None)
     return template or PLAIN_TEMPLATE
+
+
+def has_system_role(tokenizer: Any, template: str) -> bool:
+    """Return whether a template accepts a system prompt before the first message of the user."""
+    from jinja2 import TemplateError
+
+    turns = [{"role": role, "content": "x"} for role in ("system", "user")]
+    try:
+        tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, begin_text="")
+    except TemplateError:
+        return False
+    return True
 
 
 def has_generation_marks(template: str) -> bool:
@@ -51,17 +68,25 @@ def prompt_text(tokenizer: Any, turns: Sequence[dict[str, Any]], template: str) 
 
 
 def portable_template(tokenizer: Any) -> str:
-    """Return the template for prompts in a form that other programs can use, without our variables and marks."""
+    """Return the template for prompts in a form that other programs can use, without our variables and marks.
+
+    One without a system role merges the system prompt into the first message, as `_apply_template` does.
+    """
     template = template_of(tokenizer)
     if template != PLAIN_TEMPLATE:
-        return template
+        return _with_system_role(tokenizer, template)
     unmarked = template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
     return unmarked.replace("{{ begin_text }}", _begin(tokenizer))
 
 
 def standalone_template(tokenizer: Any, training_template: str | None) -> str:
     """Return the template that conversations are trained with, with its marks and without our variables."""
-    return (training_template or template_of(tokenizer)).replace("{{ begin_text }}", _begin(tokenizer))
+    template = (training_template or template_of(tokenizer)).replace("{{ begin_text }}", _begin(tokenizer))
+    return _with_system_role(tokenizer, template)
+
+
+def _with_system_role(tokenizer: Any, template: str) -> str:
+    return template if has_system_role(tokenizer, template) else MERGED_SYSTEM + template
 
 
 def render(tokenizer: Any, turns: Sequence[dict[str, Any]], training_template: str | None = None) -> str:

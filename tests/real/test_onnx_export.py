@@ -18,6 +18,7 @@ from playwright.sync_api import sync_playwright
 from studio.export import ExportJob, export_named
 from studio.export.agreement_check import NEAR
 from studio.export.browser import PAGE
+from studio.export.snippets import PROMPT
 from studio.inference.classify import probabilities
 from studio.inference.model_cache import ModelCache
 from studio.schema.host import CardFacts, RunRef
@@ -147,6 +148,14 @@ def test_onnx_runtime_alone_gives_the_chats_probabilities_for_20_other_texts(exp
     assert exported.far(answers["model"]) < 1e-4 and exported.far(answers["model_quantized"]) < NEAR
 
 
+def javascript(exported: Exported) -> str:
+    """The code for JavaScript, with the Transformers.js of the page, which has the files."""
+    code = exported.result.usages[1].code
+    names = "AutoModelForSequenceClassification, AutoTokenizer, env"
+    code = code.replace(f'import {{ {names} }} from "@huggingface/transformers"', f"const {{ {names} }} = transformers")
+    return code.replace("console.log(", "return (")
+
+
 def test_the_page_gives_the_chats_probabilities_in_chromium_and_loads_nothing(exported: Exported) -> None:
     requests: list[str] = []
     with sync_playwright() as play:
@@ -157,12 +166,17 @@ def test_the_page_gives_the_chats_probabilities_in_chromium_and_loads_nothing(ex
         page.wait_for_selector("body[data-same], body[data-failed]", timeout=120_000)
         assert page.locator("body").get_attribute("data-same") == "20/20", page.inner_text("#state")
         answers = [page.evaluate("text => classify(text)", text) for text in exported.texts]
+        told = page.evaluate(f"async () => {{ {javascript(exported)} }}")
         page.fill("#text", exported.texts[0])
         page.click("#go")
         page.wait_for_selector("#answer li")
         shown = page.locator("#answer li").all_inner_texts()
         browser.close()
     assert exported.far(answers) < NEAR
+    pair = ModelCache().pair(exported.run)
+    expected = probabilities(pair, [pair.task.prompt_ids(PROMPT, pair.encoding())])[0]
+    assert [label for label, _ in told] == list(LABELS)
+    assert max(abs(share - ours) for (_, share), ours in zip(told, expected, strict=True)) < NEAR
     best = max(zip(exported.shares[0], LABELS, strict=True))[1]
     assert shown[0].startswith(best) and len(shown) == len(LABELS)
     assert [url.partition("?")[0] for url in requests] == [(exported.folder / "index.html").as_uri()]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from made_runs import rows_file, starter
 from small_trainings import chat_job, label_job, losses, run, tiny_bert, tiny_llama
+from test_export_settings import REFUSES_SYSTEM
 
 from studio.api import Studio
 from studio.export.base import ExportJob
@@ -126,6 +127,16 @@ def test_the_notebook_is_valid_and_its_cells_get_the_losses_of_the_run(kind: str
     found = repeated(tmp_path / "notebook", str(job.info.path), "cells.py")
     assert export.training is not None
     assert found["training"] == pytest.approx(export.training.training_losses, abs=2e-3)
+
+
+def test_rows_with_any_line_separator_and_a_template_without_a_system_role_are_repeated(tmp_path: Path) -> None:
+    info = tiny_llama(tmp_path / "tiny")
+    file = tmp_path / "tiny" / "chat_template.jinja"
+    file.write_text(REFUSES_SYSTEM + file.read_text())
+    job = chat_job(tmp_path / "run", info, rows=8, held=2, max_steps=1, system_prompt="Be brief.")
+    job.train_rows[0]["question"] += "\u2028And\x85then\u2029what?"
+    done = Script().export(trained(job, tmp_path), tmp_path / "script", silent)
+    assert "The tokens of 10 rows and the first losses are the same as in the run" in done.tested
 
 
 def test_an_export_has_the_rows_and_versions_and_nothing_of_this_machine(tmp_path: Path) -> None:

@@ -107,6 +107,8 @@ def test_the_page_of_a_chat_answers_as_the_studio_does_beside_the_base_model(
 ) -> None:
     package = request.getfixturevalue("spaces_package") if hardware == "zerogpu" else None
     info = starter("starter-chat") if model == "starter" else tiny_llama(tmp_path / "base")
+    if model == "tiny":  # settings of a base model that the studio does not use
+        (tmp_path / "base" / "generation_config.json").write_text('{"repetition_penalty": 1.8, "temperature": 0.6}')
     run = chat_run(info, tmp_path / "run", system_prompt="Be brief.")
     folder, tested = exported(run, tmp_path / "space", hardware)
     assert "6 of 6 replies" in tested and (folder / "model" / "model.safetensors").exists()

@@ -9,6 +9,7 @@ from studio.export import EXPORTS, ExportJob, export_named
 from studio.export.base import TestResult
 from studio.export.card import escape, license_fields, model_card
 from studio.export.folder import check_clean, check_target, without_paths
+from studio.export.hub import files_to_push
 from studio.inference.model_cache import ModelCache
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec, SplitCounts, SplitSpec
@@ -164,6 +165,18 @@ def test_a_pickle_or_anything_else_that_does_not_belong_is_refused(name: str, tm
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ValueError, match="must not contain"):
         check_clean(tmp_path, run_of())
+
+
+def test_a_home_at_the_root_of_the_disk_is_no_path_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, a user without an entry has the home /. Then each URL would have it."""
+    monkeypatch.setenv("HOME", "/")
+    text = "[owner/small](https://huggingface.co/owner/small)"
+    assert without_paths(text, run_of()) == text
+    (tmp_path / "README.md").write_text(text)
+    check_clean(tmp_path, run_of())
+    assert [each.path for each in files_to_push(tmp_path)] == ["README.md"]
 
 
 def test_a_token_is_refused(tmp_path: Path) -> None:

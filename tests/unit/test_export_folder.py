@@ -1,5 +1,7 @@
 """An export is on the disk before it has its name, and an earlier one stays until then."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,6 +36,19 @@ def test_an_export_takes_the_place_of_an_earlier_one_and_leaves_nothing_beside_i
     filled(tmp_path / "out", "new")
     assert [each.name for each in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "model.safetensors").read_text() == "new"
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    ended = int(done.stdout)
+    (tmp_path / f".out.{ended}.new").mkdir()
+    (tmp_path / f".out.{ended}.new" / "model.safetensors").write_text("half")
+    (tmp_path / f".out.{ended}.zip").write_text("half")
+    kept = [f".out.{os.getppid()}.new", f".other.{ended}.new", "out.zip"]
+    for name in kept:
+        (tmp_path / name).mkdir()
+    filled(tmp_path / "out", "new")
+    assert {each.name for each in tmp_path.iterdir()} == {"out", *kept}
 
 
 def test_an_export_that_can_not_be_put_in_its_place_leaves_the_earlier_one(

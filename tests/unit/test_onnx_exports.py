@@ -88,6 +88,14 @@ def test_the_table_has_size_speed_and_agreement_of_each_file() -> None:
     assert row == (MODEL, "91 MB", "42 texts/s", "1 of 2", "0.4000")
 
 
+def test_the_code_for_javascript_gives_scores_and_reads_two_texts() -> None:
+    browser = export_named("browser")
+    scores = browser.snippet(run_of("encoder", "classification", {"t": "text", "s": "score"}), "out")
+    assert "const shares = logits;" in scores and "text_pair" not in scores
+    pairs = browser.snippet(run_of("encoder", "classification", {"a": "text", "b": "second", "l": "label"}), "out")
+    assert "Math.exp" in pairs and 'text_pair: ["It is closed at eight."]' in pairs
+
+
 def test_a_page_holds_the_files_and_expected_answers_but_no_markup_of_a_label_and_no_prompt_of_the_user(
     tmp_path: Path,
 ) -> None:

@@ -98,6 +98,7 @@ def test_parameters_without_an_effect_are_accepted_and_parts_of_text_are_joined(
         "messages": [
             {"role": "developer", "content": "Be brief."},
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b\ud800"}]},
+            {"role": "assistant", "content": "c", "reasoning_content": "Hm.", "tool_calls": None, "refusal": None},
         ],
         "user": "anna",
         "presence_penalty": 0.0,
@@ -113,6 +114,7 @@ def test_parameters_without_an_effect_are_accepted_and_parts_of_text_are_joined(
     assert bodies.messages_of(body, LIMITS) == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "ab?"},
+        {"role": "assistant", "content": "c"},
     ]
 
 
@@ -294,6 +296,20 @@ def test_engines_are_chosen_in_order_and_an_impossible_wish_is_refused(tmp_path:
         with pytest.raises(StudioError) as caught:
             choose_engine(model, wish)
         assert caught.value.code == code
+
+
+def test_prompts_that_the_task_formats_are_answered_by_the_code_of_the_chat(tmp_path: Path) -> None:
+    """Another engine would get the text alone, without the instruction that the run was trained with."""
+    model = lora_run(tmp_path)
+    spec = model.run.spec
+    data = DatasetSpec(task="summarization", roles={"text": "text", "short": "summary"})
+    config = spec.config.model_copy(update={"task": "summarization"})
+    run = model.run.model_copy(update={"spec": spec.model_copy(update={"config": config, "data": data})})
+    model = model.model_copy(update={"run": run, "gguf": str(tmp_path / "model-q8_0.gguf")})
+    assert choose_engine(model).name == "studio"
+    assert "format prompts" in unservable_by_vllm(model)
+    assert "format prompts" in ENGINES["llama.cpp"].unavailable_reason(model)
+    assert choose_engine(model.model_copy(update={"who": "base"})).name == "transformers"
 
 
 def test_llama_cpp_serves_the_exported_file_with_a_key(tmp_path: Path) -> None:

@@ -192,6 +192,17 @@ def test_what_an_engine_refuses_as_too_long_is_the_clients_error_and_tells_no_pa
     play(tmp_path, act)
 
 
+def test_a_conversation_that_an_engine_refuses_is_the_clients_error(tmp_path: Path) -> None:
+    """Clients send a request again after an error of the server."""
+
+    async def act(scene: Scene) -> None:
+        answer = await scene.ask("out of turn")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"]) == (400, "messages") and "/srv" not in error["message"]
+
+    play(tmp_path, act)
+
+
 def test_each_prompt_of_several_choices_is_counted_once(tmp_path: Path) -> None:
     async def act(scene: Scene) -> None:
         prompts = ["words a b", "words a b", "words a b c d"]
@@ -211,6 +222,23 @@ def test_a_reply_that_a_stop_sequence_ends_has_its_prompt_counted(tmp_path: Path
         assert 5 <= answer["usage"]["prompt_tokens"] <= 100 and answer["usage"]["completion_tokens"] == 3
         whole = (await scene.ask("words a b c d")).json()
         assert whole["usage"]["prompt_tokens"] == 4, "as the engine says"
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_reply_may_have_any_line_separator(stream: bool, tmp_path: Path) -> None:
+    """JSON does not escape U+2028, U+2029 and U+0085, and only a line feed ends an event."""
+
+    async def act(scene: Scene) -> None:
+        answer = await scene.ask("words a\u2028b \u2029 c\x85d 🦉", stream=stream)
+        assert answer.status_code == 200
+        if stream:
+            events = [json.loads(line[6:]) for line in answer.text.split("\n") if line.startswith("data: {")]
+            text = "".join(each["choices"][0]["delta"].get("content", "") for each in events)
+        else:
+            text = answer.json()["choices"][0]["message"]["content"]
+        assert text == "a\u2028b\u2029c\x85d🦉"
 
     play(tmp_path, act)
 

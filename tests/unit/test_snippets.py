@@ -2,6 +2,7 @@
 
 import ast
 import shlex
+from collections.abc import Callable
 
 import pytest
 
@@ -43,6 +44,32 @@ def test_without_test_prompts_the_code_has_a_general_input() -> None:
 def test_the_model_card_has_no_test_prompt_because_it_may_be_published() -> None:
     card = model_card(export_named("merged"), own(run_of(), OWN), FACTS)
     assert "lamp" not in card and "First install: pip install torch transformers" in card
+
+
+def summaries(kind: str, architecture: str) -> RunRef:
+    run = run_of("summarization", system_prompt="Be brief.")
+    data = run.spec.data.model_copy(update={"roles": {"letter": "text", "short": "summary"}})
+    info = run.info.model_copy(update={"kind": kind, "architecture": architecture})
+    return run.model_copy(update={"info": info, "spec": run.spec.model_copy(update={"data": data})})
+
+
+@pytest.mark.parametrize("make", [snippets.merged, snippets.adapter])
+def test_the_code_formats_a_text_as_the_task_does(make: Callable[[RunRef, str], str]) -> None:
+    run = own(summaries("causal", "LlamaForCausalLM"), OWN)
+    assert {f"Summarize this text.\n\n{OWN}", "Be brief."} <= set(strings(make(run, "folder")))
+    assert f"summarize: {OWN}" in strings(make(own(summaries("seq2seq", "T5ForConditionalGeneration"), OWN), "folder"))
+
+
+def test_the_commands_for_a_gguf_file_format_a_text_as_the_task_does() -> None:
+    usages = export_named("ollama").usages(summaries("causal", "LlamaForCausalLM"), "folder", {"precision": "q8_0"})
+    codes = {each.title: each.code for each in usages}
+    for title in ("Ollama", "llama.cpp"):
+        assert f"Summarize this text.\n\n{snippets.TEXT}" in shlex.split(codes[title], comments=True)
+    assert f"Summarize this text.\n\n{snippets.TEXT}" in strings(codes["Python"])
+
+
+def test_the_code_truncates_a_text_as_the_run_does() -> None:
+    assert "truncation=True, max_length=96" in snippets.merged(run_of("classification", max_length=96), "folder")
 
 
 @pytest.mark.parametrize("name", ["script", "notebook", "space"])

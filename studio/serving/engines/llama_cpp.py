@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from studio.inference.heads import takes_conversations, variant_of
 from studio.schema.serving import ServedModel
 from studio.serving.engines.base import Engine, Launch
 
@@ -24,6 +25,9 @@ class LlamaCpp(Engine):
             return "llama.cpp's server gives replies, and no labels."
         if model.who == "base" or not model.gguf:
             return "There is no GGUF export of this model. Make one with: studio export RUN --format gguf"
+        data = model.run.spec.data
+        if variant_of(model.run.info, data).templated and not takes_conversations(data):
+            return "llama.cpp's server does not format prompts as this task does."
         if find_spec("llama_cpp") is None or find_spec("llama_cpp.server") is None:
             return "llama.cpp's server is not installed: pip install 'llama-cpp-python[server]'"
         return ""

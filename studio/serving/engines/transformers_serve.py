@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from studio.inference.base_and_tuned import precision_of
-from studio.inference.heads import variant_of
+from studio.inference.heads import takes_conversations, variant_of
 from studio.inference.load import mergeable
 from studio.machine.facts import machine_facts
 from studio.schema.serving import ServedModel
@@ -37,11 +37,12 @@ class TransformersServe(Engine):
         return BATCHED if model.greedy else 1
 
     def unavailable_reason(self, model: ServedModel) -> str:
-        """It serves generative models with a chat template, without code of their own."""
+        """It serves generative models that were trained on conversations, without code of their own."""
         run = model.run
         if model.classifies or run.info.kind != "causal":
             return "transformers serve runs generative (decoder) models only."
-        if not variant_of(run.info, run.spec.data).templated:
+        formats = model.who == "tuned" and not takes_conversations(run.spec.data)
+        if formats or not variant_of(run.info, run.spec.data).templated:
             return "transformers serve does not format prompts as this task does."
         adapter = Path(run.folder) / "adapter"
         if model.who == "tuned" and adapter.exists() and not mergeable(adapter):

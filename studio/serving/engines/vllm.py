@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.inference.base_and_tuned import precision_of, result_folder
-from studio.inference.heads import variant_of
+from studio.inference.heads import takes_conversations, variant_of
 from studio.inference.load import adapter_kind, weights_folder
 from studio.machine.facts import machine_facts
 from studio.schema.serving import Generation, ServedModel
@@ -77,6 +77,8 @@ def unservable_by_vllm(model: ServedModel) -> str:
         return "vLLM is not given models that need code of their own or pickled weights."
     if not run.info.has_chat_template or not variant_of(run.info, run.spec.data).templated:
         return "vLLM needs a base model with a chat template of its own."
+    if model.who == "tuned" and not takes_conversations(run.spec.data):
+        return "vLLM does not format prompts as this task does."
     return "" if model.who == "base" else _unservable_adapter(result_folder(run))
 
 
