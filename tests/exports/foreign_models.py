@@ -156,7 +156,7 @@ def hdf5(file: str, kind: str) -> None:
     import numpy as np
 
     with h5py.File(file, "w") as out:
-        out["layers/a/vars/0"] = np.ones((8, 8), np.float32)
+        out["layers/a/vars/0"] = np.ones((1000, 1000), np.float32)  # as much as the preset declares
         if kind == "bomb":
             out.create_dataset("layers/b", (1 << 20, 1 << 20), np.float32, compression="gzip")
         elif kind == "external link":
