@@ -101,3 +101,19 @@ FIELD = """() => {
   rate.value = "0.007";
   rate.dispatchEvent(new Event("change", { bubbles: true }));
 }"""
+
+
+def test_what_is_typed_replaces_a_selected_value_also_when_a_drawing_has_changed_that(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            const part = document.body.appendChild(document.createElement("div"));
+            studio.morph(part, '<input id="typed" value="512">');
+            const field = part.querySelector("input");
+            field.focus();
+            field.select();
+            studio.morph(part, '<input id="typed" value="64">');
+        }"""
+    )
+    expect(page.locator("#typed")).to_have_value("64")
+    page.keyboard.insert_text("128")
+    expect(page.locator("#typed")).to_have_value("128")

@@ -24,10 +24,13 @@
   /** Give a field what a drawing has for it, unless it is held. */
   function put(a, what, value) { if (!held(a, a[what] !== value) && a[what] !== value) a[what] = value; }
   function attributes(a, b) {
+    const typing = a === document.activeElement && a.matches("input:not([type=radio]):not([type=checkbox]),textarea");
+    const whole = typing && a.selectionStart === 0 && a.selectionEnd === a.value.length;
     if (a.nodeName === "DETAILS" && b.dataset.opened !== undefined && a.dataset.opened === undefined) a.open = true;
     for (const { name } of [...a.attributes]) if (!b.hasAttribute(name) && !(name === "open" && a.nodeName === "DETAILS") && !KEPT.has(name)) a.removeAttribute(name);
     for (const { name, value } of b.attributes) if (!(name === "open" && a.nodeName === "DETAILS") && a.getAttribute(name) !== value) a.setAttribute(name, value);
-    const typing = a === document.activeElement && a.matches("input:not([type=radio]):not([type=checkbox]),textarea");
+    /* A new value removes the selection. What is typed next shall replace all of it, as before. */
+    if (whole && (a.selectionStart !== 0 || a.selectionEnd !== a.value.length)) a.select();
     if (a.nodeName === "INPUT") {
       if (a.type === "radio" || a.type === "checkbox") put(a, "checked", b.hasAttribute("checked"));
       else if (!typing) put(a, "value", b.getAttribute("value") || "");
