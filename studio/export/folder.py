@@ -12,7 +12,7 @@ from typing import Any
 
 from studio.inference.heads import variant_of
 from studio.inference.load import load_tokenizer, weights_folder
-from studio.machine.disk import FULL, put_in_place, sync_file, sync_folder, sync_tree
+from studio.machine.disk import FULL, end_putting, put_in_place, sync_file, sync_folder, sync_tree
 from studio.schema.errors import StudioError
 from studio.schema.host import RunRef
 from studio.tasks.rendering import portable_template, template_of
@@ -74,10 +74,9 @@ def require_room(to: Path, needed: int) -> None:
 def staged(to: Path) -> Iterator[Path]:
     """Yield a folder beside the target that replaces it at the end. It is removed after a failure.
 
-    What a process left that was killed while it exported to this target is removed as well.
+    What a process left that was killed while it exported to this target is completed or removed as well.
     """
-    for left in _left_behind(to):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    _clear_left_behind(to)
     stage = to.with_name(f".{to.name}.{os.getpid()}.new")
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir()
@@ -97,13 +96,21 @@ def staged(to: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _left_behind(to: Path) -> list[Path]:
-    """Return what `staged`, `put_in_place` and `zipped` wrote beside the target in processes that have ended."""
+def _clear_left_behind(to: Path) -> None:
+    """Remove what `staged`, `put_in_place` and `zipped` wrote beside the target in processes that have ended.
+
+    A replacement that was interrupted is completed first: its files may be the only copy.
+    """
     import psutil
 
     pattern = re.compile(rf"\.{re.escape(to.name)}\.(\d+)\.(?:new|old|zip)")
-    found = [(path, pattern.fullmatch(path.name)) for path in to.parent.iterdir()]
-    return [path for path, name in found if name and not psutil.pid_exists(int(name[1]))]
+    matches = [(path, pattern.fullmatch(path.name)) for path in to.parent.iterdir()]
+    left = [path for path, match in matches if match and not psutil.pid_exists(int(match[1]))]
+    for path in left:
+        if path.suffix == ".old":
+            end_putting(path.with_suffix(".new"), to)
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def copy_tokenizer(run: RunRef, to: Path) -> None:
@@ -169,17 +176,17 @@ def names_private_data(file: Path, paths: Iterable[str]) -> bool:
 
 
 def _private_paths(run: RunRef) -> set[str]:
-    return {run.folder, run.info.path or run.folder, home_folder()} - {""}
+    return {run.folder, run.info.path or run.folder, *home_folders()}
 
 
-def home_folder() -> str:
-    """Return the path of this user's home with a separator at its end.
+def home_folders() -> list[str]:
+    """Return the path of this user's home with a separator at its end, which no export may have.
 
-    Empty if that is the root of the disk, as for a user of a container without a home: every path and every URL would
+    None if that is the root of the disk, as for a user of a container without a home: every path and every URL would
     have it.
     """
     home = Path.home()
-    return "" if home == home.parent else f"{home}{os.sep}"
+    return [] if home == home.parent else [f"{home}{os.sep}"]
 
 
 def zipped(stage: Path, to: Path) -> Path:

@@ -13,7 +13,7 @@ from studio.export.folder import (
     MAX_SCANNED_BYTES,
     TOKEN,
     VOCABULARIES,
-    home_folder,
+    home_folders,
     names_private_data,
 )
 from studio.schema.errors import StudioError
@@ -139,15 +139,15 @@ def _has_secret(path: Path, thorough: bool) -> bool:
     A large JSON file is a tokenizer, in whose vocabulary any text can be. Of a binary file the beginning is read.
     """
     is_skipped = path.stat().st_size > MAX_SCANNED_BYTES and (path.suffix == ".json" or not thorough)
-    home, end = home_folder(), ""
+    homes, end = home_folders(), ""
     if path.suffix in BINARY:
-        return names_private_data(path, [home] if home else [])
+        return names_private_data(path, homes)
     if path.name in VOCABULARIES or is_skipped:
         return False
     with path.open(encoding="utf-8", errors="replace") as file:
         while part := file.read(MAX_SCANNED_BYTES):
             text = end + part
-            if TOKEN.search(text) or (home and home in text):
+            if TOKEN.search(text) or any(home in text for home in homes):
                 return True
             end = text[-MOST_SECRET:]
     return False

@@ -54,12 +54,12 @@ def files(identifier: str) -> dict[str, ModelScopeFile]:
     query = {"Revision": REVISION, "Recursive": "False"}
     with source_errors(TITLE, identifier):
         entries = _json(f"/api/v1/models/{quote(identifier)}/repo/files", query)["Data"]["Files"]
-        models = [
+        listed = [
             ModelScopeFile(str(each["Path"]), int(each["Size"]), str(each.get("Sha256") or "").lower())
             for each in entries
             if each.get("Type") != "tree" and "/" not in str(each["Path"])
         ]
-        return {each.name: each for each in models}
+        return {each.name: each for each in listed}
 
 
 def small_json(identifier: str, name: str) -> dict[str, Any]:

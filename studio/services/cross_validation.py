@@ -266,7 +266,8 @@ def _state(saved: CrossValidation, runs: list[RunRecord], complete: bool) -> tup
         return "trained", f"All {folds} folds are trained. Their models can be evaluated now."
     words = f"{done} of {folds} folds are trained."
     paused = f"Paused. {words}"
-    for number, run in lost[:1]:
+    if lost:
+        number, run = lost[0]
         paused = " ".join((words, f"Fold {number} was interrupted.", run.reason)).strip()
     working = any(each.status in ACTIVE for each in runs)
     return ("training", words) if working else ("paused", paused)

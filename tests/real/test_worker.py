@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -271,15 +272,21 @@ def test_a_run_that_a_living_worker_has_is_not_taken_twice(home: Home, data: Dat
     assert worker.wait(30) == 0
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="this machine has one core only")
-def test_a_run_gives_up_a_core_to_a_guest_and_takes_it_back(
-    home: Home, data: DatasetRecord, llama: str, cores: int
-) -> None:
+def run_with_a_guest(home: Home, data: DatasetRecord, llama: str, cores: int) -> tuple[str, "subprocess.Popen[bytes]"]:
+    """A run that has given up a core, because a model host answers, and its worker."""
     run = add_run(home, data, llama, **LONG)
     worker = start_worker(home, run)
     wait_for(lambda: steps_of(home, run))
     home.queue.host_started(os.getpid())
     wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores - 1, 20)
+    return run, worker
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="this machine has one core only")
+def test_a_run_gives_up_a_core_to_a_guest_and_takes_it_back(
+    home: Home, data: DatasetRecord, llama: str, cores: int
+) -> None:
+    run, worker = run_with_a_guest(home, data, llama, cores)
     home.queue.host_idle(os.getpid())
     wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores, 20)
     home.workspace().runs.request_stop(run, "discard")
@@ -290,11 +297,7 @@ def test_a_run_gives_up_a_core_to_a_guest_and_takes_it_back(
 def test_the_run_after_one_that_gave_up_a_core_has_all_cores(
     home: Home, data: DatasetRecord, llama: str, cores: int
 ) -> None:
-    run = add_run(home, data, llama, **LONG)
-    worker = start_worker(home, run)
-    wait_for(lambda: steps_of(home, run))
-    home.queue.host_started(os.getpid())
-    wait_for(lambda: len(os.sched_getaffinity(worker.pid)) == cores - 1, 20)
+    run, worker = run_with_a_guest(home, data, llama, cores)
     after = add_run(home, data, llama, **LONG)  # the first worker starts the next one when it ends
     home.workspace().runs.request_stop(run, "discard")
     assert worker.wait(30) == 0

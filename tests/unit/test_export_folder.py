@@ -51,6 +51,17 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(tmp_path: Path) ->
     assert {each.name for each in tmp_path.iterdir()} == {"out", *kept}
 
 
+def test_an_export_that_was_killed_while_it_replaced_another_leaves_one_of_them_if_the_next_one_fails(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    filled(tmp_path / f".out.{int(done.stdout)}.old", "old")
+    with pytest.raises(RuntimeError), staged(tmp_path / "out"):
+        raise RuntimeError
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "model.safetensors").read_text() == "old"
+
+
 def test_an_export_that_can_not_be_put_in_its_place_leaves_the_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

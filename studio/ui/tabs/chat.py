@@ -15,7 +15,7 @@ from studio.ui.shell import Handler, PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
-VIEWER_ACTIONS = frozenset({"choose", "look", "run-rows", "tried"})
+VIEWER_ACTIONS = frozenset({"choose", "look", next_step.ROWS, "tried"})
 """Actions that change nothing but what the viewer of a team sees."""
 
 

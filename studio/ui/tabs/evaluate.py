@@ -32,7 +32,7 @@ LEAST_REPEATING = 2
 """Minimum number of example replies that repeat themselves for a note."""
 FEW_LABELS = 4
 """A matrix of so many labels has room beside the scorecard."""
-VIEWER_ACTIONS = frozenset({"look", "run-rows", "which"})
+VIEWER_ACTIONS = frozenset({"look", next_step.ROWS, "which"})
 """Actions that change nothing but what the viewer of a team sees."""
 
 

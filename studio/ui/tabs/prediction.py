@@ -232,7 +232,8 @@ def label_panel(visit: Visit, now: Labeling, record: DatasetRecord) -> Html:
     """The panel of the view Label: predictions to review, a job in progress, or the offer to predict the rest."""
     if now.work != "label" or not now.labels:
         return Html("")
-    run = now.suggesting.run or _labeler(visit, record)
+    open_rows = 0 if now.suggesting.run else len(visit.studio.labels.open_rows(record.id))
+    run = now.suggesting.run or (_labeler(visit, record) if open_rows else "")
     if not run:
         return Html("")
     job, problem = _job(visit, run)
@@ -242,14 +243,12 @@ def label_panel(visit: Visit, now: Labeling, record: DatasetRecord) -> Html:
     elif now.suggesting.run:
         body = _to_review(visit, now)
     else:
-        body = components.rest_offer(run, name, len(visit.studio.labels.open_rows(record.id)))
+        body = components.rest_offer(run, name, open_rows)
     return html("{p}{panel}", p=problem, panel=stack("Predicted labels", "predicted", body, "mid"))
 
 
 def _labeler(visit: Visit, record: DatasetRecord) -> str:
-    """The newest run whose model can label the rows without a label. Empty: none, or all texts have a label."""
-    if not visit.studio.labels.open_rows(record.id):
-        return ""
+    """The newest run whose model can label the rows without a label. Empty: none."""
     runs = (run for run in visit.studio.runs.all() if run.dataset == record.id and run.has_result)
     newest = next(runs, None)
     return newest.id if newest and not visit.studio.predictions.unavailable_reason(newest.id) else ""

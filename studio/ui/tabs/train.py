@@ -22,7 +22,7 @@ from studio.ui.tabs.chat import chat_label
 
 EVALUATE = Primary("Evaluate", goto="evaluate")
 
-VIEWER_ACTIONS = frozenset({"open", "run-rows", "state"})
+VIEWER_ACTIONS = frozenset({"open", next_step.ROWS, "state"})
 """Actions that change nothing but what the viewer of a team sees."""
 
 
