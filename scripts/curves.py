@@ -19,7 +19,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from studio.api import Studio
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.events import AnyEvent, StateEvent, StepEvent
 from studio.schema.requests import RunRequest
 from studio.schema.runs import ACTIVE

@@ -29,7 +29,7 @@ NOT_ON_PAGE = (
     "studio/export/onnx_snippets.py",  # code
     "studio/export/snippets.py",
     "studio/export/script_text.py",
-    "studio/models/conversion_texts.py",  # what models read, and a model card
+    "studio/models/conversion/texts.py",  # what models read, and a model card
     "studio/serving/answers.py",  # an API, in English
     "studio/serving/bodies.py",
     "studio/serving/errors.py",
@@ -39,7 +39,7 @@ NOT_ON_PAGE = (
     "studio/serving/own_server.py",
     "studio/serving/replies.py",
     "studio/serving/turns.py",
-    "studio/services/api_snippets.py",  # code
+    "studio/services/api_server/snippets.py",  # code
     "studio/ui/locales/",
     "studio/ui/monitor.py",  # writes to the log alone
     "studio/ui/vendor/",

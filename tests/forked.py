@@ -47,7 +47,7 @@ KINDS = {
     "tests.run_file": LIBRARIES,
     "studio.machine.process_main studio.worker.probe:run": TRAINING,
     "studio.machine.process_main studio.worker.combine:run": TRAINING,
-    "studio.machine.process_main studio.models.torch_hub:save_entry": LIBRARIES,
+    "studio.machine.process_main studio.models.downloads.torch_hub:save_entry": LIBRARIES,
     "tests.faults.killed": TRAINING,
     "tests.killed_training": TRAINING,
     "tests.hurried_worker": TRAINING,

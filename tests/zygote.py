@@ -52,8 +52,8 @@ IMPORTED = {
         "uvicorn",
         "studio.cli",
         "studio.ui.app",
-        "studio.ui.login",
-        "studio.ui.server",
+        "studio.ui.visitors.login",
+        "studio.ui.http.server",
     ),
 }
 IDLE = 300.0

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from studio.schema.hub import PushRequest
 from studio.schema.requests import RunRequest, SearchRequest
-from studio.services.adapter_import import AdapterImport
-from studio.services.api_keys import ApiKeys
-from studio.services.api_server import ApiProcess, ApiServer
+from studio.services.api_server.keys import ApiKeys
+from studio.services.api_server.served_models import ServedModels
+from studio.services.api_server.service import ApiProcess, ApiServer
 from studio.services.catalog import Catalog
 from studio.services.chat import Chat
 from studio.services.checks import DataChecks
 from studio.services.context import Context, Role
-from studio.services.cross_validation import CrossValidations
 from studio.services.datasets.augmentation import Augmentation
 from studio.services.datasets.editing import Editing
 from studio.services.datasets.label_quality import LabelQuality
@@ -23,31 +22,32 @@ from studio.services.datasets.service import Datasets
 from studio.services.datasets.subprocess_jobs import DatasetJobs
 from studio.services.datasets.versions import Versions
 from studio.services.drafts import Drafts
-from studio.services.evaluation import Evaluation
-from studio.services.exports import Exports
-from studio.services.finished_runs import FinishedRuns
-from studio.services.hub_push import HubPush
+from studio.services.evaluation.cross_validation import CrossValidations
+from studio.services.evaluation.service import Evaluation
+from studio.services.exports.hub_push import HubPush
+from studio.services.exports.service import Exports
 from studio.services.labeling.active_learning import Suggester
 from studio.services.labeling.labels import Labels
 from studio.services.machine import Machine
 from studio.services.model_host.client import HostClient
-from studio.services.models import Downloads, Models
+from studio.services.models.adapter_import import AdapterImport
+from studio.services.models.service import Downloads, Models
 from studio.services.planning.lengths import LengthCache, Lengths
 from studio.services.planning.planner import Planner
 from studio.services.planning.preview import Previews
 from studio.services.planning.service import Planning
-from studio.services.predictions import Predictions
+from studio.services.predictions.service import Predictions
 from studio.services.projects import Projects
 from studio.services.runners import Runner, Runners
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.services.runs.coach import Coach
 from studio.services.runs.curves import Curves
+from studio.services.runs.finished_runs import FinishedRuns
 from studio.services.runs.reconcile import reconcile
 from studio.services.runs.run_management import RunManagement
 from studio.services.runs.search import Searches
 from studio.services.runs.service import Runs
 from studio.services.runs.storage import Storage
-from studio.services.served_models import ServedModels
 from studio.store import Home
 from studio.store.home import ALONE
 from studio.store.projects import ProjectStore

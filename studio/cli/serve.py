@@ -7,7 +7,7 @@ import typer
 
 from studio.cli.context import Context
 from studio.schema.limits import demo_limits
-from studio.ui.serve_options import ServeOptions
+from studio.ui.http.serve_options import ServeOptions
 
 
 def serve(
@@ -58,7 +58,7 @@ def serve(
 
 def hash_password(context: Context) -> None:
     """Ask for a password and print its hash, for the file that STUDIO_PASSWORD_FILE names."""
-    from studio.ui.passwords import ask_for_hash
+    from studio.ui.visitors.passwords import ask_for_hash
 
     line = ask_for_hash()
     context.answer({"hash": line}, lambda: context.say(line))
@@ -70,6 +70,6 @@ def open_studio(home: Path | None) -> None:
 
 
 def _serve(options: ServeOptions) -> None:
-    from studio.ui.server import serve
+    from studio.ui.http.server import serve
 
     serve(options)

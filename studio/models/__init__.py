@@ -7,16 +7,16 @@ and transformers.
 from pathlib import Path
 
 from studio.models.catalog import CATALOG
-from studio.models.conversion import CONVERTERS
-from studio.models.download import Download
-from studio.models.hub_files import disable_hub_access
+from studio.models.conversion.converters import CONVERTERS
+from studio.models.downloads.download import Download
+from studio.models.downloads.hub_files import disable_hub_access
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust, loading_arguments, tokenizer_arguments
 from studio.models.search import FoundModels, search_sources, searched_sources
 from studio.models.sources import SOURCES, Fetching
 from studio.models.sources.hub import HubSource
-from studio.models.starter_install import fetch_starters
 from studio.models.starters import STARTERS, check_starters, starter_folder
+from studio.models.starters.install import fetch_starters
 from studio.schema.errors import StudioError, nearest
 from studio.schema.models import ModelInfo, ModelSource
 

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS, origin_of
+from studio.models.starters.install import fetch_starter
 from studio.schema.errors import StudioError
 
 

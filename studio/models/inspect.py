@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
+from studio.models.conversion.foreign_weights import TRANSFORMERS_FOLDER, check_foreign
 from studio.models.fingerprint import fingerprint_of
-from studio.models.foreign_weights import TRANSFORMERS_FOLDER, check_foreign
 from studio.models.weights import Weights, read_weights
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import Empty, Queue
 
-from studio.models.source_errors import unreachable
+from studio.models.downloads.source_errors import unreachable
 from studio.models.sources import SOURCES, Source
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource

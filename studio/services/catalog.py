@@ -12,7 +12,7 @@ from studio.schema.runs import RunnerView
 from studio.schema.views import MethodView, PresetView, RoleView, TaskView
 from studio.services.datasets.service import Datasets
 from studio.services.labeling.label_tasks import written_by_hand
-from studio.services.models import Models
+from studio.services.models.service import Models
 from studio.services.runners import LOCAL, Runner, default_runner, offered_runners
 from studio.tasks import TASKS, task_named
 from studio.training.loop.trackers import TRACKERS

@@ -10,9 +10,9 @@ from studio.inference.spans import SENTENCE_TITLE
 from studio.schema.errors import StudioError
 from studio.schema.report import Answer, ChatSettings
 from studio.schema.views import ChatChunk
-from studio.services.finished_runs import FinishedRuns
 from studio.services.model_host.client import HostClient
 from studio.services.model_host.replies import Replies, label_chunks, reply_chunks
+from studio.services.runs.finished_runs import FinishedRuns
 from studio.tasks import task_named
 from studio.training.methods import quantizes_base
 

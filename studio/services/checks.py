@@ -8,7 +8,7 @@ from studio.data.dataset_size import what_rows_allow
 from studio.schema.dataset import CheckReport, DatasetRecord, DatasetSpec
 from studio.services.datasets.check_options import DEFAULT_CHECKS, CheckOptions
 from studio.services.datasets.service import Datasets
-from studio.services.models import Models
+from studio.services.models.service import Models
 from studio.services.planning.lengths import Lengths
 from studio.services.planning.preview import Previews
 

@@ -20,7 +20,7 @@ class Context:
     workspace: Workspace
     demo: bool = False
     role: Role = "owner"
-    """In a team: the owner of the machine, an editor, or a viewer. ui/roles.py says what a viewer may do."""
+    """In a team: the owner of the machine, an editor, or a viewer. ui/visitors/roles.py says what a viewer may do."""
 
     def owner_only(self, what: str) -> None:
         """Refuse in a demo what only the owner of the machine may do."""

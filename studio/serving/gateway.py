@@ -28,8 +28,8 @@ from studio.serving.metrics import Metrics
 from studio.serving.models import Directory, Served
 from studio.store.api_keys import matching
 from studio.store.failures import keep_failure
-from studio.ui.rate_limits import Buckets
-from studio.ui.security import LOOPBACK, host_name
+from studio.ui.http.rate_limits import Buckets
+from studio.ui.http.security import LOOPBACK, host_name
 
 LOCAL = "local"
 """The name under which requests without a key are counted."""

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from studio.machine.descriptors import raise_descriptor_limit
-from studio.ui.connections import OneLength, limits_for, protocol
+from studio.ui.http.connections import OneLength, limits_for, protocol
 
 
 class GatewayServer(Server):

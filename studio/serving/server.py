@@ -18,9 +18,9 @@ from studio.serving.turns import Turns
 from studio.serving.weights import prepare
 from studio.store import Home
 from studio.store.api_keys import ApiKeys
-from studio.ui.rate_limits import Buckets
-from studio.ui.security import is_loopback
-from studio.ui.server import listen
+from studio.ui.http.rate_limits import Buckets
+from studio.ui.http.security import is_loopback
+from studio.ui.http.server import listen
 
 Say = Callable[[str], None]
 Ready = Callable[[ServeStatus], None]

@@ -13,7 +13,7 @@ from studio.api import RunRequest, Studio
 from studio.schema.errors import StudioError
 from studio.schema.report import ChatSettings
 from studio.ui.logs import report
-from studio.ui.session import Sessions
+from studio.ui.visitors.session import Sessions
 
 T = TypeVar("T")
 

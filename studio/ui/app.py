@@ -2,16 +2,17 @@
 
 import gradio as gr
 
-from studio.ui import api, docs, languages, static
+from studio.ui import api, languages
 from studio.ui.components import limits, project_menu, run_bar
+from studio.ui.components.icons import icon
+from studio.ui.components.markup import Html, attrs, html
 from studio.ui.components.region import region
-from studio.ui.icons import icon
-from studio.ui.markup import Html, attrs, html
-from studio.ui.session import Sessions
+from studio.ui.http import docs, static
+from studio.ui.http.uploads import Uploads
 from studio.ui.shell import Shell
 from studio.ui.tabs.registry import TABS
 from studio.ui.tabs.runs import new_run
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Sessions
 
 BRAND = html('<a class="brand" href="#" data-goto="model">{logo}Fine-tune Studio</a>', logo=icon("logo"))
 

@@ -11,7 +11,7 @@ from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components.settings import shown_settings
-from studio.ui.session import Choices, Visit
+from studio.ui.visitors.session import Choices, Visit
 
 KEY = "drafts"
 MAX_DRAFTS = 20

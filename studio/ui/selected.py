@@ -3,7 +3,7 @@
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
 from studio.ui import run_drafts
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 
 def selected(visit: Visit) -> RunRecord | None:

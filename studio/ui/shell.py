@@ -18,11 +18,11 @@ import gradio as gr
 from studio.schema.errors import StudioError
 from studio.ui import run_drafts
 from studio.ui.components.basic import alert
+from studio.ui.components.markup import Html
+from studio.ui.http.uploads import Uploads
 from studio.ui.logs import report
-from studio.ui.markup import Html
-from studio.ui.roles import is_allowed, require_allowed
-from studio.ui.session import HEADER, PROJECT, Sessions, Visit
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.roles import is_allowed, require_allowed
+from studio.ui.visitors.session import HEADER, PROJECT, Sessions, Visit
 
 Updates = Mapping[Any, Any] | None
 """Part of the page → its new value."""

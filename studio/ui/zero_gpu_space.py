@@ -17,8 +17,8 @@ from studio.machine.processes import module_command
 from studio.schema.limits import LIMITS_VARIABLE, demo_limits
 from studio.services.runners import RUNNER_VARIABLE
 from studio.services.runners.zero_gpu import ZeroGpuRunner, gpu_call, visitor_token
-from studio.ui.serve_options import ServeOptions
-from studio.ui.server import quiet_gradio, serve
+from studio.ui.http.serve_options import ServeOptions
+from studio.ui.http.server import quiet_gradio, serve
 
 LIMITS = "run_minutes=1.5"
 """With the time to load and to save, a run takes the daily GPU quota of a visitor without an account."""

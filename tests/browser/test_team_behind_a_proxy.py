@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from studio.schema.errors import StudioError
-from studio.ui import sign_on, sub_path
+from studio.ui.http import sub_path
+from studio.ui.visitors import sign_on
 from tests.browser.conftest import opened_pages
 from tests.browser.served import Served
 from tests.real.asking import Asking, config_of

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from studio.api import Studio
-from studio.ui.passwords import hash_password
-from studio.ui.serve_options import ServeOptions
-from studio.ui.server import make_app
+from studio.ui.http.serve_options import ServeOptions
+from studio.ui.http.server import make_app
 from studio.ui.shell import PageShell
 from studio.ui.tabs.registry import TABS
+from studio.ui.visitors.passwords import hash_password
 from tests.browser.served import Served
 from tests.real.asking import Asking, component_of, config_of
 

@@ -15,8 +15,8 @@ from studio.api import Studio
 from studio.inference.generate import reply
 from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.models import find_model
-from studio.models.conversion import KERAS
-from studio.models.conversion_check import check
+from studio.models.conversion.converters import KERAS
+from studio.models.conversion.verification import check
 from studio.models.sources import SOURCES, Fetching
 from studio.models.sources.converted_folder import RECORD
 from studio.schema.errors import StudioError
@@ -129,7 +129,7 @@ def test_a_conversion_that_computes_something_else_is_refused(gpt2: Path, tmp_pa
     reference = tmp_path / "reference.safetensors"
     arguments = {"original": str(gpt2), "raw": str(tmp_path / "other"), "reference": str(reference)}
     limits = ProcessLimits(python=str(KERAS.python(TOOLS)))
-    convert = "studio.models.convert_keras:convert"
+    convert = "studio.models.conversion.convert_keras:convert"
     run_in_process(convert, {**arguments, "architecture": "GPT2LMHeadModel"}, limits)
     facts = {"library": "Keras", "title": "t", "licence": "mit", "original": ""}
     place = {"raw": str(raw), "reference": str(reference), "architecture": "GPT2LMHeadModel", "dtype": "float32"}
@@ -195,7 +195,7 @@ def test_a_process_that_is_killed_leaves_a_message(gpt2: Path) -> None:
         me = psutil.Process()
         while True:
             for each in me.children():
-                if "studio.models.convert_keras:convert" in each.cmdline():
+                if "studio.models.conversion.convert_keras:convert" in each.cmdline():
                     each.send_signal(signal.SIGKILL)
                     return
             time.sleep(0.05)

@@ -15,8 +15,8 @@ from studio.export.child_process import call_in_process
 from studio.export.litert import CONVERTER
 from studio.inference.classify import probabilities
 from studio.inference.model_cache import ModelCache
-from studio.models.conversion import TENSORFLOW
-from studio.models.starter_install import fetch_starter
+from studio.models.conversion.converters import TENSORFLOW
+from studio.models.starters.install import fetch_starter
 from studio.schema.host import CardFacts
 
 pytestmark = pytest.mark.timeout(3600)  # the converter and TensorFlow are downloaded once, and graphs are traced

@@ -8,9 +8,9 @@ from conftest import TOOLS, installed
 
 from studio.machine.run_in_process import ProcessLimits, run_in_process
 from studio.models import find_model
-from studio.models.conversion import TENSORFLOW
+from studio.models.conversion.converters import TENSORFLOW
 from studio.models.sources import SOURCES, Fetching
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.errors import StudioError
 
 MAKER = str(Path(__file__).with_name("foreign_models.py"))

@@ -14,7 +14,7 @@ from studio.data.parquet_store import write_parquet
 from studio.data.table import Table, TableInfo
 from studio.models import find_model
 from studio.models.inspect import inspect_folder
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.host import RowsRef, RunRef

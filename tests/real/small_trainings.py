@@ -9,7 +9,7 @@ from made_runs import made_once, small_tokenizer, tiny_llama
 
 from studio.data.samples import sample_path
 from studio.models.inspect import inspect_folder
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.events import AnyEvent, StepEvent

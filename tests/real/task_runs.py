@@ -18,7 +18,7 @@ from studio.data.roles import infer
 from studio.inference.base_and_tuned import ModelPair, load_pair
 from studio.inference.generate import reply
 from studio.models.inspect import inspect_folder
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.dataset import DatasetRecord, DatasetSpec
 from studio.schema.events import EvaluationEvent
 from studio.schema.host import RowsRef, RunRef

@@ -20,8 +20,8 @@ from worker_runs import wait_for
 
 from studio.api import Studio
 from studio.machine.environment import VISITORS
-from studio.models.starter_install import fetch_starter
 from studio.models.starters import ORIGIN
+from studio.models.starters.install import fetch_starter
 from tests.browser.served import Served
 from tests.code_blocks import GENERATED, PAGES, Block, blocks_of
 

@@ -10,7 +10,7 @@ from worker_runs import add_run, add_sample, log_of, record_of, start_worker
 
 from studio.api import Studio
 from studio.models import find_model
-from studio.models.fetching import Fetching
+from studio.models.downloads.fetching import Fetching
 from studio.models.sources.conversions import conversion_folder
 from studio.models.sources.gguf import GgufSource
 from studio.schema.errors import StudioError

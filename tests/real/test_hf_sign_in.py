@@ -14,9 +14,9 @@ from joserfc.jwk import RSAKey
 
 from studio.schema.errors import StudioError
 from studio.store import Home, Workspace
-from studio.ui import hf_sign_in
-from studio.ui.hf_sign_in import COOKIE, PENDING, VARIABLES
-from studio.ui.login import Sessions
+from studio.ui.visitors import hf_sign_in
+from studio.ui.visitors.hf_sign_in import COOKIE, PENDING, VARIABLES
+from studio.ui.visitors.login import Sessions
 from tests.browser.served import Served
 from tests.forked import AFRESH
 from tests.openid_provider import ANN, BEN, CLIENT, EVE, HOST, SECRET, Provider, Wrong

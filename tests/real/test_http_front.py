@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from studio.ui.passwords import hash_password
-from studio.ui.security import CALL
+from studio.ui.http.security import CALL
+from studio.ui.visitors.passwords import hash_password
 from tests.browser.served import Served
 from tests.real.asking import Answer, Asking, component_of, config_of
 
@@ -279,7 +279,7 @@ def test_a_trusted_proxy_sets_host_and_scheme(tmp_path: Path) -> None:
 
 SHOWN = """
 import json, os, subprocess, sys
-from studio.ui import server
+from studio.ui.http import server
 
 def run(*_):
     program = "import json, os; print(json.dumps({**os.environ}))"

@@ -203,8 +203,8 @@ def test_a_visitors_model_writes_replies_to_many_rows_within_the_limits_of_the_d
             pass
         assert "does not predict one label" in studio.predictions.unavailable_reason(run.id)
         assert studio.predictions.remaining(run.id) == 0
-        monkeypatch.setattr("studio.services.predictions.JOB_MINUTES", 1e-6)
-        monkeypatch.setattr("studio.services.predictions.PIECE_SECONDS", 0)
+        monkeypatch.setattr("studio.services.predictions.service.JOB_MINUTES", 1e-6)
+        monkeypatch.setattr("studio.services.predictions.service.PIECE_SECONDS", 0)
         part = studio.predictions.predict(run.id, data.id)
         assert (part.done, part.complete) == (16, False) and "at a time in this demo" in part.note
         monkeypatch.undo()

@@ -7,7 +7,7 @@ import pytest
 from worker_runs import add_run, add_sample, log_of, record_of, start_worker
 
 from studio.api import Studio
-from studio.models.hub_cache import HUB_CACHE
+from studio.models.downloads.hub_cache import HUB_CACHE
 from studio.store import Home
 from tests.hubserver import Repo
 from tests.modelscope_server import ModelScopeServer

@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from studio.ui.passwords import hash_password
+from studio.ui.visitors.passwords import hash_password
 from tests.browser.served import Served
 from tests.real.asking import Asking
 

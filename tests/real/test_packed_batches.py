@@ -10,7 +10,7 @@ from task_runs import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from studio.models.inspect import inspect_folder
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
 from studio.schema.events import AdviceEvent, ReadEvent

@@ -175,9 +175,9 @@ def test_the_page_has_the_tab_and_offers_the_task_and_the_method(installed: Inst
         import json
         from pathlib import Path
         from studio.ui.app import blocks
-        from studio.ui.session import Sessions
-        from studio.ui.static import content
-        from studio.ui.uploads import Uploads
+        from studio.ui.visitors.session import Sessions
+        from studio.ui.http.static import content
+        from studio.ui.http.uploads import Uploads
         sessions = Sessions(Path({str(home)!r}), demo=True)
         page = blocks(sessions, Uploads(Path({str(home)!r})))
         tabs = [each["props"]["label"] for each in page.config["components"] if each["type"] == "tabitem"]
@@ -198,7 +198,7 @@ def test_an_owner_chooses_the_runner_on_the_method_tab(installed: Installed, hom
     code = f"""
         import json
         from pathlib import Path
-        from studio.ui.session import ROLE, Sessions
+        from studio.ui.visitors.session import ROLE, Sessions
         from studio.ui.tabs.method import plan, tab
         sessions = Sessions(Path({str(home)!r}))
         data = sessions.root.datasets.add_sample("support-tone")

@@ -24,7 +24,7 @@ from studio.schema.report import ExportResult, Metric, Report
 from studio.schema.runs import RunSpec
 from studio.store import Home
 from studio.store.home import Workspace
-from studio.ui.security import API_FOLDERS
+from studio.ui.http.security import API_FOLDERS
 from tests.browser.served import Served
 from tests.real.asking import CALL, Asking
 

@@ -24,7 +24,7 @@ from studio.api import RunRequest, Studio
 from studio.cli.main import run as run_command
 from studio.export.agreement_check import PROMPTS
 from studio.schema.report import ChatSettings
-from studio.services.api_snippets import KEY, PROMPT, snippets
+from studio.services.api_server.snippets import KEY, PROMPT, snippets
 from studio.store import Home
 from studio.store.api_keys import ApiKeys
 

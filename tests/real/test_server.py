@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from studio.ui.passwords import hash_password
-from studio.ui.security import CALL
+from studio.ui.http.security import CALL
+from studio.ui.visitors.passwords import hash_password
 from tests.browser.served import Served
 from tests.real.asking import component_of, config_of
 from tests.signals import heed_ctrl_c

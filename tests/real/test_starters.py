@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from studio.machine.run_in_process import ProcessLimits, run_in_process
-from studio.models.starter_download import hub_answers
-from studio.models.starter_install import fetch_starter
 from studio.models.starters import STARTERS, Starter, origin_of, starter_folder
+from studio.models.starters.download import hub_answers
+from studio.models.starters.install import fetch_starter
 from studio.schema.errors import StudioError
 from tests.gguf_files import add_metadata
 from tests.hubserver import HubServer, tiny_repo
@@ -357,7 +357,7 @@ def test_a_gguf_becomes_a_folder_that_computes_the_same(tmp_path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     arguments = {"file": str(file), "folder": str(tmp_path / "out"), "hub_id": "someone/tiny"}
-    run_in_process("studio.models.gguf:convert", arguments, ProcessLimits(threads=None))
+    run_in_process("studio.models.conversion.gguf:convert", arguments, ProcessLimits(threads=None))
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32, trust_remote_code=False)
     for name, tensor in original.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor.to(torch.bfloat16).float()), name

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.tasks import Encoding, task_named
 
 CHAT = task_named("chat")

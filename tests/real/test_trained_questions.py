@@ -14,7 +14,7 @@ from studio.inference.generate import BatchOptions
 from studio.inference.predict import predict
 from studio.inference.rows import read_rows
 from studio.inference.spans import extract_answers, rank_spans
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
 from studio.tasks.question_answering import windows

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from studio.evaluation.evaluate import evaluate
 from studio.inference.generate import Reply, replies
 from studio.inference.rows import read_rows
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.report import ChatSettings
 from studio.tasks import Encoding, task_named
 

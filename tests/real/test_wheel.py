@@ -94,14 +94,14 @@ ASKED = """
 import json, sys
 from importlib.metadata import distribution, version
 from packaging.requirements import Requirement
-import studio.api, studio.cli.app, studio.ui.docs, studio.ui.server
+import studio.api, studio.cli.app, studio.ui.http.docs, studio.ui.http.server
 from studio.data.samples import SAMPLES, sample_path
 wanted = [Requirement(line) for line in distribution("finetune-studio").requires]
 print(json.dumps({
     "path": [each for each in sys.path if each],
     "code": [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "studio"],
     "samples": [str(sample_path(name)) for name in SAMPLES],
-    "docs": [str(path) for path in studio.ui.docs.sources().values()],
+    "docs": [str(path) for path in studio.ui.http.docs.sources().values()],
     "told": str(distribution("finetune-studio").locate_file("studio")),
     "unmet": [str(each) for each in wanted if (not each.marker or each.marker.evaluate({"extra": ""}))
               and not each.specifier.contains(version(each.name), prereleases=True)],

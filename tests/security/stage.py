@@ -268,7 +268,7 @@ class Stage:
     @cached_property
     def tools(self) -> Path:
         """The folder of the tools, with the Keras converter in it. It is installed once."""
-        from studio.models.conversion import KERAS
+        from studio.models.conversion.converters import KERAS
 
         KERAS.install(TOOLS, lambda *_: None, Event())
         return TOOLS

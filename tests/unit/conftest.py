@@ -22,7 +22,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 @pytest.fixture
 def visit(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """A visit of one open page of that home, with what was just done on it."""
-    from studio.ui.session import Sessions
+    from studio.ui.visitors.session import Sessions
 
     sessions = Sessions(tmp_path / "home")
     yield lambda **event: sessions.visit({}, "page", event)

@@ -328,7 +328,7 @@ CONTRACTS = (
     ),
     # uvicorn, Starlette and FastAPI
     *contracts(
-        "ui/connections.py",
+        "ui/http/connections.py",
         "override",
         H11,
         ("_should_upgrade", "no WebSockets", "", "data_received handle_events"),
@@ -340,13 +340,13 @@ CONTRACTS = (
         ("resume_writing", "deadlines for clients that do not read"),
     ),
     *contracts(
-        "ui/connections.py",
+        "ui/http/connections.py",
         "attribute",
         H11,
         *((name, "the state of a connection") for name in ("conn", "cycle", "flow", "loop", "client", "transport")),
     ),
     *contracts(
-        "ui/connections.py",
+        "ui/http/connections.py",
         "attribute",
         CYCLE,
         ("disconnected", "an answer ends early", "", "receive"),
@@ -359,16 +359,16 @@ CONTRACTS = (
         "uvicorn.Server",
         ("capture_signals", "signals end the engines, too", "", "serve"),
     ),
-    *contracts("ui/connections.py", "attribute", FLOW, ("read_paused", "the server is slow", "", "pause_reading")),
+    *contracts("ui/http/connections.py", "attribute", FLOW, ("read_paused", "the server is slow", "", "pause_reading")),
     *contracts(
-        "ui/chat_routes.py",
+        "ui/http/chat_routes.py",
         "attribute",
         STREAMING,
         ("listen_for_disconnect", "a closed page ends its replies", "receive", "__call__"),
         ("stream_response", "replies are sent", "send", "__call__"),
     ),
     *contracts(
-        "ui/error_routes.py", "override", ROUTE, ("get_route_handler", "errors become sentences", "", "__init__")
+        "ui/http/error_routes.py", "override", ROUTE, ("get_route_handler", "errors become sentences", "", "__init__")
     ),
     # others
     *contracts(
@@ -391,7 +391,7 @@ CONTRACTS = (
         ("_compute_score_from_stats", "BLEU and chrF of any rows", "stats", "corpus_score _aggregate_and_compute"),
     ),
     *contracts(
-        "models/hub_files.py",
+        "models/downloads/hub_files.py",
         "patch",
         "huggingface_hub.constants",
         ("HF_HUB_OFFLINE", "no requests to the Hub", "", "huggingface_hub.constants.is_offline_mode"),

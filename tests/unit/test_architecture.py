@@ -35,19 +35,19 @@ EDGES = {
     "studio.machine.process_main",  # a process, whose last line says it
     "studio.models.__main__",  # the way in of `make setup`
     "studio.models.search",  # a thread for each source, whose error must not hide the others
-    "studio.models.starter_download",  # a thread, whose error the caller raises
+    "studio.models.starters.download",  # a thread, whose error the caller raises
     "studio.services.labeling.active_learning",  # a thread that has texts read
-    "studio.services.models",  # a thread that downloads
+    "studio.services.models.service",  # a thread that downloads
     "studio.services.runners.zero_gpu",  # a thread, whose error is the reason of its run
     "studio.serving.__main__",  # a process, whose last line says it
     "studio.serving.gateway",  # a request, whose answer names an id of the log
     "studio.ui.jobs",  # a thread, whose error the page shows
-    "studio.ui.error_routes",
+    "studio.ui.http.error_routes",
     "studio.ui.monitor",  # a thread that reconciles runs and advances searches
-    "studio.ui.security",  # a request, whose answer names an id of the log
+    "studio.ui.http.security",  # a request, whose answer names an id of the log
     "studio.ui.shell",
-    "studio.ui.chat_routes",  # a stream, whose last line says it
-    "studio.ui.workspaces",  # a thread that repeats work, which may succeed the next time
+    "studio.ui.http.chat_routes",  # a stream, whose last line says it
+    "studio.ui.visitors.workspaces",  # a thread that repeats work, which may succeed the next time
     "studio.worker.rank",
     "studio.worker.run",
 }

@@ -18,7 +18,7 @@ from studio.schema.runs import RunSpec
 from studio.services.model_host import client
 from studio.services.model_host.client import HostClient
 from studio.services.model_host.exchange import Exchange
-from studio.ui.chat_routes import ReplyStream
+from studio.ui.http.chat_routes import ReplyStream
 
 HELLO = [{"role": "user", "content": "Where is my parcel?"}]
 LONG = ChatSettings(max_new_tokens=4096)

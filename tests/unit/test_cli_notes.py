@@ -11,8 +11,8 @@ import pytest
 
 from studio.api import Studio
 from studio.cli.main import run
-from studio.ui.session import Sessions
 from studio.ui.tabs.data import import_data, rows
+from studio.ui.visitors.session import Sessions
 from tests.workbooks import workbook
 
 TWICE = "question,question,answer\n" + "".join(f"How is {n}?,Why {n}?,It is {n}.\n" for n in range(30))

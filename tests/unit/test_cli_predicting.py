@@ -9,7 +9,7 @@ from studio.cli.context import Context
 from studio.cli.progress import predicting
 from studio.cli.run_outputs import predict
 from studio.schema.predictions import FileRequest, PredictionSet
-from studio.services.predictions import Predictions
+from studio.services.predictions.service import Predictions
 from tests.browser.made import Made
 
 SAVED = PredictionSet(id="a", run="r", dataset="d", version=1, name="x", total=1_000_000, done=12_000, created="")

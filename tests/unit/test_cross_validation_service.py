@@ -12,8 +12,8 @@ from studio.schema.limits import DEMO
 from studio.schema.report import Report
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord
-from studio.ui.session import Sessions
 from studio.ui.tabs import cross_validation
+from studio.ui.visitors.session import Sessions
 from tests.said import caller
 from tests.unit.test_cli_runs import ROLES, ROWS, NoHost, NoWorkers
 

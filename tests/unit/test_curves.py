@@ -28,7 +28,7 @@ from studio.services.runs.history import in_order
 from studio.store import Home
 from studio.store.db import now
 from studio.ui.components.run_table import Line, table
-from studio.ui.run_updates import compact
+from studio.ui.http.run_updates import compact
 
 
 def made(home: Home, name: str = "tone", **settings: Any) -> str:

@@ -11,9 +11,9 @@ import pytest
 from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.services.datasets import editing
-from studio.ui.session import Sessions, Visit
 from studio.ui.tabs.data import row_editor, rows
 from studio.ui.tabs.data import tab as data_tab
+from studio.ui.visitors.session import Sessions, Visit
 
 EVIL = "</textarea><img src=x onerror=alert(1)>"
 ROWS: list[dict[str, Any]] = [

@@ -120,9 +120,9 @@ def test_a_run_learns_from_no_row_that_was_left_out(studio: Studio) -> None:
 
 
 def test_leaving_out_on_the_page_makes_a_version_and_going_back_undoes_it(tmp_path: Path) -> None:
-    from studio.ui.session import Sessions
     from studio.ui.tabs.data import rows
     from studio.ui.tabs.data import tab as data_tab
+    from studio.ui.visitors.session import Sessions
 
     sessions = Sessions(tmp_path / "home")
     visit = sessions.visit({}, "page", {})

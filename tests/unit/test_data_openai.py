@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from studio.api import Studio
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.tasks import Encoding, task_named
 
 CHAT = task_named("chat")

@@ -12,7 +12,7 @@ from studio.data.checks import check
 from studio.data.formats import read, read_text
 from studio.data.roles import infer, match
 from studio.data.table import Table
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.dataset import CheckReport
 from studio.tasks import TASKS, Encoding, task_named
 from studio.tasks.conversation import messages_of, transcript_of

@@ -11,8 +11,8 @@ from studio.api import Studio
 from studio.data.formats import Reading, read
 from studio.schema.errors import StudioError
 from studio.ui.components.import_preview import which_sheet
-from studio.ui.session import Sessions
 from studio.ui.tabs.data import import_data, rows
+from studio.ui.visitors.session import Sessions
 
 
 def book(path: Path, **sheets: str) -> Path:

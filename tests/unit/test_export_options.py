@@ -165,7 +165,7 @@ def test_real_chat_templates_are_recognized_by_what_they_write(file: str, name: 
     from transformers import AutoTokenizer
 
     from studio.export.ollama_templates import matching
-    from studio.models.starter_install import fetch_starter
+    from studio.models.starters.install import fetch_starter
 
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-chat"))
     tokenizer.bos_token = "<bos>" if "gemma" in file else "<|begin_of_text|>"

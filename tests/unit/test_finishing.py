@@ -12,7 +12,7 @@ from studio.services.context import Context
 from studio.services.runs.lifecycle import RunLifecycle
 from studio.store import Home
 from studio.store.datasets import ROWS
-from studio.ui.run_updates import run_state
+from studio.ui.http.run_updates import run_state
 from studio.ui.tabs import train
 
 

@@ -10,15 +10,15 @@ import pytest
 from studio.api import Studio
 from studio.machine.tool_environment import MARK
 from studio.models import find_model
-from studio.models.conversion import CONVERTERS, KERAS, TENSORFLOW, Conversion, convert, sentence
-from studio.models.keras_preset import ARCHITECTURES, MAX_ASSET_BYTES, read_preset
+from studio.models.conversion.converters import CONVERTERS, KERAS, TENSORFLOW, Conversion, convert, sentence
+from studio.models.conversion.keras_preset import ARCHITECTURES, MAX_ASSET_BYTES, read_preset
+from studio.models.conversion.tensorflow_checkpoint import MAX_FILE_BYTES
 from studio.models.sources import SOURCES, Fetching
 from studio.models.sources.conversions import conversion_folder
 from studio.models.sources.converted_folder import RECORD
-from studio.models.tensorflow_checkpoint import MAX_FILE_BYTES
 from studio.schema.errors import StudioError
-from studio.ui.session import Visit
 from studio.ui.tabs.model import tab as model_tab
+from studio.ui.visitors.session import Visit
 from tests.hubserver import tiny_folder
 from tests.keras_files import DTYPE, SETTINGS, described, preset_bytes, preset_folder
 

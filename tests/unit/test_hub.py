@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.models.download import Download
+from studio.models.downloads.download import Download
 from studio.models.sources.hub import HubSource
 from studio.schema.errors import StudioError
 from tests.hubserver import HubServer, Repo, tiny_repo

@@ -9,14 +9,14 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from studio.models import find_model
-from studio.models.downloaded import RECORD, folder_of
-from studio.models.hub_cache import HUB_CACHE
-from studio.models.kaggle import folder_below
+from studio.models.downloads.downloaded import RECORD, folder_of
+from studio.models.downloads.hub_cache import HUB_CACHE
+from studio.models.downloads.kaggle import folder_below
 from studio.models.sources import SOURCES, Fetching, kaggle
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.ui.session import Visit
 from studio.ui.tabs.model import tab as model_tab
+from studio.ui.visitors.session import Visit
 from tests.hubserver import Repo, tiny_repo
 from tests.kaggle_server import KaggleServer, when_free
 from tests.keras_files import preset_bytes

@@ -11,10 +11,10 @@ from fastapi import FastAPI
 
 from studio.ui import languages
 from studio.ui.components.basic import select_input
-from studio.ui.login import Login
-from studio.ui.markup import Verbatim, attrs, html
-from studio.ui.passwords import Account, hash_password
-from studio.ui.security import Guard
+from studio.ui.components.markup import Verbatim, attrs, html
+from studio.ui.http.security import Guard
+from studio.ui.visitors.login import Login
+from studio.ui.visitors.passwords import Account, hash_password
 from tests.unit.asgi import Seen, ask
 
 ROOT = Path(__file__).parents[2]

@@ -18,10 +18,10 @@ from studio.schema.limits import MB, Limits
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunRecord, RunSpec
 from studio.ui import run_drafts, selected
-from studio.ui.session import Visit
+from studio.ui.http.uploads import Uploads
 from studio.ui.tabs.data import import_data, library, rows
 from studio.ui.tabs.runs import new_run
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 
 Visiting = Callable[..., Visit]
 TEXTS = "text\n" + "".join(f"This is comment number {n}.\n" for n in range(20))

@@ -14,7 +14,7 @@ from studio.models.inspect import inspect_folder
 from studio.schema.config import TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.services.models import memory_fit
+from studio.services.models.service import memory_fit
 from studio.tasks import task_named
 from studio.training.methods import METHODS
 from studio.training.planning.gradient_checkpointing import UNSUPPORTED, supports_checkpointing
@@ -75,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny model of that class, as it is found in its folder."""
     import transformers as hf
 
-    from studio.models.starter_install import fetch_starter
+    from studio.models.starters.install import fetch_starter
 
     starter, root = fetch_starter("starter-chat"), tmp_path_factory.mktemp("families")
 
@@ -277,7 +277,7 @@ def test_a_model_is_too_large_only_where_no_setting_makes_it_fit(memory: int, gp
 def test_the_tokenizers_of_deberta_marian_and_byt5_are_tokenizers(
     tmp_path: Path, made: Any, files: dict[str, str]
 ) -> None:
-    from studio.models.hub_files import needed_files
+    from studio.models.downloads.hub_files import needed_files
 
     shutil.copytree(str(made("LlamaForCausalLM").path), tmp_path / "odd")
     for name in ("tokenizer.json", "tokenizer_config.json"):

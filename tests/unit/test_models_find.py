@@ -8,7 +8,7 @@ import pytest
 
 from studio.models import STARTERS, cached_models, check_starters, find_model
 from studio.models.catalog import CATALOG
-from studio.models.hub_cache import ResponseCache
+from studio.models.downloads.hub_cache import ResponseCache
 from studio.models.starters import origin_of, starter_folder
 from studio.schema.errors import StudioError
 from tests.hubserver import tiny_folder

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from studio.models import find_model
-from studio.models.gguf_header import ARCHITECTURES, read_gguf_header
+from studio.models.conversion.gguf_header import ARCHITECTURES, read_gguf_header
 from studio.schema.errors import StudioError
-from studio.ui.session import Visit
 from studio.ui.tabs.model import tab as model_tab
+from studio.ui.visitors.session import Visit
 from tests.gguf_files import gguf, llama_pairs, tensor, tiny_gguf
 
 

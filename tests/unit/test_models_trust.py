@@ -97,8 +97,8 @@ def test_names_that_an_older_studio_kept_are_asked_about_again(coded: Path, stud
 
 
 def test_the_page_allows_what_it_showed_and_takes_it_back(coded: Path, tmp_path: Path) -> None:
-    from studio.ui.session import Sessions
     from studio.ui.tabs.model import tab as model_tab
+    from studio.ui.visitors.session import Sessions
 
     sessions = Sessions(tmp_path / "page")
 

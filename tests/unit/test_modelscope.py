@@ -11,15 +11,15 @@ import pytest
 
 from studio.api import Studio
 from studio.models import find_model
-from studio.models.downloaded import RECORD, folder_of
-from studio.models.guarded_client import is_internal
-from studio.models.hub_cache import HUB_CACHE
+from studio.models.downloads.downloaded import RECORD, folder_of
+from studio.models.downloads.guarded_client import is_internal
+from studio.models.downloads.hub_cache import HUB_CACHE
 from studio.models.search import search_sources
 from studio.models.sources import SOURCES, Fetching
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo
-from studio.ui.session import Visit
 from studio.ui.tabs.model import tab as model_tab
+from studio.ui.visitors.session import Visit
 from tests.hubserver import HubServer, tiny_repo
 from tests.modelscope_server import ModelScopeServer
 
@@ -128,7 +128,7 @@ def test_what_changed_since_a_stopped_download_is_fetched_again(scope: ModelScop
 
 
 def test_a_full_disk_is_noticed_before_the_download(scope: ModelScopeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from studio.models import file_download
+    from studio.models.downloads import file_download
 
     monkeypatch.setattr(file_download, "MIN_FREE_BYTES", 10**18)
     with pytest.raises(StudioError, match="STUDIO_CACHE"):

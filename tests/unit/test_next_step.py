@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from studio.schema.report import Metric, Report
-from studio.services.next_step import RunFacts, next_step
+from studio.services.runs.next_step import RunFacts, next_step
 
 OUTCOMES = ("better", "worse", "useful", "same", "useless", "unclear", "alone", "")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
-from studio.ui.session import Sessions
+from studio.ui.visitors.session import Sessions
 
 FIXTURES = sorted((Path(__file__).parents[1] / "fixtures").glob("home-*.zip"))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.tasks import Encoding, Example, Row, task_named
 from studio.training.batching.packing import join_documents, pack_documents, uses_packing

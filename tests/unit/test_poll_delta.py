@@ -15,7 +15,7 @@ from studio.schema.events import (
 )
 from studio.schema.runs import RunRecord
 from studio.schema.views import Progress
-from studio.ui.run_updates import MOST_STEPS, compact, run_state, settings, short, thin
+from studio.ui.http.run_updates import MOST_STEPS, compact, run_state, settings, short, thin
 
 TIME = "2026-11-24T08:00:00.000Z"
 

@@ -20,7 +20,7 @@ from studio.schema.events import EvaluationEvent, StepEvent
 from studio.schema.report import ExportResult, Metric, Report
 from studio.schema.runs import RunRecord, RunSpec
 from studio.services.runs.service import Runs
-from studio.ui.poll import Tickets, filename, routes
+from studio.ui.http.poll import Tickets, filename, routes
 
 T = TypeVar("T")
 
@@ -217,7 +217,7 @@ def test_a_ticket_for_anothers_run_is_refused(two: Two, page: TestClient) -> Non
 
 
 def test_an_old_ticket_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.ui.poll.TICKET_SECONDS", -1)
+    monkeypatch.setattr("studio.ui.http.poll.TICKET_SECONDS", -1)
     tickets = Tickets()
     key = tickets.give(tmp_path, "x")
     with pytest.raises(StudioError, match="too old"):

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui import poll_throttle
-from studio.ui.poll_throttle import CROWD, LONGEST, ResponseCache, Watchers
+from studio.ui.http import poll_throttle
+from studio.ui.http.poll_throttle import CROWD, LONGEST, ResponseCache, Watchers
 
 
 def test_a_few_pages_ask_every_second_and_two_hundred_every_four() -> None:

@@ -50,7 +50,7 @@ def test_constraints_allow_what_the_project_asks_for() -> None:
 
 TOOL_LINES = [
     line
-    for file in (ROOT / "studio").glob("*/tools/*.txt")
+    for file in (ROOT / "studio").rglob("tools/*.txt")
     for line in file.read_text().splitlines()
     if not line.startswith("#")
 ]

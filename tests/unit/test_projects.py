@@ -16,8 +16,8 @@ from studio.api import Studio
 from studio.schema.errors import StudioError
 from studio.store.projects import ProjectStore
 from studio.ui.components import project_menu
+from studio.ui.http.uploads import Uploads
 from studio.ui.jobs import JOBS, Job
-from studio.ui.uploads import Uploads
 from tests.unit.test_run_management import curve, linked, made, put, refusal, rewritten
 
 TEXTS = "text\n" + "".join(f"This is comment number {n}.\n" for n in range(20))

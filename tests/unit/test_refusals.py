@@ -14,8 +14,8 @@ from studio.schema.requests import RunRequest
 from studio.tasks import task_named
 from studio.training.methods import method_named
 from studio.training.planning.presets import preset_named
-from studio.ui.serve_options import ServeOptions
-from studio.ui.server import serve
+from studio.ui.http.serve_options import ServeOptions
+from studio.ui.http.server import serve
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from studio.data.row_files import WRITERS, require_writable, write_rows
 from studio.data.table import Table
 from studio.schema.errors import StudioError
 from studio.schema.predictions import PredictedRow
-from studio.services.predicted_rows import predicted_rows
+from studio.services.predictions.rows import predicted_rows
 from studio.store.predictions import PredictionStore
 
 AWKWARD = [

@@ -10,7 +10,7 @@ import pytest
 from studio.api import Shared, Studio
 from studio.data.languages import usual_language
 from studio.models import find_model
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.host import RowsRef
 from studio.schema.requests import RunRequest
 from studio.services.planning.lengths import LengthCache, Measured

@@ -29,7 +29,7 @@ from studio.services.runs.reconcile import reconcile
 from studio.services.runs.run_management import RunManagement
 from studio.store import Home
 from studio.store.datasets import ROWS
-from studio.ui import run_updates
+from studio.ui.http import run_updates
 from studio.ui.tabs import train
 
 

@@ -30,7 +30,7 @@ from studio.serving.supervisor import EngineProcess
 from studio.serving.turns import Turns
 from studio.serving.weights import FACTS, forget_unused
 from studio.store import Home
-from studio.ui.rate_limits import Buckets
+from studio.ui.http.rate_limits import Buckets
 from tests.scripted_engine import Scripted, lora_run
 
 SECONDS = 60

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from studio.inference.base_and_tuned import encoding_of
 from studio.machine.facts import Gpu, MachineFacts
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig, settings_of
 from studio.schema.dataset import DatasetSpec
 from studio.schema.fields import about

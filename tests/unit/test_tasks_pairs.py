@@ -6,7 +6,7 @@ import pytest
 
 from studio.data.formats import read
 from studio.data.roles import infer, match
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.errors import StudioError
 from studio.tasks import TASKS, Encoding
 

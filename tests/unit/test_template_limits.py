@@ -14,7 +14,7 @@ import pytest
 from studio.inference import templates
 from studio.inference.load import load_tokenizer, training_template
 from studio.models import find_model
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.errors import StudioError
 from studio.tasks import rendering
 

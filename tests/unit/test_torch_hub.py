@@ -10,11 +10,11 @@ import pytest
 
 from studio.api import Studio
 from studio.models import find_model
-from studio.models import repository_archive as archives
+from studio.models.downloads import repository_archive as archives
 from studio.models.sources import SOURCES, Fetching
 from studio.schema.errors import StudioError
-from studio.ui.session import Visit
 from studio.ui.tabs.model import tab as model_tab
+from studio.ui.visitors.session import Visit
 from tests.hubserver import Handler, HubServer
 
 HUBCONF = "from own import helper\n\ndef tiny(size='small'):\n    raise SystemExit\n\ndef _hidden():\n    pass\n"

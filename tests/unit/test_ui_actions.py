@@ -10,12 +10,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from studio.ui.calls import SESSION, Calls
-from studio.ui.security import CALL
-from studio.ui.serve_options import ServeOptions
-from studio.ui.server import make_app
-from studio.ui.session import HEADER
+from studio.ui.http.calls import SESSION, Calls
+from studio.ui.http.security import CALL
+from studio.ui.http.serve_options import ServeOptions
+from studio.ui.http.server import make_app
 from studio.ui.shell import MOST_FIELDS
+from studio.ui.visitors.session import HEADER
 from tests.real.asking import component_of, config_of
 from tests.unit.asgi import Answer, ask, run
 
@@ -280,7 +280,7 @@ def test_the_tab_that_waits_for_earlier_steps_can_look_again(alone: Page) -> Non
 def test_a_fault_on_the_way_to_an_action_is_a_sentence_with_an_id(
     alone: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from studio.ui.session import Sessions
+    from studio.ui.visitors.session import Sessions
 
     def broken(*_: Any) -> Any:
         raise RuntimeError("a private detail")
@@ -321,7 +321,7 @@ def test_the_page_has_one_function_and_no_event_of_gradio_but_the_named_endpoint
 
 
 def test_the_page_names_its_style_and_script_in_a_link_header_and_no_other_answer_does(alone: Page) -> None:
-    from studio.ui.static import address
+    from studio.ui.http.static import address
 
     link = run(ask(alone.app, "/", headers=(HOST,))).header("link")
     assert link.count("rel=preload") == 2 and all(f"<{address(kind)}>" in link for kind in ("css", "js"))
@@ -331,7 +331,7 @@ def test_the_page_names_its_style_and_script_in_a_link_header_and_no_other_answe
 
 
 def test_a_reader_with_a_password_is_told_nothing_before(tmp_path: Path) -> None:
-    from studio.ui.passwords import Account, hash_password
+    from studio.ui.visitors.passwords import Account, hash_password
 
     async def built() -> Any:
         return make_app(ServeOptions(tmp_path, accounts=[Account(hash_password("one"))]))

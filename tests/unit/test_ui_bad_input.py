@@ -11,10 +11,10 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import alert, without_flags
-from studio.ui.session import Visit
+from studio.ui.http.uploads import Uploads
 from studio.ui.tabs.data import check_progress, import_data, rows
 from studio.ui.tabs.model import tab as model_tab
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 from tests.hubserver import tiny_folder
 from tests.said import Call, caller
 from tests.unit.test_bad_input import FILES, Bad

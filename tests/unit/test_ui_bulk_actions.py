@@ -10,9 +10,9 @@ from test_run_management import made
 from test_ui_run_pages import EVIL, a_line
 
 from studio.ui.components.run_table import Line, table
-from studio.ui.session import Sessions, Visit
 from studio.ui.tabs.runs import bulk_actions, compare, filters
 from studio.ui.tabs.runs import tab as runs_tab
+from studio.ui.visitors.session import Sessions, Visit
 
 
 @pytest.fixture

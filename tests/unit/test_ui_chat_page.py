@@ -12,10 +12,10 @@ from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.report import Metric, Report
 from studio.schema.runs import RunRecord, RunSpec
 from studio.ui.components.region import region
-from studio.ui.session import Sessions, Visit
+from studio.ui.http.uploads import Uploads
 from studio.ui.shell import Shell
 from studio.ui.tabs import chat
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Sessions, Visit
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from studio.ui.connections import ConnectionLimits, Connections, LimitedProtocol, Timeouts, limits_for, protocol
+from studio.ui.http.connections import ConnectionLimits, Connections, LimitedProtocol, Timeouts, limits_for, protocol
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 QUICK = Timeouts(header=0.6, body_pause=0.8, body_grace=1.0, body_rate=2000, unread_body=0.5, write_pause=1.0)
@@ -125,7 +125,7 @@ def quick() -> Iterator[Running]:
 
 
 def test_uvicorn_still_has_what_is_overridden() -> None:
-    """uvicorn changed: read its h11_impl.py again, and adapt studio/ui/connections.py."""
+    """uvicorn changed: read its h11_impl.py again, and adapt studio/ui/http/connections.py."""
     wanted: dict[str, list[str]] = {
         "connection_made": ["self", "transport"],
         "connection_lost": ["self", "exc"],

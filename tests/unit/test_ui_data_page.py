@@ -11,10 +11,10 @@ import pytest
 
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
-from studio.ui.session import Visit
+from studio.ui.http.uploads import Uploads
 from studio.ui.tabs.data import check_progress, import_data, import_options, rows, splits, versions
 from studio.ui.tabs.data import tab as data_tab
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 from tests.hubserver import HubServer
 
 LINES = [f"text {n};{'ab'[n % 2]};c{n % 9};2024-01-{1 + n % 28:02d}" for n in [*range(60), 3, 4]]

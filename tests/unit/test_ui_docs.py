@@ -8,13 +8,13 @@ from posixpath import dirname, join, normpath
 import pytest
 from fastapi import FastAPI
 
-from studio.ui import docs
-from studio.ui.docs import contents, page, pictures, rendered, sources
-from studio.ui.login import Login
-from studio.ui.passwords import Account, hash_password
-from studio.ui.security import Guard
+from studio.ui.http import docs
+from studio.ui.http.docs import contents, page, pictures, rendered, sources
+from studio.ui.http.security import Guard
 from studio.ui.tabs.base import Tab
 from studio.ui.tabs.registry import TABS
+from studio.ui.visitors.login import Login
+from studio.ui.visitors.passwords import Account, hash_password
 from tests.unit.asgi import Answer, ask
 
 

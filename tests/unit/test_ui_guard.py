@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui.bodies import Refused, read_body
-from studio.ui.proxies import PRIVATE, Proxies, client_network, trusted_proxies
-from studio.ui.rate_limits import Buckets
-from studio.ui.security import AT_ONCE, BYTES_PER_REQUEST, Access, Guard, host_name, own_origin
+from studio.ui.http.bodies import Refused, read_body
+from studio.ui.http.proxies import PRIVATE, Proxies, client_network, trusted_proxies
+from studio.ui.http.rate_limits import Buckets
+from studio.ui.http.security import AT_ONCE, BYTES_PER_REQUEST, Access, Guard, host_name, own_origin
 from tests.unit.asgi import Answer, Seen, ask, run
 
 HOST = ("host", "studio.example:7860")
@@ -265,7 +265,7 @@ def test_an_address_that_asks_too_often_waits_and_another_one_does_not() -> None
 
 
 def test_thirty_pages_behind_one_address_are_not_disturbed_and_buckets_are_bounded() -> None:
-    from studio.ui.security import BURST, REQUESTS
+    from studio.ui.http.security import BURST, REQUESTS
 
     now = [0.0]
     buckets = Buckets(REQUESTS, BURST, most=100, clock=lambda: now[0])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from studio.schema.errors import StudioError
+from studio.ui.http.proxies import ROLE
 from studio.ui.jobs import JOBS, Job, Jobs, Key
-from studio.ui.proxies import ROLE
-from studio.ui.session import Sessions
+from studio.ui.visitors.session import Sessions
 
 KEY: Key = ("default", "run-1 evaluate")
 

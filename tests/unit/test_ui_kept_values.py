@@ -8,12 +8,12 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.ui.jobs import JOBS, Job
-from studio.ui.session import Visit
 from studio.ui.tabs.data import augmentation, import_data, rows, splits, versions
 from studio.ui.tabs.data import tab as data_tab
 from studio.ui.tabs.method import plan, search
 from studio.ui.tabs.method import tab as method_tab
 from studio.ui.tabs.runs import adapter_merge, compare
+from studio.ui.visitors.session import Visit
 
 Visiting = Callable[..., Visit]
 LABELED = "text,label\n" + "".join(f"A message with the number {n},{'ab'[n % 2]}\n" for n in range(60))

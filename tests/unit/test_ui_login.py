@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui.login import Guesses, Login
-from studio.ui.passwords import Account, accounts_of_environment, hash_password, matching
-from studio.ui.sign_on import ROLES_FILE, roles_of_environment
+from studio.ui.visitors.login import Guesses, Login
+from studio.ui.visitors.passwords import Account, accounts_of_environment, hash_password, matching
+from studio.ui.visitors.sign_on import ROLES_FILE, roles_of_environment
 from tests.unit.asgi import Answer, Seen, ask
 
 FORM = ("content-type", "application/x-www-form-urlencoded")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from studio.schema.errors import StudioError
 from studio.schema.numbers import about, count, duration, memory, rows, share, size, size_of, time_range
 from studio.ui.components.basic import Card, alert, button, cards, select_input, text_input, textarea
-from studio.ui.markup import Html, attrs, esc, html, join
+from studio.ui.components.markup import Html, attrs, esc, html, join
 
 EVIL = "<script>alert(1)</script>\"' onerror=x"
 

@@ -10,13 +10,13 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunSpec
 from studio.services.runners.worker_processes import WorkerProcesses
-from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data, rows
 from studio.ui.tabs.data import tab as data_tab
 from studio.ui.tabs.data.stale_guard import of_this_dataset
 from studio.ui.tabs.method import prompts
 from studio.ui.tabs.method import tab as method_tab
 from studio.ui.tabs.method.plan import prepare_early
+from studio.ui.visitors.session import Visit
 
 Visiting = Callable[..., Visit]
 ROWS = "question,answer\n" + "".join(f"Where is number {n}?,Under the blue stone {n}.\n" for n in range(30))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from studio.models.hub_cache import HUB_CACHE
+from studio.models.downloads.hub_cache import HUB_CACHE
 from studio.schema.errors import StudioError
-from studio.ui.session import Visit
 from studio.ui.tabs.data import import_data
 from studio.ui.tabs.model import onboarding
 from studio.ui.tabs.model import tab as model_tab
+from studio.ui.visitors.session import Visit
 from tests.hubserver import HubServer, tiny_repo
 
 Visiting = Callable[..., Visit]

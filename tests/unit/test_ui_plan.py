@@ -10,8 +10,8 @@ from studio.schema.search import SearchSpec, SearchView, Trial
 from studio.schema.views import PlanView
 from studio.ui.components.plan import fitted_panel, plan_panel
 from studio.ui.components.settings import SettingsView, choices_of, settings_panel
-from studio.ui.session import Visit
 from studio.ui.tabs.method import search
+from studio.ui.visitors.session import Visit
 
 
 def view(**changes: object) -> PlanView:

@@ -15,11 +15,11 @@ from studio.schema.predictions import PredictedRow, PredictionSet
 from studio.schema.runs import RunRecord, RunSpec
 from studio.store.predictions import PredictionStore
 from studio.ui.components.predictions import PredictionJob, progress, saved_list
+from studio.ui.http.uploads import Uploads
 from studio.ui.jobs import JOBS
-from studio.ui.session import Visit
 from studio.ui.tabs import prediction
 from studio.ui.tabs.data import labeling, unlabeled
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 from tests.browser.made import Made
 
 EVIL = "<img src=x onerror=alert(1)>"

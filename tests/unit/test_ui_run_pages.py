@@ -13,16 +13,16 @@ from studio.schema.exports import ExportView
 from studio.schema.report import Baseline, BaselineMetric, ExportResult, FoldScore, JudgedRow, Metric, Preview, Report
 from studio.schema.runs import RunRecord
 from studio.schema.views import Progress
-from studio.services.next_step import NextStep, RunFacts, StepKind
-from studio.ui import next_step
+from studio.services.runs.next_step import NextStep, RunFacts, StepKind
+from studio.ui.components import next_step
 from studio.ui.components.basic import action_bar
 from studio.ui.components.scorecard import matrix, per_label, row_table, scorecard, signed, value
 from studio.ui.components.sparkline import spark
 from studio.ui.components.tokens import template_panel
 from studio.ui.jobs import Job
-from studio.ui.session import Sessions
 from studio.ui.tabs import evaluate, export, train
 from studio.ui.tabs.runs import tab as runs_tab
+from studio.ui.visitors.session import Sessions
 
 EVIL = '<img src=x onerror="alert(1)">'
 

@@ -9,7 +9,7 @@ import pytest
 
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
-from studio.ui.rate_limits import Rate
+from studio.ui.http.rate_limits import Rate
 from studio.ui.scheduler import JOBS_PER_ADDRESS, PER_ADDRESS, WAITING_JOBS, ActionScheduler, JobScheduler, Visitor
 
 LIMITS = Limits(actions_at_once=2, waiting_actions=30, jobs_at_once=1)

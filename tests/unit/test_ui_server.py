@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from studio.schema.errors import StudioError
-from studio.ui.security import is_loopback
-from studio.ui.serve_options import ServeOptions
-from studio.ui.server import listen, serve
-from studio.ui.uploads import Uploads, not_kept, plain_name
+from studio.ui.http.security import is_loopback
+from studio.ui.http.serve_options import ServeOptions
+from studio.ui.http.server import listen, serve
+from studio.ui.http.uploads import Uploads, not_kept, plain_name
 
 
 def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

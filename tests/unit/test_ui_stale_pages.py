@@ -16,14 +16,14 @@ from test_ui_bulk_actions import act, on_two_datasets, shown, tick
 from studio.schema.errors import StudioError
 from studio.schema.limits import DEMO, Limits
 from studio.schema.views import Progress
-from studio.ui.markup import Html
+from studio.ui.components.markup import Html
+from studio.ui.http.uploads import OLD, SWEPT_EVERY, Uploads
 from studio.ui.selected import selected, target_run
-from studio.ui.session import MOST_ADDED, Sessions, Visit
 from studio.ui.tabs import train
 from studio.ui.tabs.data import import_data, labeling, row_editor, rows, stale_guard
 from studio.ui.tabs.data import tab as data_tab
 from studio.ui.tabs.runs import bulk_actions, compare, filters
-from studio.ui.uploads import OLD, SWEPT_EVERY, Uploads
+from studio.ui.visitors.session import MOST_ADDED, Sessions, Visit
 
 TEXTS = ["first text", "first text", "second text", "third text", "fourth text", *(f"text {n}" for n in range(20))]
 Visiting = Callable[..., Visit]

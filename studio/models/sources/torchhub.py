@@ -10,15 +10,15 @@ from pathlib import Path
 
 from studio.machine.environment import remove_secrets
 from studio.machine.run_in_process import ProcessCancelled, ProcessCrashed, ProcessLimits, run_in_process
-from studio.models.downloaded import RECORD, complete_folder, downloaded_model, downloaded_models, folder_of
-from studio.models.fetching import Fetching
-from studio.models.file_download import unusable
+from studio.models.downloads.downloaded import RECORD, complete_folder, downloaded_model, downloaded_models, folder_of
+from studio.models.downloads.fetching import Fetching
+from studio.models.downloads.file_download import unusable
+from studio.models.downloads.hub_files import needed_files
+from studio.models.downloads.repository_archive import MAX_BYTES, MAX_FILES, download_repository, too_large
+from studio.models.downloads.source_errors import require_online
 from studio.models.fingerprint import fingerprint_of_sums, sum_of
-from studio.models.hub_files import needed_files
 from studio.models.inspect import inspect_folder
 from studio.models.loading_rules import check_trust
-from studio.models.repository_archive import MAX_BYTES, MAX_FILES, download_repository, too_large
-from studio.models.source_errors import require_online
 from studio.schema.errors import StudioError
 from studio.schema.models import ModelInfo, ModelSource
 
@@ -232,7 +232,7 @@ def _run(parsed: _Entry, copy: Path, made: Path, fetching: Fetching) -> None:
     }
     try:
         with fetching.watching(made) as cancel:
-            run_in_process("studio.models.torch_hub:save_entry", arguments, limits, cancel=cancel)
+            run_in_process("studio.models.downloads.torch_hub:save_entry", arguments, limits, cancel=cancel)
     except ProcessCrashed as error:
         raise StudioError(
             "broken-model",

@@ -19,7 +19,7 @@ from studio.schema.report import ChatSettings
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.model_host.client import HostClient
-from studio.services.models import Models
+from studio.services.models.service import Models
 from studio.store.split_store import VersionSplit
 from studio.tasks import task_named
 

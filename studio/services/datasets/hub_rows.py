@@ -20,7 +20,7 @@ from studio.data.limits import HARD, ReadLimits
 from studio.data.phrases import listed
 from studio.data.progress import advance
 from studio.data.table import Table
-from studio.models.hub_files import Remote
+from studio.models.downloads.hub_files import Remote
 from studio.schema.dataset import Reading
 from studio.schema.errors import StudioError, nearest
 from studio.schema.numbers import plural

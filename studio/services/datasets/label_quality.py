@@ -13,7 +13,7 @@ from studio.schema.label_quality import LearningCurve, Suspect
 from studio.services.datasets.service import Datasets, suspects_key
 from studio.services.labeling.active_learning import EMBEDDING_MODEL
 from studio.services.model_host.client import HostClient
-from studio.services.models import Models
+from studio.services.models.service import Models
 from studio.tasks import task_named
 
 MOST_ROWS, DEMO_ROWS = 20_000, 2_000

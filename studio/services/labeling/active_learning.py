@@ -20,7 +20,7 @@ from studio.schema.labeling import Learned, Suggestion, SuggestState
 from studio.schema.models import ModelInfo
 from studio.services.labeling.state import LabelingState
 from studio.services.model_host.client import WorkspaceHost
-from studio.services.models import Models
+from studio.services.models.service import Models
 from studio.store.db import now
 from studio.store.files import write_whole
 

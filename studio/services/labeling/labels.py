@@ -34,7 +34,7 @@ from studio.services.labeling.state import LabelingState
 from studio.services.labeling.unlabeled import unlabeled
 from studio.services.labeling.visitor_limits import require_disk_space, require_room
 from studio.services.model_host.client import HostClient
-from studio.services.models import Models
+from studio.services.models.service import Models
 from studio.store.files import require_folder
 
 MAX_POOL, MAX_POOL_IN_DEMO = 20_000, 2_000

@@ -17,7 +17,7 @@ from studio.schema.requests import RunRequest
 from studio.services.datasets.service import Datasets
 from studio.services.datasets.split_settings import saved_splits, split_spec
 from studio.services.model_host.client import HostClient
-from studio.services.models import Models, usual_length
+from studio.services.models.service import Models, usual_length
 from studio.services.planning.lengths import BINS, Measured
 from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.replay_mixing import StartingPoint

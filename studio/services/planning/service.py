@@ -18,7 +18,7 @@ from studio.schema.views import FitView, PlanView
 from studio.services.datasets.check_options import CheckOptions
 from studio.services.datasets.split_settings import split_spec
 from studio.services.datasets.subprocess_jobs import MANY, check_and_split
-from studio.services.models import Models
+from studio.services.models.service import Models
 from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.preview import Previews
 from studio.services.planning.probe import probe

@@ -1,5 +1,5 @@
 """The summary at the end of a run: the result, whether it was still improving, and what to change if the result is not
-good enough. What to do next depends on the evaluation: see services/next_step.py."""
+good enough. What to do next depends on the evaluation: see services/runs/next_step.py."""
 
 from studio.schema.events import Action, AdviceEvent, EvaluationEvent
 from studio.schema.report import rows_of_split

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.schema.errors import StudioError
-from studio.ui.icons import icon
-from studio.ui.markup import Html, Verbatim, attrs, html, join
+from studio.ui.components.icons import icon
+from studio.ui.components.markup import Html, Verbatim, attrs, html, join
 
 STATE_ICONS = {"ok": "ok", "warn": "warn", "error": "error", "idle": "info", "run": "clock", "": "info", "acc": "info"}
 

@@ -6,7 +6,7 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.preview import Batch, BatchRow
 from studio.ui.components.basic import button, fold
 from studio.ui.components.layout import panel, with_button
-from studio.ui.markup import Html, attrs, html
+from studio.ui.components.markup import Html, attrs, html
 
 MOST = 400
 """Maximum tokens of a line that are drawn."""

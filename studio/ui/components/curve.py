@@ -3,7 +3,7 @@
 from math import log2
 
 from studio.schema.label_quality import CurvePoint, LearningCurve
-from studio.ui.markup import Html, attrs, html
+from studio.ui.components.markup import Html, attrs, html
 
 WIDE, TALL, LEFT, TOP = 320, 120, 34, 8
 """Size of the drawing, and its margins for text on the left and above."""

@@ -4,9 +4,9 @@ from studio.schema.dataset import CheckReport, Problem, SplitCounts
 from studio.schema.errors import StudioError
 from studio.schema.numbers import share
 from studio.ui.components.basic import alert, attrs, button, state, without_flags
+from studio.ui.components.icons import icon
 from studio.ui.components.layout import panel
-from studio.ui.icons import icon
-from studio.ui.markup import Html, html
+from studio.ui.components.markup import Html, html
 
 ICONS = {
     "error": ("error", "error", "Error:"),

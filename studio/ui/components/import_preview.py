@@ -9,8 +9,8 @@ from studio.schema.numbers import size
 from studio.schema.views import HubDataset, HubSplit
 from studio.ui.components.basic import Field, button, fold, note, track
 from studio.ui.components.layout import poll
+from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.jobs import Job
-from studio.ui.markup import Html, Verbatim, html, join
 
 DELIMITERS = ((",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar"), (" ", "space"))
 PIECE_WORDS = {

@@ -6,7 +6,7 @@ from studio.schema.labeling import Labeling
 from studio.schema.numbers import share
 from studio.ui.components.basic import button, select_input, tag, textarea, track
 from studio.ui.components.layout import panel
-from studio.ui.markup import Html, Verbatim, attrs, html
+from studio.ui.components.markup import Html, Verbatim, attrs, html
 
 KEYS = 9
 WORDS = {"first": "the first", "second": "the second", "both": "equally good", "skip": "skipped", "unsure": "unsure"}

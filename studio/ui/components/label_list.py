@@ -6,7 +6,7 @@ from studio.schema.numbers import share
 from studio.ui.components.basic import button, select_input, tag, text_input
 from studio.ui.components.label_card import value_of
 from studio.ui.components.layout import scroll_table
-from studio.ui.markup import Html, Verbatim, attrs, html
+from studio.ui.components.markup import Html, Verbatim, attrs, html
 
 PAGE = 25
 SHOWS = (

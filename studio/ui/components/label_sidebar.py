@@ -4,7 +4,7 @@ from studio.schema.labeling import Agreement, Labeling, Trust
 from studio.schema.numbers import duration, share
 from studio.ui.components.basic import Field, button, fold, note, select_input, text_input, track
 from studio.ui.components.layout import look_again, stack
-from studio.ui.markup import Html, Verbatim, attrs, html
+from studio.ui.components.markup import Html, Verbatim, attrs, html
 
 FEW = 30
 """A label with fewer rows gets a hint."""

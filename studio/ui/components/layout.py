@@ -3,7 +3,7 @@
 from typing import Any
 
 from studio.ui.components.basic import button
-from studio.ui.markup import Html, html
+from studio.ui.components.markup import Html, html
 
 
 def panel(title: Any, key: str, body: Any, side: Any = "", bar: str = "bar") -> Html:

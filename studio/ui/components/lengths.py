@@ -5,7 +5,7 @@ import json
 from studio.schema.preview import LengthStats
 from studio.ui.components.basic import button, facts, tag
 from studio.ui.components.layout import panel
-from studio.ui.markup import Html, attrs, html
+from studio.ui.components.markup import Html, attrs, html
 
 LISTED = 8
 """Number of rows in the list of the longest."""

@@ -2,8 +2,8 @@
 
 from studio.schema.limits import MB, Limits
 from studio.schema.numbers import duration, size
-from studio.ui.icons import icon
-from studio.ui.markup import Html, html
+from studio.ui.components.icons import icon
+from studio.ui.components.markup import Html, html
 
 
 def where(account: str = "") -> str:

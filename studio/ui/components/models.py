@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from studio.schema.models import ModelInfo
 from studio.schema.numbers import count, memory_of, size, size_of
 from studio.schema.views import DownloadState, ModelView
-from studio.services.models import usual_length
+from studio.services.models.service import usual_length
 from studio.ui.components.basic import Field, button, check_input, facts, note, state, track
-from studio.ui.markup import Html, Verbatim, attrs, html, join
+from studio.ui.components.markup import Html, Verbatim, attrs, html, join
 
 FITS = {"fits": ("ok", "Fits", ""), "tight": ("warn", "Tight", "warn"), "too-large": ("error", "Too large", "none")}
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from studio.schema.numbers import count, memory_of, time_range
 from studio.schema.views import PlanView
 from studio.ui.components.basic import button, facts, meter, note, state
+from studio.ui.components.icons import icon
+from studio.ui.components.markup import Html, html, join
 from studio.ui.components.settings import as_shares
-from studio.ui.icons import icon
-from studio.ui.markup import Html, html, join
 
 
 def plan_panel(view: PlanView, cores: int) -> Html:

@@ -11,8 +11,8 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.predictions import PredictionSet
 from studio.ui.components.basic import Field, button, tag, track
 from studio.ui.components.layout import look_again, stack
+from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.jobs import Job
-from studio.ui.markup import Html, Verbatim, html, join
 
 POLL_INTERVAL = 1000
 """Milliseconds between two requests while rows are predicted."""

@@ -4,7 +4,7 @@ from studio.schema.models import Estimate, ProcessMemory
 from studio.schema.numbers import memory
 from studio.ui.components.basic import fold, tag
 from studio.ui.components.layout import scroll_table
-from studio.ui.markup import Html, Verbatim, html
+from studio.ui.components.markup import Html, Verbatim, html
 
 WHY = (
     "On one CPU, several processes are no faster than one, and each process loads the libraries. Use several processes "

@@ -16,15 +16,15 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import ago, plural, runs, size
 from studio.schema.projects import ProjectRecord, ProjectView
 from studio.services.projects import LONGEST_TITLE, Projects
-from studio.ui import static
 from studio.ui.components import layout
 from studio.ui.components.basic import alert, button, note, text_input, track
-from studio.ui.icons import icon
+from studio.ui.components.icons import icon
+from studio.ui.components.markup import Html, Verbatim, attrs, html
+from studio.ui.http import static
+from studio.ui.http.uploads import Uploads
 from studio.ui.jobs import JOBS, Job
-from studio.ui.markup import Html, Verbatim, attrs, html
-from studio.ui.session import Visit
 from studio.ui.shell import Handler, Shell, Updates
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 
 EXPORT, IMPORT = "project export", "project import"
 """Names of the jobs of a page."""

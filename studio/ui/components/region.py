@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from studio.ui import static
+from studio.ui.http import static
 
 VIEWS = Path(__file__).parents[1] / "views"
 

@@ -7,7 +7,7 @@ from studio.schema.numbers import plural
 from studio.schema.views import RoleView, RowPage
 from studio.ui.components.basic import button, select_input, tag
 from studio.ui.components.layout import foot, page_buttons
-from studio.ui.markup import Html, attrs, html
+from studio.ui.components.markup import Html, attrs, html
 
 PAGE = 12
 WIDEST = 100

@@ -4,8 +4,8 @@ import gradio as gr
 
 from studio.ui.components.region import live
 from studio.ui.selected import select_run
-from studio.ui.session import Visit
 from studio.ui.shell import Shell, Updates
+from studio.ui.visitors.session import Visit
 
 MARKUP = '<div class="runbar none" role="group" aria-label="Current run"></div>'
 

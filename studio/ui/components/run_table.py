@@ -13,8 +13,8 @@ from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.training.planning.setting_scope import applies
 from studio.ui.components.basic import button, check_input, heading, state, tag
 from studio.ui.components.layout import look_again, scroll_table
+from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.components.sparkline import spark
-from studio.ui.markup import Html, Verbatim, html, join
 
 STATES = {
     "queued": ("idle", "Waiting"),

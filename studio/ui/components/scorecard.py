@@ -6,7 +6,7 @@ from typing import Any
 from studio.schema.report import Baseline, JudgedRow, Metric, Report, confused_pairs, confusion_sentence
 from studio.ui.components.basic import check_input, tag
 from studio.ui.components.layout import panel, scroll_table
-from studio.ui.markup import Html, Verbatim, attrs, html
+from studio.ui.components.markup import Html, Verbatim, attrs, html
 
 NEIGHBORS = "Similar rows · nearest neighbors"
 """Title of what reports of older versions name the base model."""

@@ -11,7 +11,7 @@ from studio.schema.settings_check import choices_of, range_of
 from studio.training.planning.setting_scope import applicable_settings
 from studio.ui.components.basic import Field, button, check_input, fold, tag, wrong_words
 from studio.ui.components.layout import panel
-from studio.ui.markup import Html, Verbatim, html, join
+from studio.ui.components.markup import Html, Verbatim, html, join
 
 LONG = 1000
 """Maximum characters of a one-line field."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from studio.ui.markup import Html, html
+from studio.ui.components.markup import Html, html
 
 WIDTH, HEIGHT, EDGE = 88, 24, 3
 

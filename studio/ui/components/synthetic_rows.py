@@ -4,7 +4,7 @@ from studio.schema.augmentation import MadeRow, Proposals
 from studio.schema.numbers import rows as rows_words
 from studio.ui.components.basic import button, tag
 from studio.ui.components.layout import page_buttons, panel
-from studio.ui.markup import Html, Verbatim, attrs, html
+from studio.ui.components.markup import Html, Verbatim, attrs, html
 
 PAGE = 20
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.schema.report import Preview, TokenView
 from studio.ui.components.basic import check_input, tag
-from studio.ui.markup import Html, attrs, html
+from studio.ui.components.markup import Html, attrs, html
 
 SPECIAL = re.compile(r"<\|?[^<>\s]{1,40}\|?>|\[[A-Z]{2,12}\]|</?s>")
 SPEAKERS = {

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from studio.schema.errors import StudioError
 from studio.schema.report import Usage
 from studio.schema.runs import RunRecord
-from studio.services.api_server import ApiServerView
-from studio.services.api_snippets import KEY, snippets
+from studio.services.api_server.service import ApiServerView
+from studio.services.api_server.snippets import KEY, snippets
 from studio.ui.components.basic import Field, alert, button, facts, note, state
+from studio.ui.components.icons import icon
 from studio.ui.components.layout import look_again, stack
-from studio.ui.icons import icon
-from studio.ui.markup import Html, Verbatim, html
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.selected import target_run
-from studio.ui.session import Visit
 from studio.ui.shell import Handler, Updates
 from studio.ui.tabs.base import act_then_show
+from studio.ui.visitors.session import Visit
 
 EXPLAINED = (
     "Other programs send prompts, as they do to OpenAI, and get replies of the fine-tuned model or its base model. "

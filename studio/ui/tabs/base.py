@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from studio.ui.components.markup import Html
 from studio.ui.components.region import region
-from studio.ui.markup import Html
-from studio.ui.session import Visit
 from studio.ui.shell import Handler, PageShell, Updates
+from studio.ui.visitors.session import Visit
 
 
 @dataclass(frozen=True)

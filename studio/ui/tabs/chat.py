@@ -6,13 +6,13 @@ import gradio as gr
 
 from studio.schema.events import ReplyEvent
 from studio.schema.runs import RunRecord
-from studio.ui import next_step
+from studio.ui.components import next_step
 from studio.ui.components.model_title import model_title
 from studio.ui.components.region import live, view
 from studio.ui.selected import mark_done, open_rows, select_run, selected, with_result, without_result
-from studio.ui.session import Visit
 from studio.ui.shell import Handler, PageShell, Updates
 from studio.ui.tabs.base import act_then_show
+from studio.ui.visitors.session import Visit
 
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
 VIEWER_ACTIONS = frozenset({"choose", "look", next_step.ROWS, "tried"})

@@ -6,12 +6,12 @@ from studio.schema.report import FEW_TEST_ROWS, FoldScore, Report, rows_of_split
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import alert, button, state, track
 from studio.ui.components.layout import look_again, poll, scroll_table, stack
+from studio.ui.components.markup import Html, Verbatim, html
+from studio.ui.components.next_step import folds_label
 from studio.ui.components.scorecard import as_share, scorecard, value
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, Verbatim, html
-from studio.ui.next_step import folds_label
 from studio.ui.selected import target_run
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 IN_PROGRESS = ("training", "paused", "trained")
 STATES = {

@@ -5,9 +5,10 @@ from studio.schema.numbers import about
 from studio.schema.report import JudgedRow, Report, rows_of_split
 from studio.schema.runs import RunRecord
 from studio.tasks import task_named
-from studio.ui import next_step
+from studio.ui.components import next_step
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, note, segments, track
 from studio.ui.components.layout import look_again
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.components.model_title import model_title
 from studio.ui.components.scorecard import (
     about_rows,
@@ -18,15 +19,14 @@ from studio.ui.components.scorecard import (
     scorecard,
     without_base,
 )
+from studio.ui.http.static import content
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, Verbatim, html
 from studio.ui.selected import mark_done, open_rows, selected, target_run, without_result
-from studio.ui.session import Visit
 from studio.ui.shell import PageShell
-from studio.ui.static import content
 from studio.ui.tabs import cross_validation, prediction
 from studio.ui.tabs.base import Components, act_then_show
 from studio.ui.tabs.chat import chat_label
+from studio.ui.visitors.session import Visit
 
 LEAST_REPEATING = 2
 """Minimum number of example replies that repeat themselves for a note."""

@@ -20,16 +20,16 @@ from studio.ui.components.basic import (
     state,
     track,
 )
+from studio.ui.components.icons import icon
 from studio.ui.components.layout import look_again, panel, scroll_table, stack
-from studio.ui.icons import icon
+from studio.ui.components.markup import Html, Verbatim, attrs, html
+from studio.ui.http.poll import filename
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, Verbatim, attrs, html
-from studio.ui.poll import filename
 from studio.ui.selected import mark_done, selected, target_run, without_result
-from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs import api_server, hub_upload
 from studio.ui.tabs.base import Components, act_then_show
+from studio.ui.visitors.session import Visit
 
 Options = Mapping[str, str]
 """Chosen options of a format: name → value."""

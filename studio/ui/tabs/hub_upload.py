@@ -9,12 +9,12 @@ from studio.schema.numbers import about, size
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import Field, alert, button, check_input, fold, note, state, track
 from studio.ui.components.layout import look_again, stack
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, Verbatim, html
 from studio.ui.selected import target_run
-from studio.ui.session import Visit
 from studio.ui.shell import Handler, Updates
 from studio.ui.tabs.base import act_then_show
+from studio.ui.visitors.session import Visit
 
 KEPT = "hub-upload"
 """The name under which the page saves the form."""

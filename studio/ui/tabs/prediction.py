@@ -13,13 +13,13 @@ from studio.schema.runs import RunRecord
 from studio.ui.components import predictions as components
 from studio.ui.components.basic import alert, button
 from studio.ui.components.layout import stack
+from studio.ui.components.markup import Html, html
 from studio.ui.components.predictions import PredictionJob
+from studio.ui.http.uploads import Uploads
 from studio.ui.jobs import JOBS, Key
-from studio.ui.markup import Html, html
 from studio.ui.selected import select_run, target_run
-from studio.ui.session import Visit
 from studio.ui.tabs.data.import_options import AT_ONCE
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 
 Acts = dict[str, Callable[[Visit], None]]
 

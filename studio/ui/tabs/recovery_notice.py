@@ -1,8 +1,8 @@
 """The notice after a damaged database was recovered: what was recovered, and where the copy is."""
 
 from studio.ui.components.basic import button, note
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, html
+from studio.ui.visitors.session import Visit
 
 
 def panel(visit: Visit) -> Html:

@@ -10,15 +10,15 @@ from studio.schema.numbers import size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.views import Progress
 from studio.services.runs.run_messages import pause_message
-from studio.ui import next_step
+from studio.ui.components import next_step
 from studio.ui.components.basic import Primary, action_bar, button
+from studio.ui.components.markup import Html, html
 from studio.ui.components.region import live, region, view
-from studio.ui.markup import Html, html
 from studio.ui.selected import mark_done, open_rows, select_run, selected, target_run
-from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 from studio.ui.tabs.chat import chat_label
+from studio.ui.visitors.session import Visit
 
 EVALUATE = Primary("Evaluate", goto="evaluate")
 

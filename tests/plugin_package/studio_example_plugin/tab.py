@@ -4,9 +4,9 @@ import gradio as gr
 
 from studio.ui.components.basic import heading
 from studio.ui.components.region import region
-from studio.ui.session import Visit
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import Tab
+from studio.ui.visitors.session import Visit
 
 
 def build() -> gr.HTML:

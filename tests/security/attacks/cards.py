@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.predictions import PredictedRow, PredictionSet
 from studio.store.predictions import PredictionStore
 from tests.security.attack import Outcome, attack, outcome

@@ -14,7 +14,7 @@ import psutil
 
 from studio.machine.run_in_process import ProcessError, ProcessLimits, run_in_process
 from studio.models import find_model
-from studio.models.conversion import KERAS
+from studio.models.conversion.converters import KERAS
 from studio.models.sources import SOURCES, Fetching
 from studio.schema.errors import StudioError
 from tests.keras_files import DTYPE, SETTINGS, described, preset_folder
@@ -61,7 +61,7 @@ def refused_with(stage: Stage, folder: Path, cache: Path) -> StudioError | str:
         if info.source == "tensorflow":  # its converter reads the weights before it loads TensorFlow
             arguments = {"original": str(folder), "raw": "", "reference": "", "architecture": info.architecture}
             limits = ProcessLimits(python=str(KERAS.python(stage.tools)))
-            run_in_process("studio.models.convert_tensorflow:convert", arguments, limits)
+            run_in_process("studio.models.conversion.convert_tensorflow:convert", arguments, limits)
             return "converted"
         fetched = SOURCES[info.source].fetch(info, Fetching(tools=stage.tools))
         return f"converted to {fetched.path}"

@@ -5,7 +5,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from studio.models.gguf_header import read_gguf_header
+from studio.models.conversion.gguf_header import read_gguf_header
 from studio.schema.errors import StudioError
 from tests.gguf_files import gguf, llama_pairs, pair, tensor, text
 from tests.security.attack import Outcome, attack, outcome

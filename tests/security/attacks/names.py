@@ -171,7 +171,7 @@ REDIRECTS = [
 @attack("names", "The server of a source redirects a download to {0}", REDIRECTS, quick=3)
 def redirects(stage: Stage, to: str) -> Outcome:
     """No connection but the first one, to the source, may be made."""
-    from studio.models.guarded_client import guarded_client
+    from studio.models.downloads.guarded_client import guarded_client
 
     source, inside = _Server(), _Server()
     source.to = to.format(port=inside.port)

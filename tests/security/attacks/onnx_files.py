@@ -5,7 +5,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.archives import good, zipped
 from tests.security.stage import Stage, time_call

@@ -5,7 +5,7 @@ import socket
 import time
 from pathlib import Path
 
-from studio.ui.security import CALL
+from studio.ui.http.security import CALL
 from tests.browser.served import Served
 from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import FORM, Stage, Visitor, logged, time_call

@@ -4,7 +4,7 @@ import json
 import re
 import socket
 
-from studio.ui.security import CALL
+from studio.ui.http.security import CALL
 from tests.browser.served import Served
 from tests.security.attack import Outcome, attack, outcome
 from tests.security.attacks.s11_malformed import send_raw

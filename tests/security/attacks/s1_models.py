@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.runs import RunSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import Stage, Visitor, processes_of, time_call
 

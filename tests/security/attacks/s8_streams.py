@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from studio.ui.security import CALL
+from studio.ui.http.security import CALL
 from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import Stage, Visitor, shown_text
 

@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote_plus
 
-from studio.ui.security import CALL
+from studio.ui.http.security import CALL
 from tests.browser.served import Served
 from tests.security.attack import Outcome, attack, outcome
 from tests.security.stage import FORM, PASSWORD, Stage, Visitor, logged, time_call

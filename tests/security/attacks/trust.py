@@ -5,7 +5,7 @@ import pickle
 import shutil
 from pathlib import Path
 
-from studio.models.starter_install import fetch_starter
+from studio.models.starters.install import fetch_starter
 from tests.security.attack import Outcome, attack, blocked, outcome
 from tests.security.attacks.archives import Evil
 from tests.security.stage import FORM, MEMBER, PASSWORD, Stage, Visitor
@@ -134,7 +134,7 @@ class Member(Visitor):
 def member(stage: Stage) -> Member:
     """A member of a team: logged in, but not as the owner."""
     if "team" not in stage.__dict__:
-        from studio.ui.passwords import hash_password
+        from studio.ui.visitors.passwords import hash_password
 
         file = stage.folder / "passwords"
         file.write_text(f"owner {hash_password(PASSWORD)}\nmember {hash_password(MEMBER)}\n")

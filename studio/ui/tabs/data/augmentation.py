@@ -14,10 +14,10 @@ from studio.schema.numbers import rows as rows_words
 from studio.ui.components.basic import alert, button, note, segments, text_input, track
 from studio.ui.components.curve import curve_chart
 from studio.ui.components.layout import panel, poll, stack, with_button
+from studio.ui.components.markup import Html, html
 from studio.ui.components.synthetic_rows import review_panel
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 SAMPLED = 100_000
 """Maximum number of rows that are compared; of larger datasets a sample."""

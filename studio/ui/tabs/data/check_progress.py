@@ -5,9 +5,9 @@ from studio.schema.numbers import rows as rows_words
 from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, track
 from studio.ui.components.layout import poll, stack, with_button
+from studio.ui.components.markup import Html, html
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 TOLD = 20_000
 """When at most this many rows remain, the page says that rows are compared."""

@@ -11,13 +11,13 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.views import SampleView, TaskView
 from studio.ui.components import limits
 from studio.ui.components.basic import Field, Primary, action_bar, button, fold, heading
+from studio.ui.components.icons import icon
 from studio.ui.components.import_preview import hub_form
 from studio.ui.components.layout import panel
-from studio.ui.icons import icon
-from studio.ui.markup import Html, Verbatim, html, join
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, Verbatim, html, join
+from studio.ui.http.uploads import Uploads
 from studio.ui.tabs.data import import_options
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 
 MOST_EARLIER = 4
 """Maximum number of datasets that are listed beside the ways to import. The data library has all."""

@@ -14,10 +14,10 @@ from studio.services.datasets.subprocess_jobs import MANY as MANY_ROWS
 from studio.store.cache import Cache
 from studio.ui.components.basic import Primary, action_bar, button, heading
 from studio.ui.components.import_preview import under_way
+from studio.ui.components.markup import Html, html
+from studio.ui.http.uploads import Uploads
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 
 AT_ONCE = 2_000_000
 """Maximum size in bytes for reading without a subprocess, whose start takes about as long."""

@@ -11,11 +11,11 @@ from studio.ui.components import label_sidebar
 from studio.ui.components.basic import Field, Primary, action_bar, button, segments, select_input, track
 from studio.ui.components.label_card import card, recent
 from studio.ui.components.label_list import PAGE, label_list
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, html
 from studio.ui.tabs import prediction
 from studio.ui.tabs.data import unlabeled
 from studio.ui.tabs.data.stale_guard import require_same
+from studio.ui.visitors.session import Visit
 
 STEADY = 300
 VIEWS = (("one", "One at a time", ""), ("list", "Many at once", ""))

@@ -12,9 +12,9 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import Primary, action_bar, button, heading, note, tag, text_input
 from studio.ui.components.layout import foot, page_buttons
-from studio.ui.markup import Html, Verbatim, html, join
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.tabs.data import import_data, import_options
+from studio.ui.visitors.session import Visit
 
 PAGE = 20
 MAX_NAMES = 3

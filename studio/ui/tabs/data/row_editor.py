@@ -2,11 +2,11 @@
 
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import Field, button
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.components.rows import PAGE
-from studio.ui.markup import Html, Verbatim, html
-from studio.ui.session import Visit
 from studio.ui.tabs.data import import_options
 from studio.ui.tabs.data.stale_guard import changed, require_same
+from studio.ui.visitors.session import Visit
 
 MOST_SHOWN = 40
 """Maximum number of columns in the editor."""

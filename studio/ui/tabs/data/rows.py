@@ -14,12 +14,11 @@ from studio.services.datasets.check_options import CheckOptions
 from studio.tasks import task_named
 from studio.ui.components.basic import Primary, action_bar, button, heading, note, segments, without_flags
 from studio.ui.components.data_checks import doctor_panel, splits_panel
+from studio.ui.components.icons import icon
 from studio.ui.components.import_preview import reading_fold, which_sheet
 from studio.ui.components.layout import poll
+from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.components.rows import IGNORE, PAGE, rows_foot, rows_table
-from studio.ui.icons import icon
-from studio.ui.markup import Html, Verbatim, html, join
-from studio.ui.session import Visit
 from studio.ui.tabs.data import (
     augmentation,
     check_progress,
@@ -37,6 +36,7 @@ from studio.ui.tabs.data import (
 )
 from studio.ui.tabs.data.check_progress import check_key
 from studio.ui.tabs.method.plan import plan_key
+from studio.ui.visitors.session import Visit
 
 MOST_COUNTED = 20_000
 """Maximum number of rows whose tokens are counted without a request."""

@@ -7,8 +7,8 @@ from studio.schema.dataset import DatasetRecord, SplitCounts, SplitSpec
 from studio.schema.errors import StudioError
 from studio.services.datasets.split_settings import saved_splits
 from studio.ui.components.basic import Field, button, check_input
-from studio.ui.markup import Html, Verbatim, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, Verbatim, html
+from studio.ui.visitors.session import Visit
 
 WAYS = {
     "group_column": "By group: rows of a group stay together",

@@ -9,8 +9,8 @@ from functools import wraps
 
 from studio.schema.dataset import DatasetRecord
 from studio.schema.errors import StudioError
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, html
+from studio.ui.visitors.session import Visit
 
 
 def mark(record: DatasetRecord) -> Html:

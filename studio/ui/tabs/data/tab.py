@@ -4,7 +4,6 @@ from contextlib import suppress
 
 from studio.schema.errors import StudioError
 from studio.ui.components.rows import IGNORE
-from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.base import Components
 from studio.ui.tabs.data import (
@@ -23,6 +22,7 @@ from studio.ui.tabs.data import (
 from studio.ui.tabs.data.rows import check_lengths, dataset_state, drawn, measurement_key
 from studio.ui.tabs.data.stale_guard import of_this_dataset
 from studio.ui.tabs.method.plan import prepare_early
+from studio.ui.visitors.session import Visit
 
 VIEWER_ACTIONS = frozenset(
     {"close-row", "compare", "compare-again", "compare-look", "label-order", "label-page", "label-search"}

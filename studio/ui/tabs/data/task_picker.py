@@ -2,11 +2,11 @@
 
 from studio.schema.dataset import DatasetRecord
 from studio.ui.components.basic import Card, Primary, action_bar, cards
+from studio.ui.components.markup import Html, html
 from studio.ui.components.rows import PAGE, rows_foot, rows_table
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
 from studio.ui.tabs.data import unlabeled
 from studio.ui.tabs.data.import_data import tasks_here
+from studio.ui.visitors.session import Visit
 
 
 def drawn(visit: Visit, record: DatasetRecord) -> Html:

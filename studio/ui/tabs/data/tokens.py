@@ -8,9 +8,9 @@ from studio.ui.components.basic import alert, button, note, text_input
 from studio.ui.components.batch import batch_panel
 from studio.ui.components.layout import poll
 from studio.ui.components.lengths import LEAST, lengths_panel, longest_panel
+from studio.ui.components.markup import Html, html
 from studio.ui.components.tokens import template_panel, tokens_panel
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 
 def pick_row(visit: Visit) -> None:

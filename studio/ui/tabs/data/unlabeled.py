@@ -9,9 +9,9 @@ from studio.services.labeling.unlabeled import FIRST, held_out_size
 from studio.tasks import TASKS, task_named
 from studio.ui.components.basic import Primary, action_bar, button, note
 from studio.ui.components.layout import stack
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, html
 from studio.ui.tabs.data import import_data
+from studio.ui.visitors.session import Visit
 
 ENOUGH = 100
 """Held-out rows from which nothing is said about them."""

@@ -7,9 +7,9 @@ from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.components.basic import button, segments, select_input, tag
 from studio.ui.components.layout import foot, page_buttons, panel, poll, with_button
+from studio.ui.components.markup import Html, Verbatim, attrs, html, join
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, Verbatim, attrs, html, join
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 PAGE = 12
 CELL = 300

@@ -8,8 +8,8 @@ from studio.schema.errors import StudioError
 from studio.schema.requests import RunRequest
 from studio.schema.runs import RunnerView
 from studio.schema.views import PlanView
-from studio.ui.session import Visit
 from studio.ui.tabs.method import prompts
+from studio.ui.visitors.session import Visit
 
 MEASURED = 4
 """Number of remembered values of a probe: bytes of memory, seconds, and the range of seconds."""

@@ -3,8 +3,8 @@
 from studio.services.datasets.prompts import MOST, prompts_of
 from studio.tasks import task_named
 from studio.ui.components.basic import text_input
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, html
+from studio.ui.visitors.session import Visit
 
 
 def change(visit: Visit) -> None:

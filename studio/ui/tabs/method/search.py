@@ -9,9 +9,9 @@ from studio.schema.requests import SearchRequest
 from studio.schema.search import SearchView, Trial
 from studio.ui.components.basic import Field, button, fold
 from studio.ui.components.layout import poll
+from studio.ui.components.markup import Html, html
 from studio.ui.components.sparkline import spark
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 USUAL = "6"
 LOOK = 2000

@@ -15,12 +15,11 @@ from studio.schema.settings_check import config_from
 from studio.schema.views import PlanView
 from studio.ui.components.basic import Card, Field, Primary, action_bar, alert, button, cards, fold, heading
 from studio.ui.components.layout import poll, stack
+from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.components.plan import fitted_panel, plan_panel, why_panel
 from studio.ui.components.processes import processes_panel
 from studio.ui.components.settings import SettingsView, settings_panel
-from studio.ui.markup import Html, Verbatim, html, join
 from studio.ui.selected import open_run
-from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.base import Components
 from studio.ui.tabs.data.stale_guard import mark, of_this_dataset
@@ -38,6 +37,7 @@ from studio.ui.tabs.method.plan import (
     runners,
     with_measurement,
 )
+from studio.ui.visitors.session import Visit
 
 USUAL = 3
 """Methods that are shown first, in the order of the registry. The others are in a fold."""

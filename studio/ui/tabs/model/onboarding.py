@@ -1,11 +1,11 @@
 """The first page: a task to choose, or a sample to use with one click. Part of the Model tab."""
 
 from studio.ui.components.basic import Card, Primary, action_bar, button, cards, heading
+from studio.ui.components.icons import icon
 from studio.ui.components.layout import panel
-from studio.ui.icons import icon
-from studio.ui.markup import Html, Verbatim, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.tabs.data.import_data import choose_task, requested_sample, tasks_here
+from studio.ui.visitors.session import Visit
 
 
 def use_sample(visit: Visit) -> None:

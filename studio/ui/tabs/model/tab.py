@@ -6,18 +6,18 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import count, size, size_of
 from studio.schema.tools import ExtraTools
 from studio.schema.views import DownloadState, ModelView
-from studio.services.models import USUAL_LENGTH
+from studio.services.models.service import USUAL_LENGTH
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, note, segments
+from studio.ui.components.icons import icon
 from studio.ui.components.layout import poll
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.components.models import model_details, model_rows, token_form, trust_kept, trust_question
-from studio.ui.icons import icon
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.markup import Html, Verbatim, html
-from studio.ui.session import Visit
 from studio.ui.shell import PageShell
 from studio.ui.tabs.base import Components
 from studio.ui.tabs.data.import_data import choose_task, tasks_here
 from studio.ui.tabs.model import onboarding
+from studio.ui.visitors.session import Visit
 
 
 def wire(c: Components, shell: PageShell) -> None:

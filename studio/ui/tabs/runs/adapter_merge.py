@@ -3,9 +3,9 @@
 from studio.schema.errors import StudioError
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import Field, button, fold, text_input
-from studio.ui.markup import Html, Verbatim, html
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.selected import select_run
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 USUAL = "cat"
 

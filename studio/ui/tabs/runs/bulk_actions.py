@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from studio.schema.numbers import plural, runs, size
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components.basic import Primary, action_bar, button
+from studio.ui.components.markup import Html, html
 from studio.ui.components.run_table import Line
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
 from studio.ui.tabs.runs.compare import TICKED, ticked
+from studio.ui.visitors.session import Visit
 
 LOST = "their curves, logs, checkpoints and fine-tuned models"
 

@@ -8,8 +8,8 @@ from studio.schema.views import CurvesView
 from studio.services.runs.curves import MOST
 from studio.ui.components.basic import fold
 from studio.ui.components.layout import scroll_table
-from studio.ui.markup import Html, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, html
+from studio.ui.visitors.session import Visit
 
 TICKED = 500
 """Maximum number of ticked runs."""

@@ -6,9 +6,9 @@ from functools import partial
 
 from studio.schema.runs import RunRecord
 from studio.ui.components.basic import check_input, select_input, text_input
-from studio.ui.icons import icon
-from studio.ui.markup import Html, Verbatim, html
-from studio.ui.session import Visit
+from studio.ui.components.icons import icon
+from studio.ui.components.markup import Html, Verbatim, html
+from studio.ui.visitors.session import Visit
 
 
 @dataclass(frozen=True)

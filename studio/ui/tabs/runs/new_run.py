@@ -3,14 +3,15 @@
 import gradio as gr
 
 from studio.schema.numbers import ago
-from studio.ui import run_drafts, static
+from studio.ui import run_drafts
 from studio.ui.components import layout
 from studio.ui.components.basic import button
-from studio.ui.icons import icon
-from studio.ui.markup import Html, Verbatim, html, join
+from studio.ui.components.icons import icon
+from studio.ui.components.markup import Html, Verbatim, html, join
+from studio.ui.http import static
 from studio.ui.run_drafts import Draft
-from studio.ui.session import Visit
 from studio.ui.shell import Shell, Updates
+from studio.ui.visitors.session import Visit
 
 
 def open_empty(visit: Visit) -> None:

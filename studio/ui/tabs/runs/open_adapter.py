@@ -4,9 +4,9 @@ from pathlib import Path
 
 from studio.schema.errors import StudioError
 from studio.ui.components.basic import Field, button, fold, text_input
-from studio.ui.markup import Html, html
+from studio.ui.components.markup import Html, html
 from studio.ui.selected import select_run
-from studio.ui.session import Visit
+from studio.ui.visitors.session import Visit
 
 
 def panel(visit: Visit) -> Html:

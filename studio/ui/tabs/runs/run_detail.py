@@ -9,11 +9,11 @@ from studio.schema.numbers import plain_value, size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.settings_check import choices_of
 from studio.ui.components.basic import Field, button, facts, select_input, text_input
+from studio.ui.components.markup import Html, html
 from studio.ui.components.settings import shown_settings
-from studio.ui.markup import Html, html
 from studio.ui.selected import open_run
-from studio.ui.session import Visit
 from studio.ui.tabs.method.tab import typed
+from studio.ui.visitors.session import Visit
 
 
 def panel(visit: Visit, record: RunRecord) -> Html:

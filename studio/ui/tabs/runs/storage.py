@@ -4,9 +4,9 @@ from studio.schema.numbers import size
 from studio.schema.views import Stored
 from studio.ui.components import layout
 from studio.ui.components.basic import button
-from studio.ui.markup import Html, Verbatim, html
-from studio.ui.session import Visit
+from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.tabs.data import library
+from studio.ui.visitors.session import Visit
 
 KINDS = {"run": "Run", "dataset": "Dataset", "model": "Model", "tokens": "Token cache"}
 MOST = 200

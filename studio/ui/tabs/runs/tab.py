@@ -5,12 +5,12 @@ from functools import cache
 
 from studio.schema.events import EvaluationEvent, ReadEvent
 from studio.ui.components.basic import Primary, action_bar, heading
+from studio.ui.components.markup import Html, html
 from studio.ui.components.model_title import model_title
 from studio.ui.components.run_table import Line, table
-from studio.ui.markup import Html, html
-from studio.ui.run_updates import method_titles
+from studio.ui.http.run_updates import method_titles
+from studio.ui.http.uploads import Uploads
 from studio.ui.selected import open_run
-from studio.ui.session import Visit
 from studio.ui.shell import Handler, PageShell
 from studio.ui.tabs import recovery_notice
 from studio.ui.tabs.base import Components, act_then_show
@@ -24,7 +24,7 @@ from studio.ui.tabs.runs import (
     run_detail,
     storage,
 )
-from studio.ui.uploads import Uploads
+from studio.ui.visitors.session import Visit
 
 NO_OTHERS = {
     False: ("All runs are archived", "Tick Archived to see them."),

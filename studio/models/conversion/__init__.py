@@ -1,0 +1,1 @@
+"""Conversion of models of other libraries to folders of safetensors, and what is checked before and after."""

@@ -1,0 +1,1 @@
+"""Clients of the sources, and downloads with limits, progress and resumption."""

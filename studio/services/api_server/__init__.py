@@ -1,0 +1,1 @@
+"""The API server: its process, models, keys, and code that calls it."""

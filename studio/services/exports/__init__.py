@@ -1,0 +1,1 @@
+"""Exports of runs, and their uploads to the Hub."""

@@ -1,0 +1,1 @@
+"""What answers requests: the guard, the routes, static files, uploads and downloads."""
