@@ -135,7 +135,13 @@ def export(
     context: Context,
     run: Run,
     form: ExportFormat,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to. Created if missing.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder to write to. Created if missing. Default: the folder of the run, as on the Export tab.",
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the format.")
     ] = None,

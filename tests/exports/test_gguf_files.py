@@ -14,6 +14,7 @@ from studio.inference.model_cache import ModelCache
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ChatSettings, ExportResult
+from tests.security.attacks.planted import SECRETS, content_of, forms
 
 pytestmark = pytest.mark.timeout(7200)
 """Compiling the quantizer takes up to an hour."""
@@ -31,9 +32,19 @@ def made(
 
 @pytest.fixture(scope="module")
 def ollama(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """An export of a process that has tokens in its environment."""
     folder = tmp_path_factory.mktemp("ollama")
     run, models = chat_run(starter("starter-chat"), folder / "run", system_prompt='Say "yes".'), ModelCache()
-    return run, models, made(run, models, tools, folder / "out", "ollama")
+    with pytest.MonkeyPatch.context() as patched:
+        for name, secret in SECRETS.items():
+            patched.setenv(name, secret)
+        return run, models, made(run, models, tools, folder / "out", "ollama")
+
+
+def test_no_token_of_the_environment_is_in_any_file(ollama: Made) -> None:
+    content = content_of(Path(ollama[2].path))
+    assert len(content) > 100e6
+    assert not [name for name, secret in SECRETS.items() if any(form in content for form in forms(secret))]
 
 
 def test_the_file_holds_tokenizer_template_end_token_license_and_base_and_no_path(ollama: Made) -> None:
@@ -117,12 +128,17 @@ def test_sixteen_bits_are_in_the_file_and_differ_by_rounding_alone(kind: str, to
     assert "because of rounding" in result.tested or shown["Replies that are the same"] == "20 of 20"
 
 
-def test_four_bits_are_smaller_and_their_lower_agreement_is_shown(quantizer: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "most_bytes"), [("q4_k_m", 120e6), ("q5_k_m", 130e6), ("q6_k", 140e6)])
+def test_fewer_bits_are_smaller_and_their_lower_agreement_is_shown(
+    kind: str, most_bytes: float, quantizer: Path, tmp_path: Path
+) -> None:
     run, models = chat_run(starter("starter-chat"), tmp_path / "run"), ModelCache()
-    result = made(run, models, quantizer, tmp_path / "out", kind="q4_k_m")
-    assert result.options == {"precision": "q4_k_m"} and result.bytes < 120e6
+    result = made(run, models, quantizer, tmp_path / "out", kind=kind)
+    assert result.options == {"precision": kind} and result.bytes < most_bytes
     assert "The others differ because the weights have fewer bits." in result.tested
-    assert dict(result.comparison)["Prompts with the same tokens"] == "20 of 20"
+    shown = dict(result.comparison)
+    assert shown["Prompts with the same tokens"] == "20 of 20"
+    assert int(shown["Replies that begin the same"].split()[0]) >= 5
 
 
 def test_a_home_made_tokenizer_is_refused_with_its_reason(tools: Path, tmp_path: Path) -> None:

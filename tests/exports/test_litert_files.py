@@ -18,6 +18,7 @@ from studio.inference.model_cache import ModelCache
 from studio.models.conversion.converters import TENSORFLOW
 from studio.models.starters.install import fetch_starter
 from studio.schema.host import CardFacts
+from tests.security.attacks.planted import SECRETS, content_of, forms
 
 pytestmark = pytest.mark.timeout(3600)  # the converter and TensorFlow are downloaded once, and graphs are traced
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
@@ -49,9 +50,11 @@ print(json.dumps(answers))
 
 
 def test_litert_and_tensorflow_give_the_chats_probabilities_and_the_code_of_the_card_runs(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools = installed(CONVERTER)
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(name, secret)
     run, model_cache, phases = label_run(starter("starter-classify"), tmp_path / "run", max_length=64), ModelCache(), []
     job = ExportJob(run, FACTS, model_cache, tools=tools)
     done = export_named("tflite").export(job, tmp_path / "out", lambda step, _, title: phases.append((step, title)))
@@ -82,6 +85,8 @@ def test_litert_and_tensorflow_give_the_chats_probabilities_and_the_code_of_the_
     assert said.returncode == 0 and "bug" in said.stdout, said.stderr
     for file in Path(done.path).iterdir():
         assert str(tmp_path).encode() not in file.read_bytes(), file.name
+    content = content_of(Path(done.path))
+    assert not [name for name, secret in SECRETS.items() if any(form in content for form in forms(secret))]
     with zipfile.ZipFile(str(done.zip_path)) as archive:
         assert archive.testzip() is None and "out/model_quantized.tflite" in archive.namelist()
 

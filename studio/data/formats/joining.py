@@ -90,7 +90,8 @@ def choose_files(names: Sequence[str], readable: Callable[[str], bool]) -> tuple
     chosen = [name for name in names if readable(name)]
     tables = [name for name in chosen if not name.lower().endswith(TEXTS)]
     chosen = tables or chosen
-    skipped = [name for name in names if name not in chosen]
+    read = set(chosen)
+    skipped = [name for name in names if name not in read]
     return chosen, [f"Not read: {listed(skipped)}."] if skipped and chosen else []
 
 

@@ -27,7 +27,8 @@ def zip_format(read_one: ReadOne, readable: Callable[[str], bool]) -> Format:
     def read(path: Path, name: str, how: Reading, limits: ReadLimits) -> Table:
         members = _data_files(members_of(path, name, "zip archive", _HINT, limits), name)
         names, notes = choose_files([member.filename for member in members], readable)
-        chosen = [member for member in members if member.filename in names]
+        to_read = set(names)
+        chosen = [member for member in members if member.filename in to_read]
         if not chosen:
             raise StudioError(
                 "unknown-format",

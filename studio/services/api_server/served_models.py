@@ -60,8 +60,8 @@ class ServedModels:
 
     def _gguf(self, run: str) -> str:
         """The GGUF file that was exported from a run. Empty if there is none."""
-        done = next((view.done for view in self.exports.all(run) if view.format == "gguf"), None)
-        files = sorted(Path(done.path).glob("*.gguf")) if done else []
+        folders = [view.done.path for view in self.exports.all(run) if view.done]
+        files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]
         return str(files[0]) if files else ""
 
 

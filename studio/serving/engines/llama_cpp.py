@@ -24,7 +24,7 @@ class LlamaCpp(Engine):
         if model.classifies:
             return "llama.cpp's server gives replies, and no labels."
         if model.who == "base" or not model.gguf:
-            return "There is no GGUF export of this model. Make one with: studio export RUN --format gguf"
+            return "The folder of the run has no GGUF export. Make one with: studio export RUN --format gguf"
         data = model.run.spec.data
         if variant_of(model.run.info, data).templated and not takes_conversations(data):
             return "llama.cpp's server does not format prompts as this task does."

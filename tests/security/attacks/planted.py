@@ -26,7 +26,8 @@ SECRETS = {
 }
 SAVED = "hf_PlantedPlantedPlantedPlantedPl09"
 """The token that the owner saved in the studio. Its own file may have it."""
-FORMATS = ["adapter", "merged", "script", "notebook", "space"]
+FORMATS = ["adapter", "merged", "script", "notebook", "space", "onnx", "browser", "openvino"]
+"""GGUF, Ollama and LiteRT need tools of their own: tests/exports looks into their files."""
 PLACES = [
     *(f"the export {format}" for format in FORMATS),
     "the archive of a run",
@@ -131,6 +132,12 @@ def unpacked(content: bytes) -> bytes:
     return content
 
 
+def forms(secret: str) -> list[bytes]:
+    """A secret as it may be written: plain, quoted for a URL, as hexadecimal digits, as base64."""
+    coded = [secret, quote(secret), secret.encode().hex(), b64encode(secret.encode()).decode().rstrip("=")]
+    return [form.encode() for form in coded]
+
+
 @attack(
     "planted",
     "{0}",
@@ -143,6 +150,5 @@ def unpacked(content: bytes) -> bytes:
 def planted_token(stage: Stage, payload: tuple[str, str, str]) -> Outcome:
     _, place, secret = payload
     content = everything(stage)[place]
-    forms = [secret, quote(secret), secret.encode().hex(), b64encode(secret.encode()).decode().rstrip("=")]
-    hits = [form for form in forms if form.encode() in content]
+    hits = [form for form in forms(secret) if form in content]
     return outcome(bool(hits) or not content, f"{len(content):,} bytes; {hits}")
