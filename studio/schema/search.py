@@ -37,6 +37,10 @@ class SearchSpec(FrozenModel):
     """Limit of training time over all trials, in minutes. The running trial keeps its best checkpoint. 0: no limit."""
     first: dict[str, Any] = Field(default_factory=dict)
     """The preset's values, which the first trial uses."""
+    validation: str | None = None
+    """Id of a dataset to validate on, instead of a part of `dataset`."""
+    runner: str = "local"
+    """The runner of all trials."""
     data: DatasetSpec | None = None
     """How all trials read the rows, so that their losses can be compared."""
     dataset_version: int = 1

@@ -114,7 +114,7 @@ def start_like(visit: Visit, run: RunRecord) -> None:
     settings = {name: value for name, value in settings.items() if value is not None}
     chosen = Choices(
         dataset=_existing(visit, run.dataset),
-        validation=_existing(visit, spec.validation_dataset or "") or None,
+        validation=_existing(visit, spec.validation_dataset or ""),
         task=run.task,
         model=run.model,
         method=run.method,

@@ -20,6 +20,7 @@ from studio.schema.runs import RunRecord, RunSpec
 from studio.ui import run_drafts, selected
 from studio.ui.http.uploads import Uploads
 from studio.ui.tabs.data import import_data, library, rows
+from studio.ui.tabs.method import tab as method_tab
 from studio.ui.tabs.runs import new_run
 from studio.ui.visitors.session import Visit
 
@@ -62,7 +63,7 @@ def made_run(studio: Studio, dataset: str, status: Any = "queued", **more: Any) 
 def test_the_library_names_task_labels_versions_runs_and_size(studio: Studio, file: Path) -> None:
     dataset = labeled(studio, file)
     made_run(studio, dataset, "finished")
-    chat = studio.datasets.add_text("prompt,reply\n" + "Where is it?,It is here.\n" * 9, "faq.csv")
+    chat = studio.datasets.add_text("question,answer\n" + "Where is it?,It is here.\n" * 9, "faq.csv")
     first, second = studio.library.entries()
     assert (first.id, first.task, first.labeled, first.runs) == (chat.id, "chat", None, ())
     assert (second.name, second.labeled, second.versions, second.runs) == ("comments.csv", 10, 1, ("mood",))
@@ -299,7 +300,7 @@ def test_a_run_brings_its_dataset_and_task_to_the_data_tab_and_a_draft_is_put_as
     studio.labels.apply(dataset)
     run = made_run(studio, dataset, "finished")
     visit().choose(task="chat", model="starter-chat", name="my draft")
-    import_data.open_dataset(visit(), studio.datasets.add_text("prompt,reply\n" + "Where?,Here.\n" * 9, "faq.csv"))
+    import_data.open_dataset(visit(), studio.datasets.add_text("question,answer\n" + "Where?,Here.\n" * 9, "faq.csv"))
     visit().choose(name="my draft", settings={"epochs": 7.0})
     selected.open_run(visit(), run.id)
     chosen = visit().choices
@@ -390,12 +391,14 @@ def test_a_new_run_starts_empty_and_one_like_another_has_its_rows_and_settings(v
     assert "Drop files here" in shown(visit) and [each.name for each in run_drafts.drafts(visit())] == ["tone"]
     request = RunRequest(dataset=sample.id, model="starter-chat", task="chat", settings={"lora_rank": 4, "epochs": 2})
     config = studio.planning.plan(request).plan.config
+    other = studio.datasets.add_text("question,answer\n" + "".join(f"Where is {n}?,It is here.\n" for n in range(20)))
     spec = RunSpec(
         config=config.model_copy(update={"name": "tone"}),
         dataset=sample.id,
         dataset_version=1,
         data=studio.datasets.spec(sample.id),
         splits=SplitSpec(validation_share=0.3),
+        validation_dataset=other.id,
     )
     run = studio.context.workspace.runs.create(spec)
     new_run.open_like(visit(run=run.id))
@@ -403,6 +406,21 @@ def test_a_new_run_starts_empty_and_one_like_another_has_its_rows_and_settings(v
     assert visit().choices.tab == "method" and visit().choices.settings["validation_share"] == 0.3
     same = {"lora_rank", "epochs", "learning_rate", "batch_size", "method", "preset", "max_length"}
     assert again.model_dump(include=same) == config.model_dump(include=same)
+    assert visit().choices.run_request().validation == other.id
+    assert f"Validation uses the dataset “{other.name}”." in drawn_method(visit)
+    studio.context.workspace.runs.set_status(run.id, "finished")
+    studio.datasets.delete(other.id)
+    assert "The dataset for validation was deleted." in drawn_method(visit)
+    method_tab.validate_on_part(visit())
+    assert visit().choices.run_request().validation is None and "for validation was" not in drawn_method(visit)
+    visit().choose(validation=other.id)
+    visit().choose(dataset=studio.datasets.add_sample("review-mood").id)
+    assert visit().choices.validation == "", "it was chosen for the other rows"
+
+
+def drawn_method(visit: Visiting) -> str:
+    """The Method tab, without the marks of content that is not translated."""
+    return re.sub("</?bdi[^>]*>", "", "".join(map(str, method_tab.drawn(visit()))))
 
 
 def test_settings_that_were_changed_after_a_run_become_a_draft_when_another_run_is_opened(

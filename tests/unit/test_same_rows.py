@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from test_services_runs import Starts
+from test_services_runs import Away, Starts
 
 from studio.api import Shared, Studio
 from studio.data.formats import read_text
 from studio.schema.requests import RunRequest, SearchRequest
-from studio.services.runners import Runners
+from studio.services.runners import RUNNERS, Runners
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.store import Home
 
@@ -58,6 +58,20 @@ def test_all_trials_of_a_search_learn_from_the_rows_that_it_began_with(studio: S
     before, after = studio.runs.spec(first), studio.runs.spec(second)
     assert (after.dataset_version, after.data, after.splits) == (1, before.data, before.splits)
     assert studio.datasets.get(own).version == 2
+
+
+def test_all_trials_of_a_search_train_where_and_validate_on_what_was_chosen(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RUNNERS, "_objects", {**RUNNERS, Away.name: Away})
+    own, other = rows(studio, "it"), rows(studio, "that")
+    chosen = {"method": "lora", "validation": other, "runner": Away.name}
+    run = RunRequest(dataset=own, model="starter-chat", task="chat", **chosen)
+    view = studio.search.start(SearchRequest(run=run, trials=3))
+    studio.context.workspace.runs.set_status(view.trials[0].run, "failed")
+    for trial in studio.search.advance(view.spec.id).trials[:2]:
+        spec = studio.runs.spec(trial.run)
+        assert (spec.runner, spec.validation_dataset) == (Away.name, other)
 
 
 def test_a_run_again_is_planned_for_the_rows_that_it_was_given(studio: Studio) -> None:

@@ -194,11 +194,14 @@ class Planner:
             if replay is not None:
                 most = round(splits.train * config.replay / (1 - config.replay))
                 replayed = min(self.datasets.store.get(replay.dataset).rows, most)
+            rows = splits.train + splits.validation + splits.test + replayed
+            if validation_rows is not None:
+                splits = splits.model_copy(update={"validation": validation_rows})
             return splits, replace(
                 USUAL_ROWS,
-                rows=splits.train + splits.validation + splits.test + replayed,
+                rows=rows,
                 train_rows=splits.train + replayed,
-                validation_rows=splits.validation if validation_rows is None else validation_rows,
+                validation_rows=splits.validation,
                 labels=len(spec.label_names),
                 token_lengths=(),
                 longest=0,

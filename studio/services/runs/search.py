@@ -16,6 +16,10 @@ DEFAULT_TRIALS = 10
 """Trials of a search without a number of trials or minutes."""
 
 
+SHARED = {"dataset", "model", "task", "method", "preset", "roles", "leave_out", "validation", "runner"}
+"""Fields of a search that are those of the request of each trial."""
+
+
 class Searches(SearchEngine):
     """The hyperparameter searches of a workspace."""
 
@@ -52,6 +56,8 @@ class Searches(SearchEngine):
             settings=run.all_settings,
             roles=run.roles,
             leave_out=run.leave_out,
+            validation=run.validation,
+            runner=run.runner,
             trials=request.trials or (0 if request.minutes else DEFAULT_TRIALS),
             minutes=request.minutes,
             seed=config.seed,
@@ -70,7 +76,7 @@ class Searches(SearchEngine):
 
     def _trial(self, spec: SearchSpec, settings: dict[str, Any], name: str) -> RunRecord:
         """Every trial trains on the rows that the search started with, also when the dataset has changed since."""
-        same = spec.model_dump(include={"dataset", "model", "task", "method", "preset", "roles", "leave_out"})
+        same = spec.model_dump(include=SHARED)
         request = RunRequest(**same, settings=settings, name=name)
         if spec.data is None:  # a search of an older version
             return self._runs.start(request)

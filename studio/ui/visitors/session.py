@@ -63,7 +63,8 @@ class Choices:
     name: str = ""
     prompts: tuple[str, ...] | None = None
     """Test prompts. None until the person changes them."""
-    validation: str | None = None
+    validation: str = ""
+    """Dataset to validate on, taken over from another run. Empty: a part of the rows."""
     run: str = ""
     reached: tuple[str, ...] = ()
     """Steps of the selected run that were done."""
@@ -83,7 +84,7 @@ class Choices:
     def run_request(self, **changes: Any) -> RunRequest:
         """The run that these choices ask for. `changes` are further fields of the request, or other values."""
         chosen = {name: getattr(self, name) for name in ("dataset", "model", "task", "preset", "settings")}
-        return RunRequest(**{**chosen, "method": self.method or None, **changes})
+        return RunRequest(**{**chosen, "method": self.method or None, "validation": self.validation or None, **changes})
 
     def done(self) -> tuple[str, ...]:
         """Steps with a tick."""
@@ -273,8 +274,13 @@ class Visit:
         return self._sessions.choices(self._key, self.studio)
 
     def choose(self, **changes: Any) -> None:
-        """Change choices, and save them."""
-        self._change(lambda _: changes)
+        """Change choices, and save them. A validation dataset belongs to the dataset that it was chosen for."""
+
+        def changed(now: Choices) -> dict[str, Any]:
+            other = changes.get("dataset", now.dataset) != now.dataset
+            return {"validation": "", **changes} if other else changes
+
+        self._change(changed)
 
     def remember(self, **things: Any) -> None:
         """Save further values of the page, by name."""

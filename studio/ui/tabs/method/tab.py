@@ -13,7 +13,7 @@ from studio.schema.numbers import rows as rows_words
 from studio.schema.runs import ACTIVE
 from studio.schema.settings_check import config_from
 from studio.schema.views import PlanView
-from studio.ui.components.basic import Card, Field, Primary, action_bar, alert, button, cards, fold, heading
+from studio.ui.components.basic import Card, Field, Primary, action_bar, alert, button, cards, fold, heading, note
 from studio.ui.components.layout import poll, stack
 from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.components.plan import fitted_panel, plan_panel, why_panel
@@ -58,6 +58,7 @@ def wire(c: Components, shell: PageShell) -> None:
         "start": of_this_dataset(start),
         "fit": make_it_fit,
         "probe": measure,
+        "validate-on-part": validate_on_part,
         **search.ACTS,
     }
     shell.page(c.showing(drawn))
@@ -80,6 +81,11 @@ def pick_method(visit: Visit) -> None:
 def pick_runner(visit: Visit) -> None:
     """Choose where the run trains."""
     visit.remember(runner=visit.text("value", 60))
+
+
+def validate_on_part(visit: Visit) -> None:
+    """Validate on a part of the rows, instead of on another dataset."""
+    visit.choose(validation="")
 
 
 def set_value(visit: Visit) -> None:
@@ -293,14 +299,26 @@ def _runners(visit: Visit) -> Html | None:
 def _this_run(visit: Visit, view: PlanView | StudioError | None) -> Html:
     if isinstance(view, PlanView):
         return html(
-            "{p}{f}{m}{w}",
+            "{p}{v}{f}{m}{w}",
             p=plan_panel(view, visit.studio.machine.facts().cores),
+            v=_validation_note(visit),
             f=fitted_panel(kept(visit, "fitted")),
             m=processes_panel(view.estimate),
             w=why_panel(view),
         )
     body = html('<p class="muted" role="status">Counting tokens and estimating time and memory …</p>')
-    return stack("This run", "thisrun", alert(view) if view else body, "runcard")
+    return stack("This run", "thisrun", alert(view) if view else body, "runcard") + _validation_note(visit)
+
+
+def _validation_note(visit: Visit) -> Html:
+    """Which dataset the run validates on, if it is not a part of the rows."""
+    chosen = visit.choices.validation
+    if not chosen:
+        return Html("")
+    names = {each.id: each.name for each in visit.studio.datasets.all()}
+    name = names.get(chosen)
+    words = f"Validation uses the dataset “{name}”." if name else "The dataset for validation was deleted."
+    return note("acc", words, button("Use a part of the rows", "validate-on-part", "s"))
 
 
 def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
