@@ -261,3 +261,16 @@ def test_the_split_and_the_config_of_a_dataset_of_the_hub_are_kept(tmp_path: Pat
     (tmp_path / "dataset_info.json").write_text(json.dumps(definitions))
     found = convert_text("model_name_or_path: a/b\ndataset: chats", folder=tmp_path)
     assert [each.path for each in found.data] == ["hf:c/d:en:train_sft"]
+
+
+def test_what_is_off_or_only_faster_is_not_needed_and_equal_values_have_other_names() -> None:
+    text = (
+        "base_model: a/b\nadapter: lora\nsample_packing: false\nattn_implementation: flash_attention_2\n"
+        "datasets:\n  - path: c/d\n    type: chat_template\n"
+        "liger_rope: true\noptimizer: adamw_torch_8bit\nwarmup_steps: 0.1\ngradient_checkpointing: offload\n"
+    )
+    done = convert_text(text)
+    assert not done.not_converted
+    assert {"sample_packing", "attn_implementation", "liger_rope"} <= set(done.not_needed)
+    same = {"optimizer": "adamw-8bit", "warmup_share": 0.1, "gradient_checkpointing": True}
+    assert same.items() <= done.settings.items() and "packing" not in done.settings

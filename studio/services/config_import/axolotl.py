@@ -22,6 +22,7 @@ RULES = {
     "gradient_accumulation_steps": ("gradient_accumulation", whole),
     "lr_scheduler": ("scheduler", base.schedule),
     "warmup_ratio": ("warmup_share", number),
+    "warmup_steps": ("warmup_share", base.share_of_steps),
     "weight_decay": ("weight_decay", number),
     "max_grad_norm": ("max_grad_norm", number),
     "optimizer": ("optimizer", base.optimizer),
@@ -51,7 +52,8 @@ NOT_NEEDED = frozenset(
     "strict local_rank ddp_timeout dataset_processes dataloader_num_workers resume_from_checkpoint "
     "auto_resume_from_checkpoints save_safetensors bnb_config_kwargs debug "
     "include_tokens_per_second gradient_checkpointing_kwargs gpu_memory_limit lora_mlp_kernel lora_qkv_kernel "
-    "lora_o_kernel shuffle_merged_datasets".split()
+    "lora_o_kernel shuffle_merged_datasets attn_implementation use_kernels liger_rope liger_rms_norm "
+    "liger_rms_norm_gated liger_layer_norm liger_glu_activation liger_fused_linear_cross_entropy".split()
 )
 """Entries without an effect on the result."""
 REASONS = {
@@ -62,7 +64,6 @@ REASONS = {
     "deepspeed": "Choose --zero 1, 2 or 3 for several GPUs.",
     "fsdp": "Choose --fsdp for several GPUs.",
     "fsdp_config": "Choose --fsdp for several GPUs.",
-    "warmup_steps": "The studio takes a share of the steps. Use --warmup-share.",
     "plugins": "Plugins of Axolotl do not run in the studio.",
     "test_datasets": "Use --validation FILE.",
     "unfrozen_parameters": "Choose the method last-layers, or --frozen-layers.",

@@ -19,6 +19,7 @@ OPTIMIZER_ALIASES = {
     "adamw_torch_fused": "adamw",
     "adamw_hf": "adamw",
     "adamw_bnb_8bit": "adamw-8bit",
+    "adamw_torch_8bit": "adamw-8bit",
     "paged_adamw": "paged-adamw",
     "lion": "lion",
     "schedule_free_adamw": "schedule-free",
@@ -94,7 +95,9 @@ class Draft:
         for name, setting in list(self.converted.items()):
             if setting in settings_of() and not applies(setting, method, task):
                 del self.converted[name]
-                self.settings.pop(setting, None)
+                if self.settings.pop(setting, None) is False:  # it is off without the setting too
+                    self.not_needed.append(name)
+                    continue
                 self.refuse(name, "The studio does not use this setting with this method and task.")
 
     def finish(self, not_needed: frozenset[str], reasons: Mapping[str, str]) -> ImportedConfig:
@@ -143,7 +146,7 @@ def truth(value: Any) -> bool:
     """Return a yes or no."""
     if isinstance(value, bool):
         return value
-    if str(value).lower() in ("true", "yes", "1", "unsloth"):
+    if str(value).lower() in ("true", "yes", "1", "unsloth", "offload", "offload_disk"):
         return True
     if str(value).lower() in ("false", "no", "0"):
         return False
@@ -155,6 +158,14 @@ def share_of_rows(value: Any) -> float:
     share = number(value)
     if share >= 1:
         raise Refused("The studio takes a share of the rows, not their number. Use --validation-share.")
+    return share
+
+
+def share_of_steps(value: Any) -> float:
+    """Return a share of the steps for warmup. A number of steps is refused."""
+    share = number(value)
+    if share >= 1:
+        raise Refused("The studio takes a share of the steps. Use --warmup-share.")
     return share
 
 
