@@ -19,6 +19,8 @@ GROUPS: dict[str, str] = {
 """Group → title, in the order of the page."""
 DEFAULT_METHOD = "lora"
 """The method of a config that names none, as in files of settings: training/methods has an object of this name."""
+MAX_SYSTEM_PROMPT = 8000
+"""Characters."""
 FORMER_NAMES = {"quantisation": "quantization"}
 """Names of settings in files and data folders of earlier versions → today's names."""
 ZERO_WORDS = ("0 · nothing (data parallel)", "1 · optimizer states", "2 · and gradients", "3 · and weights")
@@ -165,8 +167,9 @@ class TrainingConfig(FrozenModel):
     """Puts rows of similar length into one batch. Less padding makes training faster."""
     packing: bool = setting(True, About("data", "Packing", "packing", by_task=True))
     """Puts several short texts into one row. They don't see each other. Fewer rows make training faster."""
-    system_prompt: str = setting("", About("data", "System prompt", "", by_task=True), max_length=8000)
-    """Placed before each conversation. A conversation with a system prompt of its own keeps that. Chat uses it, too."""
+    system_prompt: str = setting("", About("data", "System prompt", "", by_task=True), max_length=MAX_SYSTEM_PROMPT)
+    """Placed before each conversation. A conversation with a system prompt of its own keeps that. Chat uses it, too.
+    Empty: that of the rows, where all have the same."""
     learn_replies: Literal["all", "last"] = setting("all", About("data", "Replies to train on", "", by_task=True))
     """Which replies of a conversation are trained on. all: every reply. last: only the last one."""
     thinking: Literal["keep", "drop"] = setting("keep", About("data", "Reasoning in replies", "", by_task=True))

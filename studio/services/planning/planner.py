@@ -23,6 +23,7 @@ from studio.services.planning.experience import experience
 from studio.services.planning.lengths import Lengths
 from studio.services.planning.replay_mixing import StartingPoint
 from studio.services.planning.row_language import language_note
+from studio.services.planning.row_system_prompt import shared_system_prompt
 from studio.store.run_rows import own_rows
 from studio.store.split_store import VersionSplit
 from studio.tasks import Task, task_named
@@ -224,6 +225,7 @@ class Planner:
             facts,
             token_lengths=lengths,
             learned_share=measured.learned_share,
+            system_prompt=shared_system_prompt(self.datasets, record, spec),
             longest=max(lengths, default=0),
             heads=heads if any(heads) else (),
         )

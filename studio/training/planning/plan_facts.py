@@ -38,6 +38,8 @@ class PlanFacts:
 
     sampled_from: int = 0
     """Number of training rows from which a demo's run uses a sample. 0 when all are used."""
+    system_prompt: str = ""
+    """The system prompt that all rows have themselves. Empty where they have none, or different ones."""
 
     @cached_property
     def cut(self) -> dict[tuple[int, int, bool], "PlanFacts"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from studio.machine.facts import MachineFacts
-from studio.schema.config import DEFAULT_METHOD, Plan, TrainingConfig
+from studio.schema.config import DEFAULT_METHOD, MAX_SYSTEM_PROMPT, Plan, TrainingConfig
 from studio.schema.errors import StudioError
 from studio.schema.limits import OWNER, Limits
 from studio.schema.models import ModelInfo
@@ -309,7 +309,17 @@ def _suggest_for_little_data(draft: PlanDraft) -> None:
     draft.because.append(advice)
 
 
+def _set_system_prompt(draft: PlanDraft) -> None:
+    """That of the rows, where they have the same: the chat must show the model what it was trained on."""
+    shared = draft.facts.system_prompt
+    replays = draft.values.get("replay")  # replay rows without a system prompt would get this one
+    if shared and len(shared) <= MAX_SYSTEM_PROMPT and draft.info.kind == "causal" and not replays:
+        reason = "All rows have the same system prompt. Chat, test prompts and exports use it, too."
+        draft.put("system_prompt", shared, reason)
+
+
 RULES: tuple[Callable[[PlanDraft], None], ...] = (
+    _set_system_prompt,
     _set_epochs,
     _set_learning_rate,
     lambda draft: draft.method.choose_size(draft),
