@@ -27,6 +27,9 @@ from typing import Any
 from tests.signals import heed_ctrl_c
 
 AFRESH = {"STUDIO_TEST_AFRESH": "1"}
+UNPREPARED = {"STUDIO_TEST_UNPREPARED": "1"}
+"""The environment in which a forked worker that waits for a run does its imports alone. Otherwise it also loads model
+and rows of the run that may be next, answers its test prompts and validates."""
 PLACE = "STUDIO_TEST_ZYGOTES"
 """The folder with the sockets of all zygotes of one process of tests."""
 TRAINING, LIBRARIES = "training", "libraries"

@@ -6,6 +6,7 @@ python -m tests.zygote KIND SOCKET
 import gc
 import importlib
 import json
+import math
 import os
 import runpy
 import select
@@ -149,6 +150,8 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
     processes.die_with = _die_with
     if hub := sys.modules.get("huggingface_hub.constants"):
         hub.HF_HUB_DISABLE_IMPLICIT_TOKEN = asked.environment.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") == "1"
+    if asked.module == "studio.worker" and forked.UNPREPARED.items() <= asked.environment.items():
+        importlib.import_module("studio.worker.prepared").SETTLED_SECONDS = math.inf
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     sys.argv = [asked.module, *asked.arguments]
     setproctitle.setproctitle(" ".join([sys.executable, "-m", asked.module, *asked.arguments]))

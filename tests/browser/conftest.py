@@ -21,6 +21,7 @@ from playwright.sync_api import (
 
 from studio.store.home import Home
 from tests.browser.served import FLAGS, Served, chromium
+from tests.forked import UNPREPARED
 
 WIDE = ViewportSize(width=1280, height=900)
 expect.set_options(timeout=20_000)  # two cores that also train are slow at times
@@ -51,6 +52,15 @@ def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) ->
     assert profile.browser is not None
     yield profile.browser
     profile.close()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def unprepared_runs() -> Iterator[None]:
+    """No run is prepared before Start is pressed. Few tests press it, and the others would run beside that work."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in UNPREPARED.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture
