@@ -20,6 +20,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ROOT, os.environ.get("P
 os.environ.setdefault("STUDIO_MODEL_SOURCES", "hub")  # searches of tests reach only what a test starts
 # DeepSpeed compiles a part of itself, for a minute. Copies of the project that share the folder compile it in turn.
 os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(Path(ROOT) / "build" / "torch_extensions"))
+# Gradio sets it in servers, whose processes would otherwise have an environment, and a zygote, of their own.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "True")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # torch processes of tests run beside each other
 if AT_WORK and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))

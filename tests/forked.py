@@ -79,8 +79,16 @@ READ_BY_IMPORTS = (
 """How names of variables begin, in lower case, that are looked at when something is imported."""
 NOT_READ_BY_IMPORTS = ("HF_TOKEN", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
 """Variables that a forked process reads by itself (HF_TOKEN), or that a zygote sets in it after the fork."""
-SET_BY_IMPORTS = {"CUDA_VISIBLE_DEVICES": "0", "DS_ACCELERATOR": "cpu"}
-"""What `import_heavy` sets. A worker that a worker starts inherits it."""
+SET_BY_THE_STUDIO = {
+    "CUDA_VISIBLE_DEVICES": "0",
+    "DS_ACCELERATOR": "cpu",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_SSR_MODE": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_MCP_SERVER": "False",
+}
+"""What `import_heavy` and `quiet_gradio` set. Processes that a worker or a server starts inherit it, and it changes
+nothing that they import: they need no zygote of their own."""
 BEGINS_WITHIN = 180.0
 """Seconds that a zygote has for its imports."""
 
@@ -107,7 +115,7 @@ class Asked:
             for name, value in self.environment.items()
             if name.lower().startswith(READ_BY_IMPORTS)
             and name not in NOT_READ_BY_IMPORTS
-            and SET_BY_IMPORTS.get(name) != value
+            and SET_BY_THE_STUDIO.get(name) != value
         )
         return f"{self.kind}-{hashlib.sha256(repr(read).encode()).hexdigest()[:12]}"
 
