@@ -84,7 +84,7 @@ HELP = {
 
 
 def test_the_question_mark_on_each_tab_opens_its_guide(look: Look, filled: Served) -> None:
-    page, places, read = look(own_context=True), set[str](), set[str]()
+    page, places, read = look(), set[str](), set[str]()
     link = page.get_by_role("link", name="Help for this tab", exact=True)
     found: list[str] = []
     for tab, heading in HELP.items():
