@@ -56,11 +56,21 @@ def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="package", autouse=True)
 def unprepared_runs() -> Iterator[None]:
-    """No run is prepared before Start is pressed. Few tests press it, and the others would run beside that work."""
+    """No run is prepared before Start is pressed, unless a test has `prepared_runs`.
+
+    Few tests press it. In the others, the starter would be loaded, reply and be validated, beside the page.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in UNPREPARED.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture
+def prepared_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A studio that prepares the run that may be started next, as it does for users."""
+    for name in UNPREPARED:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -223,9 +223,9 @@ def test_a_reload_and_a_restart_of_the_server_lose_nothing(page: Page, served: S
     page.wait_for_timeout(500)
     page.reload()
     all_there()
-    served.kill()
-    served.start()
-    page.wait_for_timeout(5000)  # a second or two after the server is back the page reloads itself
+    with page.expect_navigation():  # a second or two after the server is back the page reloads itself
+        served.kill()
+        served.start()
     page.reload()
     all_there()
     tab(page, "2 Data").click()
@@ -310,7 +310,10 @@ def test_with_the_starters_here_no_process_behind_the_page_asks_the_network_for_
                 assert network.heard == []
                 tab(page, "1 Model").click()
                 page.get_by_label("Search by name: Hub").press_sequentially("someone", delay=30)
-                page.wait_for_timeout(3000)
+                for _ in range(200):
+                    if network.heard:
+                        break
+                    page.wait_for_timeout(50)
                 assert network.heard, "the listener hears who asks"
         finally:
             served.stop()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from studio.store.home import Home
@@ -10,6 +11,7 @@ from tests.browser.served import Served
 from tests.browser.test_whole_way import MINUTE, button, ends_well, pane, set_steps, start, tab, until, use_folder
 from tests.real.made_runs import tiny_llama
 
+pytestmark = pytest.mark.usefixtures("prepared_runs")
 THINGS = ("kettle", "lamp", "chair", "parcel", "scarf", "radio")
 ASKS = ("Where is my {}?", "Can I send the {} back?", "Is the {} in stock?", "The {} is broken.")
 

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from studio.store.home import Home
@@ -22,6 +23,7 @@ from tests.browser.served import Served
 from tests.browser.test_whole_way import MINUTE, answer_briefly, button, pane, set_steps, until
 from tests.support_messages import FORMS
 
+pytestmark = pytest.mark.usefixtures("prepared_runs")
 ASKS = ("Where is my {}?", "Can I send the {} back?", "The {} is broken.", "Is the {} in stock?")
 REPLIES = (
     "Thanks for asking. Your {} left us on Monday and is with you by Friday. Ella",
