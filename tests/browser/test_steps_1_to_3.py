@@ -223,9 +223,9 @@ def test_a_reload_and_a_restart_of_the_server_lose_nothing(page: Page, served: S
     page.wait_for_timeout(500)
     page.reload()
     all_there()
-    with page.expect_navigation():  # a second or two after the server is back the page reloads itself
-        served.kill()
-        served.start()
+    served.kill()
+    served.start()
+    page.wait_for_timeout(5000)  # a second or two after the server is back the page reloads itself
     page.reload()
     all_there()
     tab(page, "2 Data").click()
