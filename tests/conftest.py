@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -40,6 +41,20 @@ def pytest_collection_finish() -> None:
     """Thousands of tests and their modules live until the end, so no garbage collection has to look at them."""
     gc.freeze()
     gc.enable()
+
+
+_imported = 0
+"""Modules at the last time that all objects were frozen."""
+
+
+def pytest_runtest_logfinish() -> None:
+    """What a test has imported lives until the end, too. Each training has garbage collected: with all modules of torch
+    and transformers to look at, that would be a quarter of a tiny one."""
+    global _imported
+    if len(sys.modules) > _imported + 200:
+        gc.collect()
+        gc.freeze()
+        _imported = len(sys.modules)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from made_runs import made_once, small_tokenizer, tiny_llama
+from made_runs import made_once, small_tokenizer, tiny_llama, write_llama
 
 from studio.data.samples import sample_path
 from studio.models.inspect import inspect_folder
+from studio.models.starters import ORIGIN, STARTERS
 from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
@@ -32,7 +33,26 @@ def small_bert(folder: Path) -> ModelInfo:
     return inspect_folder(folder, title="Small BERT")
 
 
-def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0.02) -> None:
+def tiny_starters(cache: Path) -> None:
+    """Fill a folder for STUDIO_CACHE, in which tiny models with the tokenizers of the starters have their names."""
+    starters = cache / "starters"
+    made_once(
+        "tiny starter-chat",
+        lambda place: write_llama(
+            place, initializer_range=0.4, max_position_embeddings=STARTERS["starter-chat"].context
+        ),
+        starters / "starter-chat",
+    )
+    made_once(
+        "tiny starter-classify",
+        lambda place: _tiny_bert(place, hidden_size=64, initializer_range=0.4, max_position_embeddings=512),
+        starters / "starter-classify",
+    )
+    for name in STARTERS:
+        (starters / name / ORIGIN).write_text('{"source": "hub", "says": "made by a test"}', encoding="utf-8")
+
+
+def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0.02, **more: Any) -> None:
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-classify"))
@@ -43,9 +63,9 @@ def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0
         num_hidden_layers=2,
         num_attention_heads=2,
         vocab_size=len(tokenizer),
-        max_position_embeddings=128,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        **{"max_position_embeddings": 128, **more},
     )
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -134,4 +154,5 @@ __all__ = [
     "small_llama",
     "tiny_bert",
     "tiny_llama",
+    "tiny_starters",
 ]

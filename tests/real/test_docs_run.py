@@ -15,13 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from made_runs import tiny_llama
+from small_trainings import tiny_starters
 from worker_runs import wait_for
 
 from studio.api import Studio
 from studio.machine.environment import VISITORS
-from studio.models.starters import ORIGIN
-from studio.models.starters.install import fetch_starter
 from tests.browser.served import Served
 from tests.code_blocks import GENERATED, PAGES, Block, blocks_of
 
@@ -171,15 +169,12 @@ class Reader:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """A reader who has trained the model of README and tutorial.
 
-    A tiny model has the name of starter-chat: what a page shows is typed unchanged, and none of it depends on its
-    weights. tests/real/test_worker_starters.py and test_export.py train, judge and export the starter itself.
+    Tiny models have the names of the starters: what a page shows is typed unchanged, and none of it depends on their
+    weights. tests/real/test_worker_starters.py and test_export.py train, judge and export the starters themselves.
     """
     reader = Reader(tmp_path_factory.mktemp("reader"))
     reader.folder.mkdir()
-    starters = reader.root / "cache" / "starters"
-    tiny_llama(starters / "starter-chat")
-    (starters / "starter-chat" / ORIGIN).write_text('{"source": "hub", "says": "made by a test"}', encoding="utf-8")
-    (starters / "starter-classify").symlink_to(fetch_starter("starter-classify"))
+    tiny_starters(reader.root / "cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_CACHE", str(reader.root / "cache"))
         reader.open("README.md")
