@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
+import psutil
 import pytest
 
 from studio.machine.cores import THREAD_VARIABLES
@@ -28,6 +29,12 @@ if AT_WORK and hasattr(os, "sched_setaffinity"):
     mine = cores[number :: min(COUNT, len(cores))]
     os.sched_setaffinity(0, mine)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(mine))))
+
+# Each step of a training and each act on a page is synced to the disk, which tests would wait for half of the time. So
+# their folders are in memory where it has room for all of them, which take about 2 GB at most.
+MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
+if MEMORY.is_dir() and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available // 2) > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 if "HF_MODULES_CACHE" not in os.environ:  # code of models is copied there, and each value needs processes of its own
     os.environ["HF_MODULES_CACHE"] = mkdtemp(prefix="modules-")
