@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +34,23 @@ def small_bert(folder: Path) -> ModelInfo:
     return inspect_folder(folder, title="Small BERT")
 
 
-def tiny_starters(cache: Path) -> None:
-    """Fill a folder for STUDIO_CACHE, in which tiny models with the tokenizers of the starters have their names."""
-    starters = cache / "starters"
-    made_once(
-        "tiny starter-chat",
-        lambda place: write_llama(
-            place, initializer_range=0.4, max_position_embeddings=STARTERS["starter-chat"].context
+def tiny_starters(cache: Path, names: Sequence[str] = tuple(STARTERS)) -> None:
+    """Fill a folder for STUDIO_CACHE, in which tiny models with the tokenizers of the starters have their names. Those
+    that are not named are the starters themselves."""
+    made: dict[str, Callable[[Path], None]] = {
+        "starter-chat": partial(
+            write_llama, initializer_range=0.4, max_position_embeddings=STARTERS["starter-chat"].context
         ),
-        starters / "starter-chat",
-    )
-    made_once(
-        "tiny starter-classify",
-        lambda place: _tiny_bert(place, hidden_size=64, initializer_range=0.4, max_position_embeddings=512),
-        starters / "starter-classify",
-    )
+        "starter-classify": partial(_tiny_bert, hidden_size=64, initializer_range=0.4, max_position_embeddings=512),
+    }
     for name in STARTERS:
-        (starters / name / ORIGIN).write_text('{"source": "hub", "says": "made by a test"}', encoding="utf-8")
+        folder = cache / "starters" / name
+        if name not in names:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.symlink_to(fetch_starter(name))
+            continue
+        made_once(f"tiny {name}", made[name], folder)
+        (folder / ORIGIN).write_text('{"source": "hub", "says": "made by a test"}', encoding="utf-8")
 
 
 def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0.02, **more: Any) -> None:

@@ -169,12 +169,12 @@ class Reader:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """A reader who has trained the model of README and tutorial.
 
-    Tiny models have the names of the starters: what a page shows is typed unchanged, and none of it depends on their
-    weights. tests/real/test_worker_starters.py and test_export.py train, judge and export the starters themselves.
+    A tiny model has the name of starter-chat: what a page shows is typed unchanged, and none of it depends on its
+    weights. tests/real/test_worker_starters.py and test_export.py train, judge and export the starter itself.
     """
     reader = Reader(tmp_path_factory.mktemp("reader"))
     reader.folder.mkdir()
-    tiny_starters(reader.root / "cache")
+    tiny_starters(reader.root / "cache", ["starter-chat"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_CACHE", str(reader.root / "cache"))
         reader.open("README.md")
