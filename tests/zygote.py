@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -147,6 +148,7 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
     if asked.heeds_ctrl_c:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what Python makes of SIG_DFL
     processes.die_with = _die_with
+    tempfile.tempdir = None  # it is looked for again
     _read_variables_of_the_hub()
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     sys.argv = [asked.module, *asked.arguments]
