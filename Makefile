@@ -27,7 +27,8 @@ test-quick: setup test-setup lint  ## the linters and the quick tests, in about 
 
 test-matrix: setup test-setup  ## every task by every method on every family of models that it is on offer for
 	STUDIO_MATRIX=all $(BIN)/python -m pytest -q --numprocesses 2 --dist load tests/real/test_matrix.py
-	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_processes.py tests/real/test_space_export.py tests/real/test_script_export.py
+	STUDIO_MATRIX=all $(BIN)/python -m pytest -q tests/real/test_processes.py tests/real/test_space_export.py tests/real/test_script_export.py \
+	    tests/real/test_export.py tests/real/test_serve_api.py tests/real/test_worker_starters.py
 
 test-workflows: setup test-setup  ## three workflows of a first-time user, with counted actions and whole trainings
 	$(BIN)/python -m pytest $(WORKFLOWS)

@@ -5,10 +5,12 @@ import gc
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
+import psutil
 import pytest
 
 from studio.machine.cores import THREAD_VARIABLES
@@ -30,6 +32,12 @@ if AT_WORK and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, mine)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(len(mine))))
 
+# Each step of a training and each act on a page is synced to the disk, which tests would wait for half of the time. So
+# their folders are in memory where it has room for all of them, which take about 2 GB at most.
+MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
+if MEMORY.is_dir() and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available // 2) > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 if "HF_MODULES_CACHE" not in os.environ:  # code of models is copied there, and each value needs processes of its own
     os.environ["HF_MODULES_CACHE"] = mkdtemp(prefix="modules-")
     atexit.register(shutil.rmtree, os.environ["HF_MODULES_CACHE"], ignore_errors=True)
@@ -42,6 +50,20 @@ def pytest_collection_finish() -> None:
     """Thousands of tests and their modules live until the end, so no garbage collection has to look at them."""
     gc.freeze()
     gc.enable()
+
+
+_imported = 0
+"""Modules at the last time that all objects were frozen."""
+
+
+def pytest_runtest_logfinish() -> None:
+    """What a test has imported lives until the end, too. Each training has garbage collected: with all modules of torch
+    and transformers to look at, that would be a quarter of a tiny one."""
+    global _imported
+    if len(sys.modules) > _imported + 200:
+        gc.collect()
+        gc.freeze()
+        _imported = len(sys.modules)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

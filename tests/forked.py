@@ -53,7 +53,9 @@ KINDS = {
     "studio.machine.process_main studio.models.downloads.torch_hub:save_entry": LIBRARIES,
     "tests.faults.killed": TRAINING,
     "tests.killed_training": TRAINING,
+    "tests.hurried_host": TRAINING,
     "tests.hurried_worker": TRAINING,
+    "tests.shared_out": TRAINING,
 }
 """Which zygote is asked for a module, of the studio or a program of the tests. Of the functions that `run_in_process`
 calls, only those named here are forked: others have a limit of memory, or run seldom. The zygote with libraries has not
@@ -68,17 +70,15 @@ READ_BY_IMPORTS = (
     "ds_",
     "python",
     "gradio_",
-    "http",
-    "all_proxy",
-    "no_proxy",
     "home",
     "xdg_",
     "omp_",
     "mkl_",
 )
 """How names of variables begin, in lower case, that are looked at when something is imported."""
-NOT_READ_BY_IMPORTS = ("HF_TOKEN", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
-"""Variables that a forked process reads by itself (HF_TOKEN), or that a zygote sets in it after the fork."""
+NOT_READ_BY_IMPORTS = ("HF_TOKEN", "PYTHONSAFEPATH", "HF_HUB_DISABLE_IMPLICIT_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT")
+"""Variables that a forked process reads by itself, or does without (the first two), and those of the Hub, which a
+zygote has the libraries read again after the fork. Proxies are read when a request is made."""
 SET_BY_THE_STUDIO = {
     "CUDA_VISIBLE_DEVICES": "0",
     "DS_ACCELERATOR": "cpu",

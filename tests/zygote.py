@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -57,7 +58,7 @@ IMPORTED = {
         "studio.ui.http.server",
     ),
 }
-IDLE = 300.0
+IDLE = 600.0
 """Seconds without anything to do after which it ends."""
 
 
@@ -148,8 +149,8 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
     if asked.heeds_ctrl_c:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what Python makes of SIG_DFL
     processes.die_with = _die_with
-    if hub := sys.modules.get("huggingface_hub.constants"):
-        hub.HF_HUB_DISABLE_IMPLICIT_TOKEN = asked.environment.get("HF_HUB_DISABLE_IMPLICIT_TOKEN") == "1"
+    tempfile.tempdir = None  # it is looked for again
+    _read_variables_of_the_hub()
     if asked.module == "studio.worker" and forked.UNPREPARED.items() <= asked.environment.items():
         importlib.import_module("studio.worker.prepared").SETTLED_SECONDS = math.inf
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
@@ -160,6 +161,17 @@ def _become(asked: forked.Asked, fds: list[int]) -> None:
         if asked.quiet:
             warnings.simplefilter("ignore")
         runpy.run_module(asked.module, run_name="__main__", alter_sys=True)
+
+
+def _read_variables_of_the_hub() -> None:
+    """Read again where the Hub is, and whether it may be asked."""
+    if "huggingface_hub" not in sys.modules:
+        return
+    hub = importlib.reload(importlib.import_module("huggingface_hub.constants"))
+    if api := sys.modules.get("huggingface_hub.hf_api"):
+        api.api.endpoint = hub.ENDPOINT
+    if datasets := sys.modules.get("datasets.config"):
+        datasets.HF_ENDPOINT, datasets.HF_HUB_OFFLINE = hub.ENDPOINT, hub.HF_HUB_OFFLINE
 
 
 def _die_with(other: int) -> None:

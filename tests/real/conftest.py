@@ -16,6 +16,18 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_llama(tmp_path_factory.mktemp("llama") / "tiny").path)
 
 
+@pytest.fixture(scope="module")
+def tiny_starters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tiny models have the names of the starters, here and in all processes that a test starts."""
+    from small_trainings import tiny_starters
+
+    cache = tmp_path_factory.mktemp("cache")
+    tiny_starters(cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDIO_CACHE", str(cache))
+        yield
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path / "home")

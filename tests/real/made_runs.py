@@ -91,11 +91,12 @@ def made_once(key: Hashable, make: Callable[[Path], None], folder: Path) -> None
 
 def tiny_llama(folder: Path) -> ModelInfo:
     """A random Llama of two layers with the first tokens of the starter's tokenizer."""
-    made_once("tiny llama", _tiny_llama, folder)
+    made_once("tiny llama", write_llama, folder)
     return inspect_folder(folder, title="Tiny Llama")
 
 
-def _tiny_llama(folder: Path) -> None:
+def write_llama(folder: Path, **more: Any) -> None:
+    """Write the tiny Llama, with other values of its configuration."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = small_tokenizer()
@@ -106,10 +107,10 @@ def _tiny_llama(folder: Path) -> None:
         num_attention_heads=2,
         num_key_value_heads=1,
         vocab_size=len(tokenizer),
-        max_position_embeddings=256,
         tie_word_embeddings=True,
         eos_token_id=2,
         pad_token_id=2,
+        **{"max_position_embeddings": 256, **more},
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

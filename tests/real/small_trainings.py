@@ -2,13 +2,15 @@
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from made_runs import made_once, small_tokenizer, tiny_llama
+from made_runs import made_once, small_tokenizer, tiny_llama, write_llama
 
 from studio.data.samples import sample_path
 from studio.models.inspect import inspect_folder
+from studio.models.starters import ORIGIN, STARTERS
 from studio.models.starters.install import fetch_starter
 from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec
@@ -32,7 +34,26 @@ def small_bert(folder: Path) -> ModelInfo:
     return inspect_folder(folder, title="Small BERT")
 
 
-def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0.02) -> None:
+def tiny_starters(cache: Path, names: Sequence[str] = tuple(STARTERS)) -> None:
+    """Fill a folder for STUDIO_CACHE, in which tiny models with the tokenizers of the starters have their names. Those
+    that are not named are the starters themselves."""
+    made: dict[str, Callable[[Path], None]] = {
+        "starter-chat": partial(
+            write_llama, initializer_range=0.4, max_position_embeddings=STARTERS["starter-chat"].context
+        ),
+        "starter-classify": partial(_tiny_bert, hidden_size=64, initializer_range=0.4, max_position_embeddings=512),
+    }
+    for name in STARTERS:
+        folder = cache / "starters" / name
+        if name not in names:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.symlink_to(fetch_starter(name))
+            continue
+        made_once(f"tiny {name}", made[name], folder)
+        (folder / ORIGIN).write_text('{"source": "hub", "says": "made by a test"}', encoding="utf-8")
+
+
+def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0.02, **more: Any) -> None:
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     tokenizer = AutoTokenizer.from_pretrained(fetch_starter("starter-classify"))
@@ -43,9 +64,9 @@ def _tiny_bert(folder: Path, hidden_size: int = 32, initializer_range: float = 0
         num_hidden_layers=2,
         num_attention_heads=2,
         vocab_size=len(tokenizer),
-        max_position_embeddings=128,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        **{"max_position_embeddings": 128, **more},
     )
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -134,4 +155,5 @@ __all__ = [
     "small_llama",
     "tiny_bert",
     "tiny_llama",
+    "tiny_starters",
 ]

@@ -68,13 +68,13 @@ def said(status: int, done: "subprocess.CompletedProcess[str]", *words: str) -> 
 # --- a large file ---
 
 
-def test_200_mb_of_csv_are_read_checked_and_shown_in_little_memory(tmp_path: Path) -> None:
-    rows, path = 25_000, tmp_path / "large.csv"
+def test_80_mb_of_csv_are_read_checked_and_shown_in_little_memory(tmp_path: Path) -> None:
+    rows, path = 10_000, tmp_path / "large.csv"
     with path.open("w") as out:
         out.write("question,answer\n")
         for n in range(rows):
             out.write(f'"Where is parcel number {n}?","{f"Row {n} of a long story about parcels and lamps. " * 165}"\n')
-    assert path.stat().st_size > 200e6
+    assert path.stat().st_size > 80e6
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *STUDIO, "--home", str(tmp_path / "home"), "check", str(path), "--json"],
         capture_output=True,
@@ -84,7 +84,7 @@ def test_200_mb_of_csv_are_read_checked_and_shown_in_little_memory(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["usable"] == rows
     peak = int(done.stderr.split()[-1])
-    assert peak < 900_000, f"{peak / 1000:,.0f} MB"
+    assert peak < 450_000, f"{peak / 1000:,.0f} MB; a file of a few kB takes 270"
     studio = Studio(tmp_path / "home")
     try:
         page = studio.datasets.rows(studio.datasets.all()[0].id, rows - 5, 12)

@@ -1,6 +1,6 @@
 """The contract of the command line, with real runs: every command, what it prints and how it ends.
 
-The chat run is of a tiny model with random weights, the classifier of the starter.
+Both runs are of tiny models with random weights, which have the names of the starters too.
 """
 
 import csv
@@ -106,7 +106,7 @@ def refused(do: Callable[[Studio], object], home: Home) -> StudioError:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def home(tiny_starters: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     with Listening() as network:
         yield Home(tmp_path_factory.mktemp("home"), network)
 
@@ -133,6 +133,8 @@ def chat_run(home: Home, model: Path) -> str:
         "64",
         "--batch-size",
         "2",
+        "--eval-rows",
+        "8",
         "--test-prompt",
         "Where is my refund?",
     )
@@ -154,6 +156,8 @@ def label_run(home: Home) -> str:
         "32",
         "--batch-size",
         "4",
+        "--eval-rows",
+        "8",
         "--name",
         "mood",
     )["id"]
@@ -175,6 +179,8 @@ def at_length(model: Path) -> list[str]:
         "64",
         "--eval-steps",
         "20",
+        "--eval-rows",
+        "4",
         "--early-stopping-patience",
         "0",
     ]
@@ -280,7 +286,7 @@ def test_a_bad_line_is_not_trained_on_until_it_is_left_out(home: Home, model: Pa
     lines[7] = '{"question": '
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(lines))
-    flags = ("--model", model, "--max-steps", "1", "--max-length", "64")
+    flags = ("--model", model, "--max-steps", "1", "--max-length", "64", "--eval-rows", "2")
     said = home.call("train", path, *flags, status=2)
     assert "8" in said.err
     as_asked = ("--leave-out", "bad-line", "--map", "question=reply", "--map", "answer=prompt")
@@ -460,12 +466,13 @@ def test_a_method_that_a_model_can_not_use_is_refused_with_the_reason(home: Home
     assert error.field == "method"
 
 
-def test_a_run_that_needs_more_memory_than_there_is_is_refused(home: Home) -> None:
+def test_a_run_that_needs_more_memory_than_there_is_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STUDIO_CACHE")  # the starter itself
     flags = {
         "batch_size": 200,
         "gradient_accumulation": 1,
         "max_length": 512,
-        "system_prompt": "word " * 1500,
+        "system_prompt": "word " * 520,
         "gradient_checkpointing": False,
     }
 
@@ -485,7 +492,7 @@ def test_a_run_that_needs_more_memory_than_there_is_is_refused(home: Home) -> No
 
 
 def test_a_run_whose_files_were_removed_says_so(home: Home, model: Path) -> None:
-    flags = ("--max-steps", "1", "--max-length", "64")
+    flags = ("--max-steps", "1", "--max-length", "64", "--eval-rows", "2")
     run = home.json("train", "sample:support-tone", "--model", model, *flags)["id"]
     adapter = home.root / "workspaces" / "default" / "runs" / run / "adapter"
     for file in adapter.glob("*.safetensors"):

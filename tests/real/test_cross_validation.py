@@ -20,6 +20,9 @@ LABELED = "text,label\n" + "".join(
 )
 
 
+pytestmark = pytest.mark.usefixtures("tiny_starters")
+
+
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     made = Studio(tmp_path / "home")

@@ -15,13 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from made_runs import tiny_llama
+from small_trainings import tiny_starters
 from worker_runs import wait_for
 
 from studio.api import Studio
 from studio.machine.environment import VISITORS
-from studio.models.starters import ORIGIN
-from studio.models.starters.install import fetch_starter
 from tests.browser.served import Served
 from tests.code_blocks import GENERATED, PAGES, Block, blocks_of
 
@@ -176,10 +174,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """
     reader = Reader(tmp_path_factory.mktemp("reader"))
     reader.folder.mkdir()
-    starters = reader.root / "cache" / "starters"
-    tiny_llama(starters / "starter-chat")
-    (starters / "starter-chat" / ORIGIN).write_text('{"source": "hub", "says": "made by a test"}', encoding="utf-8")
-    (starters / "starter-classify").symlink_to(fetch_starter("starter-classify"))
+    tiny_starters(reader.root / "cache", ["starter-chat"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDIO_CACHE", str(reader.root / "cache"))
         reader.open("README.md")

@@ -109,10 +109,17 @@ def exported(run: RunRef, folder: Path, **options: Any) -> Exported:
     return Exported(run, results, reference_answers(cache, run))
 
 
-@pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory, few_prompts: tuple[str, ...]) -> Exported:
+@pytest.fixture(scope="module", params=["tiny", pytest.param("starter", marks=pytest.mark.matrix)])
+def talk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, few_prompts: tuple[str, ...]
+) -> Exported:
+    """A run on a tiny model that the Hub would have under the name of the starter, or on the starter itself."""
     folder = tmp_path_factory.mktemp("talk")
-    made = exported(chat_run(starter("starter-chat"), folder / "run"), folder)
+    info = starter("starter-chat")
+    if request.param == "tiny":
+        known = {"hub_id": info.hub_id, "revision": info.revision}
+        info = tiny_llama(folder / "base").model_copy(update=known)
+    made = exported(chat_run(info, folder / "run"), folder)
     assert made.reference.differing_prompts == PROMPTS, "the adapter must change the replies"
     return made
 

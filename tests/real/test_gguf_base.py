@@ -62,6 +62,8 @@ def test_a_gguf_file_is_converted_trained_and_found_without_the_file(file: Path,
     assert start_worker(home, run).wait(240) == 0, log_of(home, run)
     assert record_of(home, run).status == "finished"
 
+    assert str(file) in [each.name for each in GgufSource().known()], "it is known, as all that are converted"
+    assert json.loads((conversion_folder("gguf", file) / "gguf.json").read_text())["quantization"] == "Q8_0"
     aside = file.rename(file.with_suffix(".aside"))
     assert find_model(str(file)).here, "the converted model needs no file"
     aside.rename(file)
@@ -90,9 +92,3 @@ def test_a_stopped_conversion_leaves_nothing(tmp_path: Path, file: Path) -> None
     assert source.fetch(info, Fetching(lambda done, total: None, stop.is_set)) == info
     assert not conversion_folder("gguf", other).exists()
     assert not [each for each in conversion_folder("gguf", other).parent.iterdir() if each.name.startswith(".new-")]
-
-
-def test_known_models_are_the_converted_ones(file: Path) -> None:
-    fetch(file)
-    assert str(file) in [info.name for info in GgufSource().known()]
-    assert json.loads((conversion_folder("gguf", file) / "gguf.json").read_text())["quantization"] == "Q8_0"

@@ -31,9 +31,9 @@ HELLO = [{"role": "user", "content": "Where is my parcel?"}]
 class Client:
     """Speaks to a host and keeps all that it says."""
 
-    def __init__(self, home: Path, *flags: str) -> None:
+    def __init__(self, home: Path, *flags: str, module: str = "studio.host") -> None:
         self.home = home
-        command = [sys.executable, "-m", "studio.host", "--home", str(home), *flags]
+        command = [sys.executable, "-m", module, "--home", str(home), *flags]
         with (home.parent / "host.log").open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         self.said: list[Any] = []
@@ -263,7 +263,7 @@ def test_models_are_let_go_when_told(host: Client, run: RunRef) -> None:
 
 
 def test_models_that_nobody_asks_are_let_go(run: RunRef, tmp_path: Path) -> None:
-    host = Client(tmp_path / "home", "--idle", "0.02")
+    host = Client(tmp_path / "home", "--idle", "0.02", module="tests.hurried_host")
     host.ask("chat", "once", run=run, messages=HELLO, settings={"max_new_tokens": 2})
     assert host.ask("ping", "still there")["loaded"] == [run.folder]
     deadline = time.monotonic() + 30

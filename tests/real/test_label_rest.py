@@ -24,6 +24,9 @@ TEXTS = random.Random(5).sample(sorted(TRUTH), len(TRUTH))
 LABELED = 40
 
 
+pytestmark = pytest.mark.usefixtures("tiny_starters")
+
+
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     made = Studio(tmp_path_factory.mktemp("rest") / "home")
@@ -39,8 +42,15 @@ def run(studio: Studio) -> RunRecord:
     for row in range(1, LABELED + 1):
         studio.labels.give(data, row, TRUTH[TEXTS[row - 1]], "Ann")
     studio.labels.apply(data)
+    learns = {
+        "epochs": 12,
+        "learning_rate": 3e-3,
+        "batch_size": 8,
+        "precision": "float32",
+        "early_stopping_patience": 0,
+    }
     request = RunRequest(
-        dataset=data, model="starter-classify", task="classification", name="tickets", settings={"epochs": 6}
+        dataset=data, model="starter-classify", task="classification", name="tickets", method="full", settings=learns
     )
     started = studio.runs.start(request)
     for _ in studio.runs.watch(started.id):

@@ -18,6 +18,9 @@ NAMES = {"/plan", "/train", "/status", "/chat", "/predict"}
 CLOSED = ("/gradio_api/info", "/gradio_api/call/plan", "/gradio_api/mcp/", "/config")
 
 
+pytestmark = pytest.mark.usefixtures("tiny_starters")
+
+
 def test_the_owner_plans_trains_follows_and_predicts_through_the_api(tmp_path: Path) -> None:
     served = Served(tmp_path / "home")
     try:

@@ -24,6 +24,9 @@ ROWS = 2600
 """More than one window."""
 
 
+pytestmark = pytest.mark.usefixtures("tiny_starters")
+
+
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     made = Studio(tmp_path_factory.mktemp("file") / "home")

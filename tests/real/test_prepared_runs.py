@@ -287,7 +287,7 @@ def test_a_process_that_does_not_listen_is_replaced(home: Home, data: DatasetRec
 
 
 def test_a_prepared_process_ends_when_its_run_left_the_queue_in_the_moment_of_start(
-    home: Home, data: DatasetRecord, llama: str, afresh: None
+    home: Home, data: DatasetRecord, llama: str
 ) -> None:
     worker = prepared_worker()
     wait_for(told_by_hand(worker, home, guess(home, data, llama, precision="float32", max_length=96)).is_dir)

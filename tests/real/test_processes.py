@@ -311,7 +311,7 @@ def test_a_killed_worker_takes_all_with_it_and_the_run_goes_on_across_processes(
     way: dict[str, Any], home: Home, data: DatasetRecord, llama: ModelInfo
 ) -> None:
     run_ = add_run(home, data, str(llama.path), **{**LONG, "epochs": 3, "lora_dropout": 0.1, **way})
-    fresh = bool(way.get("fsdp"))
+    fresh = ALL and bool(way.get("fsdp"))  # kinship and memory are those of processes that are not forked
     family = Family(home, run_, fresh)
     if fresh:
         assert os.getpgid(family.torchrun) == family.worker.pid, "a signal to the worker's group reaches it, too"

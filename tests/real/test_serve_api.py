@@ -1,4 +1,7 @@
-"""`studio serve-api` with real engines, asked by the real `openai` client and over plain HTTP."""
+"""`studio serve-api` with real engines, asked by the real `openai` client and over plain HTTP.
+
+Tiny models have the names of the starters. `make test-matrix` does the same with the starters themselves.
+"""
 
 import asyncio
 import csv
@@ -19,6 +22,7 @@ from typing import Any
 import openai
 import psutil
 import pytest
+from small_trainings import tiny_starters
 
 from studio.api import RunRequest, Studio
 from studio.cli.main import run as run_command
@@ -94,9 +98,18 @@ def trained(studio: Studio, sample: str, model: str, **more: Any) -> str:
     return record.id
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = Home(tmp_path_factory.mktemp("home"))
+@pytest.fixture(scope="module", params=["tiny", pytest.param("starters", marks=pytest.mark.matrix)])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "tiny":
+            cache = tmp_path_factory.mktemp("cache")
+            tiny_starters(cache)
+            patch.setenv("STUDIO_CACHE", str(cache))
+        yield from served(Home(tmp_path_factory.mktemp("home")))
+
+
+def served(home: Home) -> Iterator[Server]:
+    """A server with two runs: one that writes, and a classifier."""
     with Studio(home) as studio:
         chat = trained(studio, "support-tone", "starter-chat", name="tone", settings={"system_prompt": SYSTEM})
         labels = trained(studio, "review-mood", "starter-classify", name="mood")

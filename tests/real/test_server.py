@@ -46,12 +46,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     served.stop()
 
 
-def test_studio_alone_serves_on_7860_opens_the_browser_and_ends_by_ctrl_c(tmp_path: Path) -> None:
-    opened, browser = tmp_path / "opened", tmp_path / "browser"
+def test_studio_alone_serves_on_7860_opens_the_browser_and_ends_by_ctrl_c_without_a_folder_left(tmp_path: Path) -> None:
+    opened, browser, temporary = tmp_path / "opened", tmp_path / "browser", tmp_path / "tmp"
+    temporary.mkdir()
     browser.write_text(f'#!/bin/sh\necho "$1" >> "{opened}"\n')
     browser.chmod(0o700)
     told = {"STUDIO_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "BROWSER": str(browser), "DISPLAY": ":0"}
-    environment = {**os.environ, **told}
+    environment = {**os.environ, **told, "TMPDIR": str(temporary)}
     arguments, url = [str(STUDIO)], "http://127.0.0.1:7860"
     if answers(7860):  # somebody's own studio, say: that is told, and this one tries another port
         said = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
@@ -75,9 +76,11 @@ def test_studio_alone_serves_on_7860_opens_the_browser_and_ends_by_ctrl_c(tmp_pa
         (shown,) = opened.read_text().split()
         assert shown.startswith(url) and (shown == url or len(arguments) > 1)
         assert "gradio" in httpx.get(shown, trust_env=False, timeout=60).text
+        assert list(temporary.glob("studio-*")), "it runs in its folder"
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=30)
         assert process.returncode == 0 and out == f"The studio is at {shown}\n"
+        assert not list(temporary.glob("studio-*"))
     finally:
         process.kill()
         process.wait()

@@ -40,6 +40,9 @@ SHORT: dict[str, Any] = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("tiny_starters")
+
+
 @pytest.fixture
 def visitors(home: Home) -> Workspace:
     name = home.visitor_workspace(home.new_secret())

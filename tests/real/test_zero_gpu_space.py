@@ -98,7 +98,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tiny_starters: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("space") / "space"
     write_studio_space(folder, zero_gpu=True)
     return folder

@@ -1,6 +1,8 @@
 """What each of two processes holds of a small model that they share out, and that nothing of it is lost.
 
-Started by torchrun (tests/real/test_sharding.py); ends with another status than 0 where something is not as it should.
+tests/real/test_sharding.py starts both; one ends with another status than 0 where something is not as it should.
+
+python -m tests.shared_out FOLDER
 """
 
 import sys
