@@ -61,13 +61,13 @@ CODE = re.compile(
 SENTENCE_WORDS = frozenset("a and by for is of or the".split())
 """A longer text with one of these is no list of words that are recognized."""
 WORDS = frozenset(
-    "adapter added automatic average bar baseline baselines batches best bootstrap bytes changed checkpoint "
-    "checkpoints choices choose chosen coach column comma compared current dataset detected done empty ended "
+    "adapter added automatic average bar baseline baselines batches before best bootstrap bytes changed checkpoint "
+    "checkpoints choices choose chosen coach column comma compared current dataset detected diverged done empty ended "
     "epochs failed few fine-tuned finished kept label labeled labels layers learned log long max median "
-    "middle minutes model negative neutral never no none off on one original parameters percent positive "
+    "middle minutes model negative neutral never no none off on one original overfitting parameters percent positive "
     "predicted prompt prompts read reading recall refused removed replies reply result resumed rows rows/s "
-    "run running samples semicolon shown skipped space step steps stopped suggested tab test texts times to "
-    "tokens tokens/s train truncated tuned unchanged unknown unsure validation validations variety weight "
+    "run running samples semicolon shown skipped space step steps stopped suggested summary tab test texts times to "
+    "tokens tokens/s train truncated tuned unchanged underfitting unknown unsure validation validations variety weight "
     "weights with writing yes".split()
 )
 """Single words in lower case that the page shows. Such a literal is code more often than text, so they are listed."""
@@ -84,11 +84,13 @@ NOT_TEXT_CALLS = frozenset(
 def texts_of_python(source: str) -> Iterator[tuple[int, str]]:
     """Line and text of each literal of a module that may be shown."""
     tree = ast.parse(source)
-    hidden = {id(each) for node in ast.walk(tree) for each in _not_shown(node)} - set(map(id, _help_of_settings(tree)))
+    helps = set(map(id, _help_of_settings(tree)))
+    hidden = {id(each) for node in ast.walk(tree) for each in _not_shown(node)} - helps
     for node in ast.walk(tree):
         if id(node) not in hidden and isinstance(node, ast.Constant | ast.JoinedStr):
             template = _template(node)
-            yield from ((node.lineno, text) for text in texts_in(template))
+            found = texts_of_help(template) if id(node) in helps else texts_in(template)
+            yield from ((node.lineno, text) for text in found)
 
 
 def _help_of_settings(tree: ast.AST) -> Iterator[ast.AST]:
@@ -221,6 +223,13 @@ def texts_in(literal: str) -> Iterator[str]:
         text = re.sub(r"^\d (?=[A-Z])", "", text)  # the number of a tab
         if is_text(text):
             yield text
+
+
+def texts_of_help(words: str) -> Iterator[str]:
+    """The help of a setting. It is no HTML: in "<think>", it names a tag."""
+    text = " ".join(words.split())
+    if is_text(text):
+        yield text
 
 
 def is_text(text: str) -> bool:

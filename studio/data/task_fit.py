@@ -42,10 +42,10 @@ def _can_assign_all(roles: Sequence[Role], unused: Sequence[Column]) -> bool:
 
 def _words(missing: Sequence[Role], unused: Sequence[Column], names: Sequence[str]) -> str:
     columns = listed([short(name) for name in names[:7]] + list(names[7:]), 6)
-    needs = listed([f"a {role.title.lower()}" for role in missing])
+    needs = listed([role.title.lower() for role in missing])
     if len(unused) >= len(missing):
-        return f"It needs {needs}. None of your columns ({columns}) fits."
+        return f"It needs: {needs}. None of your columns ({columns}) fits."
     if not unused:
-        return f"It also needs {needs}. Of your columns ({columns}), no column is left."
+        return f"It also needs: {needs}. Of your columns ({columns}), no column is left."
     fitting = listed([short(each.name) for each in unused], 6)
-    return f"It also needs {needs}. Of your columns ({columns}), only {fitting} could fit."
+    return f"It also needs: {needs}. Of your columns ({columns}), only {fitting} could fit."

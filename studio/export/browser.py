@@ -15,7 +15,7 @@ from typing import Any
 from studio.export import onnx_agreement, onnx_snippets, snippets
 from studio.export.agreement_check import NEAR, OWN_PROMPTS, ReferenceAnswers, largest_difference
 from studio.export.base import ExportJob, TestResult
-from studio.export.onnx import MODEL, QUANTIZED, TITLES, Onnx, reads_two_texts
+from studio.export.onnx import MODEL, QUANTIZED, Onnx, reads_two_texts
 from studio.inference.heads import head_of
 from studio.inference.load import load_tokenizer
 from studio.schema.host import RunRef
@@ -64,7 +64,9 @@ class Browser(Onnx):
             file = QUANTIZED if largest_difference(reference, answers) <= NEAR else MODEL
         (stage / INDEX).write_text(page(job, stage, file, reference), encoding="utf-8")
         (stage / "licenses.txt").write_text(licenses(), encoding="utf-8")
-        uses = f"The page uses the {TITLES[file]} file, and repeats the test when it is opened."
+        uses = "The page uses the 8-bit file, and repeats the test when it is opened."
+        if file == MODEL:
+            uses = "The page uses the 32-bit file, and repeats the test when it is opened."
         return TestResult(f"{result.tested} {uses}", result.comparison, {"dtype": DTYPES[file]})
 
     def snippet(self, run: RunRef, place: str, dtype: str = DTYPES[QUANTIZED]) -> str:

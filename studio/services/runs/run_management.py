@@ -106,4 +106,5 @@ class RunManagement:
             "exports": folder_size(folder.exports),
             "predictions": folder_size(folder.predictions),
         }
-        return {**parts, "curve, log and settings": folder.bytes - sum(parts.values())}
+        rest = "curve, log and settings"
+        return {**parts, rest: folder.bytes - sum(parts.values())}

@@ -29,14 +29,14 @@ def plan_panel(view: PlanView, cores: int) -> Html:
     return html(
         '<section class="panel stack runcard" aria-labelledby="thisrun" aria-live="polite"><div class="row"><h2 '
         'id="thisrun">This run</h2><span class="right">{word}</span></div><div class="figs"><div><span class="big">'
-        '{time}</span><small>on {cores}</small></div><div><span class="big">{steps}</span><small>{passes}</small></div>'
+        '{time}</span><small>{cores}</small></div><div><span class="big">{steps}</span><small>{passes}</small></div>'
         '</div>{because}{allows}<div class="stack tight">{memory}<small>{length}</small></div>{learns}{facts}{probe}'
         "</section>",
         allows=view.allows and html('<p class="muted small">{s}</p>', s=view.allows),
         word=state(kind, word),
         time=time_range(e.low_seconds, e.high_seconds),
         because=e.time_because and html('<p class="muted small" data-because>{s}</p>', s=join(e.time_because, " ")),
-        cores="1 core" if cores == 1 else f"{cores} cores",
+        cores="on 1 core" if cores == 1 else f"on {cores} cores",
         steps="1 step" if e.steps == 1 else f"{e.steps:,} steps",
         passes=_passes(e.epochs, e.steps),
         memory=meter("Memory", done, f"of {total} free", share, "" if kind == "ok" else kind),

@@ -174,6 +174,10 @@ def _scores(record: RunRecord, validation_rows: int) -> Html:
     return html('{v}<small class="d">{n}</small>{on}', v=value, n=name.removeprefix("eval_").replace("_", " "), on=on)
 
 
+WORDS_OF_VALUES = ("yes", "no", "on", "off", "automatic", "none", "None")
+"""Values of settings that are words of the page."""
+
+
 def _acts(each: Line) -> Html:
     record = each.record
     made = [button("Open", "open", "s", run=record.id, aria_label=f"Open {record.name}")]
@@ -182,11 +186,17 @@ def _acts(each: Line) -> Html:
     made.append(button(_hidden(f"Details of {record.name}"), "more", "s quiet", "more", run=record.id))
     made.append(button(_hidden(f"Rename {record.name}"), "renaming", "s quiet", "pencil", run=record.id))
     if record.status not in ACTIVE:
-        lost = "log, checkpoints and fine-tuned model" if record.has_result else "log and checkpoints"
-        question = f"Delete {record.name}: its curve, {lost}, {size(each.bytes)}?"
+        question = delete_question(record.name, record.has_result, each.bytes)
         delete = _hidden(f"Delete {record.name}")
         made.append(button(delete, "delete", "s quiet danger", "bin", run=record.id, confirm=question))
     return html('<span class="row end">{made}</span>', made=made)
+
+
+def delete_question(name: str, has_result: bool, used: int) -> str:
+    """What a person is asked before a run is deleted."""
+    if has_result:
+        return f"Delete {name}: its curve, log, checkpoints and fine-tuned model, {size(used)}?"
+    return f"Delete {name}: its curve, log and checkpoints, {size(used)}?"
 
 
 def usual_settings(configs: Sequence[TrainingConfig]) -> dict[str, object]:
@@ -208,10 +218,14 @@ def _settings(each: Line, usual: dict[str, object]) -> Html:
     return join([model, *(_bold(_words(config, name), name in differ) for name in names)], ", ")
 
 
-def _bold(words: str, is_bold: bool) -> Html | str:
+def _bold(words: Html | str, is_bold: bool) -> Html | str:
     return html("<b>{w}</b>", w=words) if is_bold else words
 
 
-def _words(config: TrainingConfig, name: str) -> str:
-    info = about(TrainingConfig, name)
-    return f"{info.phrase if info else name} {plain_value(getattr(config, name), 'None')}"
+def _words(config: TrainingConfig, name: str) -> Html | str:
+    """A setting and its value. A value that is a word, such as `linear`, is code: it is not translated."""
+    info, value = about(TrainingConfig, name), plain_value(getattr(config, name), "None")
+    title = info.phrase if info else name
+    if value in WORDS_OF_VALUES or any(map(str.isdigit, value)):
+        return f"{title} {value}"
+    return html("<span>{title}</span> {value}", title=title, value=Verbatim(value))

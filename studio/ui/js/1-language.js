@@ -17,7 +17,7 @@
   };
   const language = (studio.language = choose());
   const { direction } = window.studioLanguages[language];
-  let exact = new Map(), patterns = [];
+  let exact = new Map(), patterns = [], vocabulary = new Set();
   const remembered = new Map();
 
   /* --- looking up a text --- */
@@ -43,21 +43,33 @@
   const apart = (text) => (direction === "rtl" ? `\u2068${text}\u2069` : text);
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const SENTENCES = /(?<=[.!?…]) (?=\S)/;
+  /** Whether a value or a part without an entry stays as it is. English words of the page are no such part, since the
+      text would mix two languages: then the text is another message, or stays English as a whole. What the user wrote
+      has other words, too. `strictly`: or it has words of both; such readings are tried last. */
+  function stays(text, strictly) {
+    const words = text.replace(/“[^”]*”/g, "").match(/\p{L}[\p{L}'’-]+/gu) || [];
+    const ours = words.filter((word) => vocabulary.has(word) || vocabulary.has(word[0].toLowerCase() + word.slice(1)));
+    return strictly ? !ours.length : !/ /.test(text) || ours.length < words.length;
+  }
+  const separated = (value) => /^[·,;:] |[ ·;]$/.test(value);   /* a value is never "· nothing to download" */
   /** A text as a message with values. Not `loose`: no value goes over the end of a sentence, except a name in “quotes”. */
-  function matched(text, loose) {
+  function matched(text, loose, strictly) {
     for (const each of patterns) {
       if (!text.includes(each.longest)) continue;
-      const match = each.regex.exec(text);
-      if (!match || (!loose && match.slice(1).some((value, at) => SENTENCES.test(value) && (!each.marked[at] || /[“”]/.test(value))))) continue;
-      const translated = each.names.map((name, at) => (each.quoted[at] ? apart(match[at + 1]) : lookUp(match[at + 1])));
-      if (each.weak && translated.some((value, at) => value === null && !/^\S*$/.test(match[at + 1]))) continue;
-      const values = Object.fromEntries(each.names.map((name, at) => [name, translated[at] ?? match[at + 1]]));
+      const match = each.regex.exec(text), found = match?.slice(1);
+      if (!match || found.some((value, at) => !each.marked[at] && (separated(value) || (!each.quoted[at] && value.includes(" · "))))) continue;
+      if (!loose && found.some((value, at) => SENTENCES.test(value) && (!each.marked[at] || /[“”]/.test(value)))) continue;
+      const translated = each.names.map((name, at) => (each.quoted[at] ? apart(found[at]) : read(found[at], true)));
+      if (translated.some((value, at) => value === null && !stays(found[at], strictly))) continue;
+      if (each.weak && translated.some((value, at) => (value === null && !/^\S*$/.test(found[at])) || (each.quoted[at] && !each.marked[at] && !stays(found[at], true)))) continue;
+      const values = Object.fromEntries(each.names.map((name, at) => [name, translated[at] ?? found[at]]));
       return each.translation.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
     }
     return null;
   }
   /** One message as a whole. */
-  const message = (text) => named(text) ?? quantity(text) ?? matched(text, false) ?? valued(text);
+  const message = (text, strictly) =>
+    named(text) ?? quantity(text) ?? matched(text, false, true) ?? (strictly ? null : matched(text, false, false)) ?? valued(text);
   /** The entry of a text, or of one that begins with a small or a capital letter instead. */
   function named(text) {
     const other = text[0] === text[0].toUpperCase() ? text[0].toLowerCase() : text[0].toUpperCase(), small = other === other.toLowerCase();
@@ -66,7 +78,7 @@
   }
   /** A name of ours and its value: "learning rate 0.0002". */
   function valued(text) {
-    const match = /^(\p{L}[^\d]*?) ([^ ]*\d[^ ]*|on|off|automatic|none)$/u.exec(text), name = match && named(match[1]);
+    const match = /^(\p{L}.*) ([^ ]*\d[^ ]*|on|off|yes|no|automatic|none)$/u.exec(text), name = match && named(match[1]);
     return name ? `${name} ${quantity(match[2]) ?? exact.get(match[2]) ?? match[2]}` : null;
   }
   /** The parts of a text. A gap inside “quotes” belongs to the user's text and divides nothing. */
@@ -80,47 +92,54 @@
     return open ? parts : whole;   /* a quote that does not end is no quote */
   }
   /** Several messages in one text, with `sign` between them at each `gap`. A message can have such a sign inside, so the
-      longest are tried first. Null when no part has an entry. */
-  function pieces(text, gap, sign) {
-    const parts = divided(text, gap, sign), translated = [];
+      longest are tried first. Null when no part has an entry, or when a part of a sentence would stay English. */
+  function pieces(text, gap, sign, strictly) {
+    const parts = divided(text, gap, sign), translated = [], apart = gap === SENTENCES || sign === " · ";
     if (parts.length < 2 || parts.length > 40) return null;
     let known = false;
     for (let at = 0, end; at < parts.length; at = end) {
       let result = null;
       for (end = Math.min(parts.length, at + 4); end > at + 1; end--) {
-        result = end - at < parts.length ? message(parts.slice(at, end).join(sign)) : null;
+        result = end - at < parts.length ? message(parts.slice(at, end).join(sign), strictly) : null;
         if (result !== null) break;
       }
-      result ??= lookUp(parts[at]);
+      result ??= read(parts[at], strictly || !apart);
+      if (result === null && (strictly || !apart) && !stays(parts[at], strictly)) return null;
       known ||= result !== null;
       translated.push(result ?? parts[at]);
     }
     return known ? translated.join(sign === " " && language === "zh" ? "" : sign) : null;
   }
-  const sentences = (text) => pieces(text, SENTENCES, " ");
+  const sentences = (text, strictly) => pieces(text, SENTENCES, " ", strictly);
   /** The parts of one sentence: between dots, semicolons, colons or commas. */
-  function parts(text) {
+  function parts(text, strictly) {
     for (const [gap, sign] of [[/ · /, " · "], [/; /, "; "], [/(?<=:) /, " "], [/, /, ", "]]) {
-      const result = pieces(text, gap, sign);
+      const result = pieces(text, gap, sign, strictly);
       if (result !== null) return result;
     }
-    return ended(text);
+    return null;
   }
   /** A text that is shown without the period at its end. */
-  function unended(text) {
-    return /[.!?…:]$/.test(text) ? null : message(`${text}.`)?.replace(/[.。]$/, "") ?? null;
+  function unended(text, strictly) {
+    return /[.!?…:]$/.test(text) ? null : message(`${text}.`, strictly)?.replace(/[.。]$/, "") ?? null;
   }
   /** A text before a colon, or the last part of a list: its entry does not have the sign at its end. */
-  function ended(text) {
-    const sign = /[:.]$/.exec(text)?.[0], result = sign ? lookUp(text.slice(0, -1)) : null;
+  function ended(text, strictly) {
+    const sign = /[:.]$/.exec(text)?.[0], result = sign ? read(text.slice(0, -1), strictly) : null;
     return result && result + (language === "zh" ? { ":": "：", ".": "。" }[sign] : sign);
   }
-  function lookUp(text) {
+  /** A text or a value: read strictly, and only then otherwise. */
+  function read(text, strictly) {
     if (!text) return null;
-    if (remembered.has(text)) return remembered.get(text);
-    const result = message(text) ?? (/\p{L}{2}/u.test(text) ? unended(text) ?? sentences(text) ?? matched(text, true) ?? parts(text) : null);
+    const key = `${strictly ? 1 : 0}${text}`;
+    if (remembered.has(key)) return remembered.get(key);
+    let result = message(text, true);
+    for (const each of strictly ? [true] : [true, false]) {
+      if (result !== null || !/\p{L}{2}/u.test(text)) break;
+      result = (each ? null : message(text, false)) ?? unended(text, each) ?? sentences(text, each) ?? matched(text, true, each) ?? ended(text, each) ?? parts(text, each);
+    }
     if (remembered.size > MOST_REMEMBERED) remembered.clear();
-    remembered.set(text, result);
+    remembered.set(key, result);
     return result;
   }
 
@@ -149,9 +168,11 @@
   /** A text in the chosen language, with the spaces around it. */
   studio.translate = (text) => {
     if (language === "en" || text.length > LONGEST || !/[\p{L}\d]/u.test(text)) return text;
-    const [, before, inner, after] = /^([\s·,;:]*)([^]*?)([\s·,;]*)$/.exec(text), result = lookUp(inner.replace(/\s+/g, " "));
+    const [, before, inner, after] = /^([\s·,;:]*)([^]*?)([\s·,;]*)$/.exec(text), result = read(inner.replace(/\s+/g, " "), false);
     return result === null ? text : before + result + after;
   };
+  /** A classifier's answer with our note in the user's text: "refund (66%, nearest neighbors from your labels)". */
+  studio.explained = (text) => text.replace(/nearest neighbors from your labels(?=\)$)/, studio.translate);
   /** Translate an element and all below it, except what is inside `translate="no"`, what was typed, and code. */
   studio.translateTree = (root) => {
     if (language === "en") return root;
@@ -185,6 +206,13 @@
     const address = studio.url(`studio/languages/${language}.json?${window.studioLanguages[language].version}`);
     const messages = await fetch(address).then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
     exact = new Map(Object.entries(messages));
+    vocabulary = new Set(Object.keys(messages).flatMap((text) => text.replace(/\{\w+\}/g, " ").match(/(?<![\p{L}\p{N}_.])\p{Ll}[\p{Ll}'’-]+(?![\p{L}\p{N}_]|\.\p{L})/gu) || []));
+    for (const [message, translation] of Object.entries(messages)) {   /* a value at an end can be an element of its own */
+      for (const end of [/^(\{\w+\} )[^]*[.!?]$/, /[.!?…]( \{\w+\})$/]) {
+        const value = end.exec(message)?.[1], at = end.source[0] === "^" ? "startsWith" : "endsWith", rest = value && message.replace(value, "");
+        if (value && translation.replace(/([.!?…。])(\{\w+\})$/, "$1 $2")[at](value) && !exact.has(rest) && !rest.includes("{")) exact.set(rest, translation.replace(value, "").replace(value.trim(), ""));
+      }
+    }
     patterns = Object.entries(messages).filter(([message]) => /\{\w+\}/.test(message)).map(([message, translation]) => pattern(message, translation));
     patterns.sort((a, b) => b.size - a.size);
   })();

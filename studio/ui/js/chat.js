@@ -176,7 +176,7 @@
       const small = !said.done ? (said.text ? "writing" : "reading") : said.cut ? "stopped" : [turn.alone ? "reply from training" : "", said.tokens ? count(said.tokens, "{n} token", "{n} tokens") : "", said.seconds && !turn.alone ? `${said.seconds.toFixed(1)} s` : "", told.how?.includes(said.how) ? "" : said.how].filter(Boolean).join(" · ");
       if (said.labels?.length) return h("div.msg.a.label-answer", {}, h("div.probabilities", said.labels.length > 10 ? { role: "group", tabindex: 0, "aria-label": "All labels" } : {}, said.labels.map(bar)), h("span.small", {}, said.how || small));
       if (said.title && said.how) return h("div.msg.a", {}, h("span.text", {}, said.text), h("span.small", {}, said.how));
-      return h("div.msg.a", {}, said.text ? h("span.text", { translate: "no" }, said.text) : h("span.text", {}, said.done ? "(empty reply)" : ""), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));
+      return h("div.msg.a", {}, said.text ? h("span.text", { translate: "no" }, studio.explained(said.text)) : h("span.text", {}, said.done ? "(empty reply)" : ""), said.done ? null : h(who === "base" ? "i.caret.b" : "i.caret"), h("span.small", {}, small));
     }
     const bar = ({ label, probability }) => h("div.probability", {}, h("span", { translate: "no" }, label), h("span.track", { "aria-hidden": "true" }, h("i", { style: `width:${(100 * probability).toFixed(1)}%` })), h("span.num", {}, `${(100 * probability).toFixed(0)}%`));
 

@@ -24,7 +24,7 @@
   }
 
   /** A reply, as the model wrote it. */
-  const said = (name, reply) => (reply.text ? h(name, { translate: "no" }, reply.text) : h(name, {}, "(empty reply)"));
+  const said = (name, reply) => (reply.text ? h(name, { translate: "no" }, studio.explained(reply.text)) : h(name, {}, "(empty reply)"));
   function card(reply, data) {
     return h(reply.who === "base" ? "div.reply" : "div.reply.a", {},
       h("p.row", {}, h("b", {}, title(reply, data)), reply.tokens ? h("small.right", {}, count(reply.tokens, "{n} token", "{n} tokens")) : null),

@@ -2,6 +2,8 @@
 (() => {
   const { h, icon, figure, bytes, memory: gigabytes, took, about, clock, when, count, live, translate } = window.studio;
   const PHASES = [["preparing", "Preparing"], ["loading", "Loading the model"], ["reading", "Reading rows"], ["training", "Training"], ["saving", "Saving"]];
+  const RULES = { "cut-off": "cut off", diverged: "diverged", "never-predicted": "never predicted", "no-change": "no change", "noisy-validation": "noisy validation", overfitting: "overfitting",
+    "rate-too-high": "rate too high", "rate-too-low": "rate too low", summary: "summary", "too-good": "too good", underfitting: "underfitting" };
   const ENDED = ["finished", "stopped"], LOST = ["interrupted", "failed"], BUSY = 0.6;
 
   /* --- what follows from the numbers --- */
@@ -16,20 +18,20 @@
       speed: recent.length ? recent.reduce((sum, row) => sum + row[4], 0) / recent.length : null,
       memory: end ? end[5] * 1e6 : null,
       next: run.steps && every ? Math.min(run.steps, (lastCheck ? lastCheck[0] : 0) + every) : null,
-      summary: best && end ? `Training loss ${figure(end[1])} at step ${end[0]}. ${judged(data, best) ? `${judged(data, best)} is best at step ${best[0]}, where validation loss is` : `Validation loss is lowest at step ${best[0]} with`} ${figure(best[1])}.` : "",
+      summary: best && end ? `Training loss ${figure(end[1])} at step ${end[0]}. ${judged(data, best) ? `${judged(data, best)} is best at step ${best[0]}, where validation loss is ${figure(best[1])}.` : `Validation loss is lowest at step ${best[0]} with ${figure(best[1])}.`}` : "",
     };
   }
   /* The best step is the one with the lowest validation loss, or the best score where the task has one. */
   const judged = (data, check) => { const score = data.about?.judge, value = score ? check[3]?.[score[0]] : undefined; return value === undefined ? "" : `${score[1]} ${figure(value)}`; };
   const rhythm = (checks, told) => (told?.eval_steps || (checks.length > 1 ? checks[1][0] - checks[0][0] : 0));
   const phaseWord = (run) => (run.phase === "training" && run.steps ? `Training, step ${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}` : PHASES.find(([name]) => name === run.phase)?.[1] || "Preparing");
-  const startedAt = (run, data) => (run.status === "queued" ? "" : live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, took ${took(run.seconds)}${estimated(run, data)}` : ""}`);
+  const startedAt = (run, data) => (run.status === "queued" ? "" : live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, ${duration(run, data)}` : ""}`);
   /** The estimate beside the actual time of a finished run. A small share of the CPU shows that the machine was busy. */
-  function estimated(run, data) {
-    const [words, most] = data.about?.estimate || [];
-    if (!words || run.status !== "finished") return "";
+  function duration(run, data) {
+    const [words, most] = data.about?.estimate || [], time = took(run.seconds);
+    if (!words || run.status !== "finished") return `took ${time}`;
     const shares = data.steps.map((row) => row[9]).filter((share) => share != null), mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
-    return run.seconds > most && mean < BUSY ? ` (estimated ${words}; the machine was busy)` : ` (estimated ${words})`;
+    return run.seconds > most && mean < BUSY ? `took ${time} (estimated ${words}; the machine was busy)` : `took ${time} (estimated ${words})`;
   }
 
   /* --- words and numbers --- */
@@ -133,7 +135,7 @@
       h("div.row.wrap", {}, h("h2", { id: "coach" }, "Coach"), h("span.right", {}, h(`span.state.${sign[0]}`, {}, icon(sign[1]), first.title))),
       h("p", {}, first.message), first.why || first.action ? h("p.muted", {}, sentences(first.why, first.action)) : null,
       ...doing(run, data, first, true),
-      first.rule ? h("small", {}, h("span", { translate: "no" }, first.rule.replaceAll("-", " ")), ` · step ${first.step}`) : null,
+      first.rule ? h("small", {}, h("span", {}, RULES[first.rule] || first.rule.replaceAll("-", " ")), ` · step ${first.step}`) : null,
       ...others.map((each) => h("details.also", { "data-rule": each.rule || null, open: !!document.querySelector(`[data-part=side] details[data-rule="${each.rule}"]`)?.open }, h("summary.small", {}, h("span.muted", {}, `Step ${each.step}`), " ", each.title),
         h("p.small", {}, sentences(each.message, each.why, each.action)), ...doing(run, data, each, false))),
       ...back.map((each) => h("p.earlier.small", {}, h("span", {}, `Step ${each.step}`), h("span", {}, each.title))),
@@ -161,14 +163,14 @@
     return [head(kept), ...lines.map((line, at) => h(at ? "p.muted" : "p", {}, line)), small ? h("small", {}, small) : null];
   }
   function wayOn(run, data) {
-    const loss = `its curve, log${run.result ? ", checkpoints and fine-tuned model" : " and checkpoints"}, ${bytes(run.bytes || 0)}`, safe = run.saved !== undefined;
+    const size = bytes(run.bytes || 0), safe = run.saved !== undefined;
     const from = safe ? `Resume from step ${run.saved.toLocaleString("en")}` : "Start again";
     const said = advice(run, data);
     return [said ? h("div.stack.mid.coach-said", {}, said) : null, h("div.bar", {}, h("h2", {}, "What you can do")), h("ul.list.opts", {},
       h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, safe ? "Same order of rows and same seed: the result is the same as without the interruption." : `${run.way || ""} It trains with the same rows and settings.`)), h("span.tag.acc", {}, "suggested")),
       run.keeps === undefined ? null : h("li", {}, h("span.grow", {}, h("b", {}, `Finish with step ${run.keeps.toLocaleString("en")}`), h("small", {}, "Training ends here. The checkpoint becomes the fine-tuned model."))),
-      h("li", {}, h("span.grow", {}, h("b", {}, "Delete run"), h("small", {}, `Deletes ${loss}.`)),
-        h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": `Delete ${run.name}: ${loss}?` }, "Delete run")))];
+      h("li", {}, h("span.grow", {}, h("b", {}, "Delete run"), h("small", {}, run.result ? `Deletes its curve, log, checkpoints and fine-tuned model, ${size}.` : `Deletes its curve, log and checkpoints, ${size}.`)),
+        h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": run.result ? `Delete ${run.name}: its curve, log, checkpoints and fine-tuned model, ${size}?` : `Delete ${run.name}: its curve, log and checkpoints, ${size}?` }, "Delete run")))];
   }
   const AUTOMATIC = ["automatic", "on", "off", "yes", "no"];
   function settings(groups) {

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import gradio as gr
 
 from studio.schema.errors import StudioError
-from studio.schema.numbers import size
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.schema.views import Progress
 from studio.services.runs.run_messages import pause_message
@@ -14,6 +13,7 @@ from studio.ui.components import next_step
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.markup import Html, html
 from studio.ui.components.region import live, region, view
+from studio.ui.components.run_table import delete_question
 from studio.ui.selected import mark_done, open_rows, select_run, selected, target_run
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
@@ -142,8 +142,8 @@ def bar(progress: Progress, classifies: bool = False, reason: str = "", step: Pr
         return _running_bar(progress)
     if run.has_result:
         return _result_bar(progress, classifies, reason, step)
-    lost = f"its curve, log and checkpoints, {size(progress.bytes)}"
-    delete = button("Delete run", "delete", "danger", run=run.id, confirm=f"Delete {run.name}: {lost}?")
+    question = delete_question(run.name, False, progress.bytes)
+    delete = button("Delete run", "delete", "danger", run=run.id, confirm=question)
     keep = "" if progress.keeps is None else button(f"Finish with step {progress.keeps:,}", "finish", run=run.id)
     reason = progress.way_on if saved is None else f"All progress up to step {saved:,} is saved."
     if run.status == "paused":

@@ -311,7 +311,7 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None, i
         get = "Convert file" if info.source == "gguf" else "Convert folder"
     if info.here:
         title = next((each.title for each in visit.studio.catalog.tasks() if each.name == visit.choices.task), "")
-        reason = html("{n} · {t} · nothing to download", n=name, t=title)
+        reason = html("{n} · <span>{t}</span> · <span>nothing to download</span>", n=name, t=title)
     elif download and download.status == "running":
         done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
         words = "{n}: {d} of {t} downloaded. You can use the other tabs meanwhile."

@@ -10,7 +10,6 @@ from studio.ui.components.run_table import Line
 from studio.ui.tabs.runs.compare import TICKED, ticked
 from studio.ui.visitors.session import Visit
 
-LOST = "their curves, logs, checkpoints and fine-tuned models"
 
 
 def bar(lines: Sequence[Line], archived: bool) -> Html:
@@ -34,8 +33,10 @@ def _ids(lines: Sequence[Line]) -> str:
 
 def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
     many, ids = runs(len(able)), _ids(able)
-    lost = "its curve, log, checkpoints and fine-tuned model" if len(able) == 1 else LOST
-    question = f"Delete {many}: {lost}, {size(sum(each.bytes for each in able))}? {stays}".strip()
+    used = size(sum(each.bytes for each in able))
+    question = f"Delete {many} with their curves, logs, checkpoints and fine-tuned models, {used}? {stays}"
+    if len(able) == 1:
+        question = f"Delete 1 run with its curve, log, checkpoints and fine-tuned model, {used}? {stays}"
     one, several = ("Unarchive {n} run", "Unarchive {n} runs") if archived else ("Archive {n} run", "Archive {n} runs")
     return html(
         "{d}{a}",
@@ -45,7 +46,7 @@ def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
             "danger",
             "bin",
             runs=ids,
-            confirm=question,
+            confirm=question.strip(),
         ),
         a=button(plural(len(able), one, several), "archive-several", runs=ids, to="" if archived else "yes"),
     )

@@ -41,14 +41,18 @@ def _row(each: Stored) -> Html:
     if each.kept_by:
         acts.append(html('<span class="small">{w}</span>', w=each.kept_by))
     else:
+        question = f"Delete {each.name}, {size(each.bytes)}? You lose {each.lost}."
+        title, what = f"Delete {KINDS[each.kind].lower()} {each.name}", each.kind
+        if what == "tokens":
+            title, question = "Delete the cached tokens", f"Delete the cached tokens, {size(each.bytes)}? You lose {each.lost}."
         delete = button(
             "Delete",
             "storage-delete",
             "s quiet danger",
-            what=each.kind,
+            what=what,
             id=each.id,
-            aria_label=f"Delete {KINDS[each.kind].lower()} {each.name}",
-            confirm=f"Delete {each.name}, {size(each.bytes)}? You lose {each.lost}.",
+            aria_label=title,
+            confirm=question,
         )
         acts.append(delete)
     return html(
@@ -56,7 +60,7 @@ def _row(each: Stored) -> Html:
         '<td class="num">{act}</td></tr>',
         k=f"stored-{each.kind}-{each.id}",
         kind=KINDS[each.kind],
-        name=Verbatim(each.name),
+        name=each.name if each.kind == "tokens" else Verbatim(each.name),
         size=size(each.bytes),
         act=acts,
     )
