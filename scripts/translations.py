@@ -63,9 +63,9 @@ SENTENCE_WORDS = frozenset("a and by for is of or the".split())
 WORDS = frozenset(
     "adapter added automatic average bar baseline baselines batches before best bootstrap bytes changed checkpoint "
     "checkpoints choices choose chosen coach column comma compared current dataset detected diverged done empty ended "
-    "epochs failed few fine-tuned finished kept label labeled labels layers learned log long max median "
+    "epochs exports failed few fine-tuned finished kept label labeled labels layers learned log long max median "
     "middle minutes model negative neutral never no none off on one original overfitting parameters percent positive "
-    "predicted prompt prompts read reading recall refused removed replies reply result resumed rows rows/s "
+    "predicted predictions prompt prompts read reading recall refused removed replies reply result resumed rows rows/s "
     "run running samples semicolon shown skipped space step steps stopped suggested summary tab test texts times to "
     "tokens tokens/s train truncated tuned unchanged underfitting unknown unsure validation validations variety weight "
     "weights with writing yes".split()

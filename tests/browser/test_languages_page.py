@@ -36,8 +36,24 @@ TRANSLATED = {
     "12,000": "12,000",
     "1.4 GB": "⟦1.4 GB⟧",
     "No such text": "No such text",
+    "Most frequent label · majority class:": "⟦Most frequent label · majority class⟧:",
+    "DoRA, LoRA with embeddings, Last layers, IA³": "DoRA, ⟦LoRA with embeddings⟧, ⟦Last layers⟧, IA³",
+    "Chat · nothing to download": "⟦Chat⟧ · ⟦nothing to download⟧",
+    "Chat · nothing to see": "⟦Chat⟧ · nothing to see",
+    "20 rows · 15 min ago": "⟦20 rows⟧ · ⟦15 min ago⟧",
+    "today 14:53, took 1 min 36 s (estimated 1–3 min)": "⟦today 14:53, ⟦took ⟦1 min 36 s⟧ (estimated ⟦1–3 min⟧)⟧⟧",
+    "Macro F1 1.00": "⟦Macro F1⟧ 1.00",
+    "at most 1,024.": "⟦at most 1,024⟧.",
+    "It needs: text and summary. None of your columns (a) fits.": (
+        "⟦It needs: ⟦⟦Text⟧ and ⟦summary⟧⟧. None of your columns (a) fits.⟧"
+    ),
+    "It needs: a model and a file. None of your columns (a) fits.": "It needs: a model and a file. None of your columns (a) fits.",
+    "Most similar label": "Most similar label",
+    "The model moves its weights and the rows": "The model moves its weights and the rows",
+    "Kundenmails and the rows": "Kundenmails and the rows",
 }
-"""Texts, and what the script makes of them: a name of the user stays, and so does what is in no catalog."""
+"""Texts, and what the script makes of them: a name of the user stays, and so does what is in no catalog. A text that would
+be English in a part of a sentence stays English as a whole."""
 SAME = "GGUF ONNX OpenVINO LoRA QLoRA DoRA rsLoRA IA³ PNG CSV JSON utf-8 float32"
 """Names that are the same in every language."""
 

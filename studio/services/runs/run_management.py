@@ -100,11 +100,11 @@ class RunManagement:
     def size_by_part(self, run: str) -> dict[str, int]:
         """Bytes on disk of a run: the result, checkpoints, exports and the rest."""
         folder = self.store.folder(self.runs.store.get(run).id)
-        parts = {
-            "fine-tuned model": folder_size(folder.adapter) + folder_size(folder.model),
-            "checkpoints": folder_size(folder.checkpoints),
-            "exports": folder_size(folder.exports),
-            "predictions": folder_size(folder.predictions),
-        }
-        rest = "curve, log and settings"
-        return {**parts, rest: folder.bytes - sum(parts.values())}
+        parts = [
+            ("fine-tuned model", folder_size(folder.adapter) + folder_size(folder.model)),
+            ("checkpoints", folder_size(folder.checkpoints)),
+            ("exports", folder_size(folder.exports)),
+            ("predictions", folder_size(folder.predictions)),
+        ]
+        rest = folder.bytes - sum(used for _, used in parts)
+        return dict([*parts, ("curve, log and settings", rest)])

@@ -230,7 +230,7 @@ def token_form(name: str, has_token: bool) -> Html:
     steps = html(
         "<p><b>You must accept the terms of this model first.</b> Open its page on the Hub ({name}), log in and "
         "accept. Then make a token under Settings, Access Tokens, and paste it here.</p>",
-        name=Verbatim(name),
+        name=name,  # no element of its own: the sentence would be translated in parts
     )
     field = Field("token", "Hub token", "Saved in a file that only you can read. Sent only to the Hub.")
     return html(

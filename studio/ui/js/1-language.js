@@ -47,11 +47,11 @@
       text would mix two languages: then the text is another message, or stays English as a whole. What the user wrote
       has other words, too. `strictly`: or it has words of both; such readings are tried last. */
   function stays(text, strictly) {
-    const words = text.replace(/“[^”]*”/g, "").match(/\p{L}[\p{L}'’-]+/gu) || [];
+    const words = text.replace(/“[^”]*”/g, "").split(/\s+/).map((word) => word.replace(/^[^\p{L}]+|[^\p{L}]+$/gu, "")).filter((word) => word.length > 1);
     const ours = words.filter((word) => vocabulary.has(word) || vocabulary.has(word[0].toLowerCase() + word.slice(1)));
     return strictly ? !ours.length : !/ /.test(text) || ours.length < words.length;
   }
-  const separated = (value) => /^[·,;:] |[ ·;]$/.test(value);   /* a value is never "· nothing to download" */
+  const separated = (value) => /^[·,;:] |[ ·;]$|\d\.$/.test(value);   /* a value is never "· nothing to download", or "40." */
   /** A text as a message with values. Not `loose`: no value goes over the end of a sentence, except a name in “quotes”. */
   function matched(text, loose, strictly) {
     for (const each of patterns) {
@@ -61,7 +61,7 @@
       if (!loose && found.some((value, at) => SENTENCES.test(value) && (!each.marked[at] || /[“”]/.test(value)))) continue;
       const translated = each.names.map((name, at) => (each.quoted[at] ? apart(found[at]) : read(found[at], true)));
       if (translated.some((value, at) => value === null && !stays(found[at], strictly))) continue;
-      if (each.weak && translated.some((value, at) => (value === null && !/^\S*$/.test(found[at])) || (each.quoted[at] && !each.marked[at] && !stays(found[at], true)))) continue;
+      if (each.weak && translated.some((value, at) => (value === null && /\s/.test(found[at])) || ((value === null || each.quoted[at]) && !each.marked[at] && !stays(found[at], true)))) continue;
       const values = Object.fromEntries(each.names.map((name, at) => [name, translated[at] ?? found[at]]));
       return each.translation.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
     }
@@ -207,12 +207,6 @@
     const messages = await fetch(address).then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
     exact = new Map(Object.entries(messages));
     vocabulary = new Set(Object.keys(messages).flatMap((text) => text.replace(/\{\w+\}/g, " ").match(/(?<![\p{L}\p{N}_.])\p{Ll}[\p{Ll}'’-]+(?![\p{L}\p{N}_]|\.\p{L})/gu) || []));
-    for (const [message, translation] of Object.entries(messages)) {   /* a value at an end can be an element of its own */
-      for (const end of [/^(\{\w+\} )[^]*[.!?]$/, /[.!?…]( \{\w+\})$/]) {
-        const value = end.exec(message)?.[1], at = end.source[0] === "^" ? "startsWith" : "endsWith", rest = value && message.replace(value, "");
-        if (value && translation.replace(/([.!?…。])(\{\w+\})$/, "$1 $2")[at](value) && !exact.has(rest) && !rest.includes("{")) exact.set(rest, translation.replace(value, "").replace(value.trim(), ""));
-      }
-    }
     patterns = Object.entries(messages).filter(([message]) => /\{\w+\}/.test(message)).map(([message, translation]) => pattern(message, translation));
     patterns.sort((a, b) => b.size - a.size);
   })();

@@ -189,7 +189,7 @@ def _running_bar(progress: Progress) -> Html:
         parts.append(button("Discard", "stop", "quiet danger", wish="discard", run=run.id, confirm=question))
     pausing = html("<small>{s}</small>", s=pause_message(not queued, progress.waiting))
     reason: Html | str = html(
-        "You can evaluate when the run ends. Stop keeps the best checkpoint so far. {p}", p=pausing
+        "<span>You can evaluate when the run ends. Stop keeps the best checkpoint so far.</span> {p}", p=pausing
     )
     if stopping:
         reason = "Pausing after this step." if run.stop_wish == "pause" else "Stopping after this step."

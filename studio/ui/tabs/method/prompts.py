@@ -32,9 +32,9 @@ def panel(visit: Visit) -> Html:
     else:
         words = "The base model and your model answer these prompts. You see how the replies change with training."
     return html(
-        '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">Three test {what}</h2><p '
+        '<section class="panel stack tight" aria-labelledby="prompts"><h2 id="prompts">{title}</h2><p '
         'class="muted">{words}</p>{inputs}</section>',
-        what=task.prompt_noun if task else "texts",
+        title="Three test prompts" if task and task.prompt_noun == "prompts" else "Three test texts",
         words=words,
         inputs=[
             text_input(f"prompt-{n}", prompt, "prompt", aria_label=f"Prompt {n + 1}", data_number=n, maxlength=2000)

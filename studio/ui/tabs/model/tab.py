@@ -314,21 +314,26 @@ def _bar(visit: Visit, view: ModelView | None, download: DownloadState | None, i
         reason = html("{n} · <span>{t}</span> · <span>nothing to download</span>", n=name, t=title)
     elif download and download.status == "running":
         done, total = size_of(download.done_bytes, max(download.total_bytes, 1))
-        words = "{n}: {d} of {t} downloaded. You can use the other tabs meanwhile."
+        words = "{n}: <span>{d} of {t} downloaded. You can use the other tabs meanwhile.</span>"
         if info.is_converted:
-            words = "{n}: {d} of {t} converted. You can use the other tabs meanwhile."
+            words = "{n}: <span>{d} of {t} converted. You can use the other tabs meanwhile.</span>"
         reason = html(words, n=name, d=done, t=total)
     elif view.tools is not None:
         return _install_bar(visit, view.tools, installing)
     elif info.is_converted:
         needed = size(info.bytes)
-        reason = html("{n} must be converted once, which takes {needed} of disk space.", n=name, needed=needed)
+        reason = html(
+            "{n}: <span>must be converted once, which takes {needed} of disk space.</span>", n=name, needed=needed
+        )
         primary = Primary(get, "download")
     elif info.gated and not visit.studio.models.has_hub_token():
-        reason, primary = html("{n} needs a Hub token. Add it on the right.", n=name), Primary(get, disabled=True)
+        reason, primary = (
+            html("{n}: <span>needs a Hub token. Add it on the right.</span>", n=name),
+            Primary(get, disabled=True),
+        )
     else:
         parameters = count(info.parameters) if info.parameters else "unknown"
-        reason = html("{n} is not downloaded yet · {p} parameters", n=name, p=parameters)
+        reason = html("{n}: <span>not downloaded yet</span> · <span>{p} parameters</span>", n=name, p=parameters)
         primary = Primary(get, "download")
     return action_bar(reason, primary)
 
@@ -355,5 +360,5 @@ def _blocked_reason(visit: Visit, view: ModelView | None) -> Html | str:
     if view.unavailable_reason:
         return html("{n}: {why}", n=name_html, why=view.unavailable_reason)
     if view.info.needs_trust and not view.trusted and not visit.demo:
-        return html("{n} needs your permission to run. Give it on the right.", n=name_html)
+        return html("{n}: <span>needs your permission to run. Give it on the right.</span>", n=name_html)
     return ""

@@ -11,7 +11,6 @@ from studio.ui.tabs.runs.compare import TICKED, ticked
 from studio.ui.visitors.session import Visit
 
 
-
 def bar(lines: Sequence[Line], archived: bool) -> Html:
     """The action bar for the ticked runs. `archived`: the table shows archived runs."""
     primary = Primary("New run", "new-run")

@@ -44,7 +44,10 @@ def _row(each: Stored) -> Html:
         question = f"Delete {each.name}, {size(each.bytes)}? You lose {each.lost}."
         title, what = f"Delete {KINDS[each.kind].lower()} {each.name}", each.kind
         if what == "tokens":
-            title, question = "Delete the cached tokens", f"Delete the cached tokens, {size(each.bytes)}? You lose {each.lost}."
+            title, question = (
+                "Delete the cached tokens",
+                f"Delete the cached tokens, {size(each.bytes)}? You lose {each.lost}.",
+            )
         delete = button(
             "Delete",
             "storage-delete",
