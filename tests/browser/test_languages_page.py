@@ -47,13 +47,15 @@ TRANSLATED = {
     "It needs: text and summary. None of your columns (a) fits.": (
         "⟦It needs: ⟦⟦Text⟧ and ⟦summary⟧⟧. None of your columns (a) fits.⟧"
     ),
-    "It needs: a model and a file. None of your columns (a) fits.": "It needs: a model and a file. None of your columns (a) fits.",
+    "It needs: a model and a file. It fits.": "It needs: a model and a file. It fits.",
     "Most similar label": "Most similar label",
     "The model moves its weights and the rows": "The model moves its weights and the rows",
     "Kundenmails and the rows": "Kundenmails and the rows",
 }
-"""Texts, and what the script makes of them: a name of the user stays, and so does what is in no catalog. A text that would
-be English in a part of a sentence stays English as a whole."""
+"""Texts, and what the script makes of them: a name of the user stays, and so does what is in no catalog.
+
+A sentence of which a part has no translation stays English as a whole.
+"""
 SAME = "GGUF ONNX OpenVINO LoRA QLoRA DoRA rsLoRA IA³ PNG CSV JSON utf-8 float32"
 """Names that are the same in every language."""
 

@@ -104,7 +104,10 @@ def test_the_bar_says_how_many_runs_go_with_how_many_bytes_and_that_those_at_wor
     lines = [chosen("one"), chosen("two"), at_work(chosen("three"))]
     drawn = bulk_actions.bar(lines, archived=False)
     assert "<b>3 runs</b> selected. 1 active run does not change." in drawn
-    question = "Delete 2 runs with their curves, logs, checkpoints and fine-tuned models, 10 bytes? 1 active run does not change."
+    question = (
+        "Delete 2 runs with their curves, logs, checkpoints and fine-tuned models, 10 bytes? "
+        "1 active run does not change."
+    )
     assert f'data-confirm="{question}"' in drawn and 'data-runs="id-one id-two"' in drawn and "Archive 2 runs" in drawn
     assert "Unarchive 1 run" in bulk_actions.bar([chosen("one")], archived=True)
 
