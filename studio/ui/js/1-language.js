@@ -45,11 +45,11 @@
   const SENTENCES = /(?<=[.!?…]) (?=\S)/;
   /** Whether a value or a part without an entry stays as it is. English words of the page are no such part, since the
       text would mix two languages: then the text is another message, or stays English as a whole. What the user wrote
-      has other words, too. `strictly`: or it has words of both; such readings are tried last. */
+      has other words. `strictly`: all are other words; else half of them, and such readings are tried last. */
   function stays(text, strictly) {
     const words = text.replace(/“[^”]*”/g, "").split(/\s+/).map((word) => word.replace(/^[^\p{L}]+|[^\p{L}]+$/gu, "")).filter((word) => word.length > 1);
     const ours = words.filter((word) => vocabulary.has(word) || vocabulary.has(word[0].toLowerCase() + word.slice(1)));
-    return strictly ? !ours.length : !/ /.test(text) || ours.length < words.length;
+    return strictly ? !ours.length : !/ /.test(text) || ours.length * 2 <= words.length;
   }
   const separated = (value) => /^[·,;:] |[ ·;]$|\d\.$/.test(value);   /* a value is never "· nothing to download", or "40." */
   /** A text as a message with values. Not `loose`: no value goes over the end of a sentence, except a name in “quotes”. */
@@ -58,6 +58,7 @@
       if (!text.includes(each.longest)) continue;
       const match = each.regex.exec(text), found = match?.slice(1);
       if (!match || found.some((value, at) => !each.marked[at] && (separated(value) || (!each.quoted[at] && value.includes(" · "))))) continue;
+      if (each.names.some((name, at) => name === "n" && !/\d/.test(found[at]))) continue;   /* "{n} test rows" is not "No test rows" */
       if (!loose && found.some((value, at) => SENTENCES.test(value) && (!each.marked[at] || /[“”]/.test(value)))) continue;
       const translated = each.names.map((name, at) => (each.quoted[at] ? apart(found[at]) : read(found[at], true)));
       if (translated.some((value, at) => value === null && !stays(found[at], strictly))) continue;
