@@ -50,6 +50,12 @@ TRANSLATED = {
     "It needs: a model and a file. It fits.": "It needs: a model and a file. It fits.",
     "Most similar label": "Most similar label",
     "The model moves its weights and the rows": "The model moves its weights and the rows",
+    "The checkpoint with the lowest value becomes the result. The next validation is at step 90.": (
+        "⟦The checkpoint with the lowest value becomes the result.⟧ ⟦The next validation is at step 90.⟧"
+    ),
+    "This machine: 2 cores · no GPU. Small models train well here. Your rows stay on this machine.": (
+        "⟦This machine: ⟦2 cores⟧ · ⟦no GPU⟧. Small models train well here. ⟦Your rows stay on this machine.⟧⟧"
+    ),
     "Kundenmails and the rows": "Kundenmails and the rows",
 }
 """Texts, and what the script makes of them: a name of the user stays, and so does what is in no catalog.

@@ -57,7 +57,7 @@
     for (const each of patterns) {
       if (!text.includes(each.longest)) continue;
       const match = each.regex.exec(text), found = match?.slice(1);
-      if (!match || found.some((value, at) => !each.marked[at] && (separated(value) || (!each.quoted[at] && value.includes(" · "))))) continue;
+      if (!match || found.some((value, at) => !each.marked[at] && (separated(value) || (strictly && !each.quoted[at] && value.includes(" · "))))) continue;
       if (each.names.some((name, at) => name === "n" && !/\d/.test(found[at]))) continue;   /* "{n} test rows" is not "No test rows" */
       if (!loose && found.some((value, at) => SENTENCES.test(value) && (!each.marked[at] || /[“”]/.test(value)))) continue;
       const translated = each.names.map((name, at) => (each.quoted[at] ? apart(found[at]) : read(found[at], true)));
@@ -101,7 +101,8 @@
     for (let at = 0, end; at < parts.length; at = end) {
       let result = null;
       for (end = Math.min(parts.length, at + 4); end > at + 1; end--) {
-        result = end - at < parts.length ? message(parts.slice(at, end).join(sign), strictly) : null;
+        const joined = parts.slice(at, end).join(sign);
+        result = end - at < parts.length ? message(joined, strictly) ?? unended(joined, strictly) : null;
         if (result !== null) break;
       }
       result ??= read(parts[at], strictly || !apart);

@@ -156,7 +156,7 @@
     else if (best && lastCheck) {
       if (score) lines.push(lastCheck[0] === best[0] ? `${score} at step ${best[0]} is the best so far.` : `${judged(data, lastCheck)} now; the best was ${score} at step ${best[0]}.`);
       else lines.push(lastCheck[0] === best[0] ? `Validation loss ${figure(lastCheck[1])} at step ${lastCheck[0]} is the lowest so far.` : `Validation loss is ${figure(lastCheck[1])} now; the lowest was ${figure(best[1])} at step ${best[0]}.`);
-      if (told.keep_best !== false) lines.push(`The checkpoint with the ${score ? "best" : "lowest"} value becomes the result.${next && next > run.step ? ` The next validation is at step ${next}.` : ""}`);
+      if (told.keep_best !== false) lines.push(`${score ? "The checkpoint with the best value becomes the result." : "The checkpoint with the lowest value becomes the result."}${next && next > run.step ? ` The next validation is at step ${next}.` : ""}`);
     }
     const small = told.patience && live.working(run) ? `Early stopping: training ends after ${count(told.patience, "{n} validation", "{n} validations")} without ${score ? "a better value" : "a new minimum"}.` : "";
     const kept = run.result ? h("span.state.ok", {}, icon("tick"), run.best !== undefined ? `Step ${run.best} kept` : "Kept") : null;
