@@ -1,9 +1,14 @@
 """The run of the tabs Train, Evaluate, Chat and Export: the selected one, else the newest."""
 
 from studio.schema.errors import StudioError
-from studio.schema.runs import RunRecord
+from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui import run_drafts
+from studio.ui.components.layout import look_again
+from studio.ui.components.markup import Html
 from studio.ui.visitors.session import Visit
+
+ASK_AGAIN = 2000
+"""Milliseconds after which a tab without a result asks again."""
 
 
 def selected(visit: Visit) -> RunRecord | None:
@@ -33,6 +38,11 @@ def target_run(visit: Visit) -> str:
 def without_result(run: RunRecord | None) -> str:
     """Why Evaluate, Chat and Export are not open yet."""
     return f"{run.name} has no fine-tuned model yet." if run else "There is no run yet."
+
+
+def until_result(run: RunRecord | None) -> Html:
+    """Lets Evaluate and Export ask again while the run is active, so that they open when it ends."""
+    return look_again(ASK_AGAIN) if run is not None and run.status in ACTIVE else Html("")
 
 
 def select_run(visit: Visit, run: str) -> None:

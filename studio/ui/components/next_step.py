@@ -37,6 +37,7 @@ def facts_of(visit: Visit, run: RunRecord, report: Report | None) -> RunFacts:
         fold_rows=rows,
         fold_seconds=seconds,
         folds_running=running,
+        rows_deleted=visit.studio.evaluation.are_rows_deleted(run.id),
         tried="chat" in visit.choices.reached,
     )
 

@@ -89,7 +89,7 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
     if renaming:
         name = html(
             '<input class="input" aria-label="New name" maxlength="120" data-act="rename" data-run="{run}" name="name" '
-            'value="{name}">',
+            'value="{name}" data-autofocus>',
             run=record.id,
             name=record.name,
         )
@@ -174,6 +174,11 @@ def _scores(record: RunRecord, validation_rows: int) -> Html:
     return html('{v}<small class="d">{n}</small>{on}', v=value, n=name.removeprefix("eval_").replace("_", " "), on=on)
 
 
+def final(question: str) -> str:
+    """The question before a deletion, which says that it is final."""
+    return " ".join((question, "This can't be undone."))
+
+
 def _acts(each: Line) -> Html:
     record = each.record
     made = [button("Open", "open", "s", run=record.id, aria_label=f"Open {record.name}")]
@@ -181,11 +186,14 @@ def _acts(each: Line) -> Html:
         made.append(button("Resume", "resume", "s quiet", run=record.id, aria_label=f"Resume {record.name}"))
     made.append(button(_hidden(f"Details of {record.name}"), "more", "s quiet", "more", run=record.id))
     made.append(button(_hidden(f"Rename {record.name}"), "renaming", "s quiet", "pencil", run=record.id))
-    if record.status not in ACTIVE:
+    delete = _hidden(f"Delete {record.name}")
+    if record.status in ACTIVE:  # a place of its own all the same, so that the buttons of all rows are in line
+        off = button(delete, "delete", "s quiet danger", "bin", disabled=True)
+        made.append(html('<span title="{t}">{b}</span>', t="Stop the run first.", b=off))
+    else:
         lost = "log, checkpoints and fine-tuned model" if record.has_result else "log and checkpoints"
         question = f"Delete {record.name}: its curve, {lost}, {size(each.bytes)}?"
-        delete = _hidden(f"Delete {record.name}")
-        made.append(button(delete, "delete", "s quiet danger", "bin", run=record.id, confirm=question))
+        made.append(button(delete, "delete", "s quiet danger", "bin", run=record.id, confirm=final(question)))
     return html('<span class="row end">{made}</span>', made=made)
 
 

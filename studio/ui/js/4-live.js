@@ -25,6 +25,7 @@
     if (id) url.searchParams.set("run", id); else url.searchParams.delete("run");
     history.replaceState(history.state, "", url);
   }
+  addEventListener("popstate", () => { if (live.id) address(live.id); });   /* Back opens a tab, not an earlier run */
   /** Drop the data of the run and read it again. */
   function look() { if (live.id) live.data = empty(live.id); now(); }
   function now() { more = true; clearTimeout(timer); timer = setTimeout(tick, 0); }

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from studio.schema.events import ReplyEvent
-from studio.schema.runs import RunRecord
+from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components import next_step
 from studio.ui.components.model_title import model_title
 from studio.ui.components.region import live, view
@@ -30,7 +30,8 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
     def show(visit: Visit) -> Updates:
         run = selected(visit)
         if run is None or not run.has_result:
-            return {part: {"run": "", "why": f"{without_result(run)} Chat opens when a run has ended."}}
+            waits = run is not None and run.status in ACTIVE
+            return {part: {"run": "", "why": f"{without_result(run)} Chat opens when a run has ended.", "waits": waits}}
         mark_done(visit, "train")
         more = {"next": following(visit, run), "tried": "chat" in visit.choices.reached}
         return {part: {**view_data(visit, run, with_result(visit)), **more}}
