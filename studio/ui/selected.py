@@ -7,6 +7,8 @@ from studio.ui.components.layout import look_again
 from studio.ui.components.markup import Html
 from studio.ui.visitors.session import Visit
 
+TRIED, MOST_TRIED = "tried", 500
+"""The key of the runs that were tried in the Chat tab, the latest first, and their maximum number."""
 ASK_AGAIN = 2000
 """Milliseconds after which a tab without a result asks again."""
 
@@ -74,6 +76,19 @@ def mark_done(visit: Visit, *steps: str) -> None:
     new = tuple(step for step in steps if step not in visit.choices.reached)
     if new:
         visit.choose(reached=(*visit.choices.reached, *new))
+
+
+def mark_tried(visit: Visit, run: str) -> None:
+    """Both models of a run have answered a prompt. This is saved with the workspace."""
+    mark_done(visit, "chat")
+    tried = visit.studio.drafts.get(TRIED) or []
+    if run not in tried:
+        visit.studio.drafts.put(TRIED, [run, *tried][:MOST_TRIED])
+
+
+def is_tried(visit: Visit, run: str) -> bool:
+    """Whether both models of a run have answered a prompt."""
+    return run in (visit.studio.drafts.get(TRIED) or ())
 
 
 def with_result(visit: Visit) -> list[RunRecord]:

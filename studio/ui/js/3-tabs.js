@@ -58,6 +58,8 @@
     if (name) help(name);
     if (name && name !== current) { current = name; remember(name); studio.act(`tab-${name}`, { act: "open", unasked: true }); }
   };
+  /** Ask the server to draw the open tab again. */
+  studio.redraw = () => { studio.act(`tab-${current}`, { act: "open", unasked: true }); };
   let ticks = [];
   const dress = () => {
     tabs().forEach((tab, i) => {

@@ -62,6 +62,7 @@
       const path = wanted ? `studio/run/${encodeURIComponent(data.id)}?after=${data.to}&page=${me}` : `studio/bar?run=${encodeURIComponent(live.id)}`;
       const answer = await fetch(window.studio.url(path), { headers: window.studio.headers(), cache: "no-store" });
       const told = await answer.json();
+      if (live.offline) window.studio.redraw();             /* the server was started again: what it offers may be different */
       live.offline = false;
       if (answer.status === 404 && wanted && data === live.data) { live.id = ""; live.data = null; live.gone = true; }
       else if (answer.ok && data === live.data) {

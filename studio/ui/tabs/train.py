@@ -15,7 +15,7 @@ from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.markup import Html, html
 from studio.ui.components.region import live, region, view
 from studio.ui.components.run_table import final
-from studio.ui.selected import mark_done, open_rows, select_run, selected, target_run
+from studio.ui.selected import is_tried, mark_done, open_rows, select_run, selected, target_run
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 from studio.ui.tabs.chat import chat_label
@@ -119,7 +119,7 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
     """Steps of the run that are done: ticks on the tabs."""
     if not run.has_result:
         return ()
-    steps = ["train"]
+    steps = ["train", "chat"] if is_tried(visit, run.id) else ["train"]
     if visit.studio.evaluation.report(run.id) is not None:
         steps.append("evaluate")
     with suppress(StudioError):  # for example, its base model was removed: no tick
