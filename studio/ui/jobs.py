@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.schema.errors import StudioError
-from studio.services.datasets.subprocess_jobs import Watch
+from studio.services.datasets.subprocess_jobs import Cancelled, Watch
 from studio.ui.logs import report
 from studio.ui.scheduler import JOB_TURNS
 
@@ -54,6 +54,12 @@ class Job:
     def advance(self, done: int, total: int, title: str = "") -> None:
         """Progress of any other job."""
         self.done, self.total, self.title = done, total, title or self.title
+
+    def advance_or_end(self, done: int, total: int, title: str = "") -> None:
+        """Progress of a job that ends at its next step when it was canceled. Raises `Cancelled`."""
+        if self.cancelled.is_set():
+            raise Cancelled
+        self.advance(done, total, title)
 
     @property
     def seconds(self) -> float:

@@ -1,9 +1,16 @@
 """The run of the tabs Train, Evaluate, Chat and Export: the selected one, else the newest."""
 
 from studio.schema.errors import StudioError
-from studio.schema.runs import RunRecord
+from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui import run_drafts
+from studio.ui.components.layout import look_again
+from studio.ui.components.markup import Html
 from studio.ui.visitors.session import Visit
+
+TRIED, MOST_TRIED = "tried", 500
+"""The key of the runs that were tried in the Chat tab, the latest first, and their maximum number."""
+ASK_AGAIN = 2000
+"""Milliseconds after which a tab without a result asks again."""
 
 
 def selected(visit: Visit) -> RunRecord | None:
@@ -35,6 +42,11 @@ def without_result(run: RunRecord | None) -> str:
     return f"{run.name} has no fine-tuned model yet." if run else "There is no run yet."
 
 
+def until_result(run: RunRecord | None) -> Html:
+    """Lets Evaluate and Export ask again while the run is active, so that they open when it ends."""
+    return look_again(ASK_AGAIN) if run is not None and run.status in ACTIVE else Html("")
+
+
 def select_run(visit: Visit, run: str) -> None:
     """Select a run for the tabs Train, Evaluate, Chat and Export. The tabs before them show its rows."""
     visit.choose(run=run, reached=())
@@ -64,6 +76,19 @@ def mark_done(visit: Visit, *steps: str) -> None:
     new = tuple(step for step in steps if step not in visit.choices.reached)
     if new:
         visit.choose(reached=(*visit.choices.reached, *new))
+
+
+def mark_tried(visit: Visit, run: str) -> None:
+    """Both models of a run have answered a prompt. This is saved with the workspace."""
+    mark_done(visit, "chat")
+    tried = visit.studio.drafts.get(TRIED) or []
+    if run not in tried:
+        visit.studio.drafts.put(TRIED, [run, *tried][:MOST_TRIED])
+
+
+def is_tried(visit: Visit, run: str) -> bool:
+    """Whether both models of a run have answered a prompt."""
+    return run in (visit.studio.drafts.get(TRIED) or ())
 
 
 def with_result(visit: Visit) -> list[RunRecord]:

@@ -17,8 +17,8 @@ import gradio as gr
 
 from studio.schema.errors import StudioError
 from studio.ui import run_drafts
-from studio.ui.components.basic import alert
-from studio.ui.components.markup import Html
+from studio.ui.components.basic import alert, note
+from studio.ui.components.markup import Html, html
 from studio.ui.http.uploads import Uploads
 from studio.ui.logs import report
 from studio.ui.visitors.roles import is_allowed, require_allowed
@@ -203,10 +203,14 @@ class PageShell:
             with self.shell.sessions.visit(headers, page, event) as visit:
                 updates = dict(handler(visit) or {})
                 # A request that the page sends by itself does not answer the person, so an error that is shown stays.
-                cleared = {} if visit.event.get("unasked") else {self.notice: Html("")}
+                cleared = {} if visit.event.get("unasked") else {self.notice: _confirmation(visit.done_message)}
                 return self.answer(visit, {**cleared, **updates}, visit.wanted_tab)
         except Exception as error:
             return self.refusal(visit, error)
+
+
+def _confirmation(message: str) -> Html:
+    return note("ok", html('<p role="status">{m}</p>', m=message)) if message else Html("")
 
 
 def _unknown_button() -> StudioError:

@@ -151,6 +151,27 @@ def test_what_the_coach_takes_back_is_gone_and_a_lost_run_keeps_its_advice(look:
     expect(coach).to_contain_text("What you can do")
 
 
+def test_the_summary_is_gone_while_the_run_trains_again_and_its_step_once_it_is_done(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "summed up", at=100)
+    evaluate = Action(kind="open", label="Evaluate", tab="evaluate")
+    text = {"title": "Training has ended", "message": "It fell.", "action": "Next: evaluate it."}
+    run.say(AdviceEvent(step=100, rule="summary", severity="info", actions=(evaluate,), **text))
+    run.space.runs.set_status(run.id, "stopped")
+    page = look(run.id)
+    coach = page.locator("[data-part=side]")
+    run.space.runs.update(run.id, phase="loading")
+    run.space.runs.set_status(run.id, "starting")
+    expect(coach).to_contain_text("Training continues after step 100")
+    expect(coach).not_to_contain_text("Training has ended")
+    run.finish()  # with a report
+    expect(coach).to_contain_text("Training has ended")
+    expect(coach).not_to_contain_text("Next: evaluate it.")
+    expect(coach.get_by_role("button", name="Evaluate")).to_have_count(0)
+    run.space.runs.folder(run.id).report.unlink()
+    page.reload()
+    expect(coach.get_by_role("button", name="Evaluate")).to_be_visible()
+
+
 def test_answers_stand_in_a_table_over_steps(look: Any, studio: Served) -> None:
     run = Made(studio.home, "watched", at=90)
     for at, text in ((30, "Thanks."), (60, "Thanks."), (90, "Thanks for asking. <b>It left</b>")):

@@ -125,7 +125,10 @@ def test_labels_are_judged_and_a_curve_is_drawn_when_asked_for(page: Page) -> No
     button(page, "Find wrong labels").click()
     found = page.get_by_text(re.compile(r"labels? (is|are) likely wrong"))
     expect(found.first).to_be_visible(timeout=2 * SLOW)
+    page.set_viewport_size({"width": 1280, "height": 480})  # the table is above the view then
     page.get_by_role("button", name=re.compile("^Show: .*likely wrong")).click()
+    expect(page.locator(".datatable .map")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1280, "height": 900})
     expect(page.get_by_text("label error only", exact=False)).to_be_visible(timeout=SLOW)
     page.get_by_role("radio", name="Data augmentation").check()
     button(page, "Draw the learning curve").click()

@@ -56,6 +56,9 @@ def test_a_file_is_read_another_way_and_the_versions_are_compared(page: Page, tm
     expect(page.get_by_role("heading", name="Versions", exact=True)).to_be_visible()
     expect(page.get_by_text("60 rows the same")).to_be_visible(timeout=SLOW)
     expect(page.locator(".compared tbody tr")).to_have_count(2)
+    edges = "cells => cells.map((cell) => Math.round(cell.getBoundingClientRect().left))"
+    heads, cells = (page.locator(f".compared {each}").evaluate_all(edges) for each in ("th", "tbody tr:first-child td"))
+    assert heads == cells, "each name is above its column"
     page.get_by_label("Earlier version").select_option("2")
     expect(page.get_by_text("New columns: question, answer, customer.")).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Use version 1").click()

@@ -65,7 +65,7 @@ def test_an_export_shows_its_phase_and_the_seconds_at_once(browser: Browser, stu
         button = page.get_by_role("button", name="Export adapter")
         button.click()
         bar = page.get_by_role("region", name="Next step").filter(has=page.get_by_role("img", name="Exporting"))
-        expect(bar).to_contain_text(re.compile(r"Waiting for the model process \d+ s"), timeout=5000)
+        expect(bar).to_contain_text(re.compile(r"Waiting for the model process · \d+ s"), timeout=5000)
         # this run was not trained, so the export fails in the end
         message = page.get_by_text("The run's folder does not contain the adapter.").first
         expect(message).to_be_visible(timeout=180_000)

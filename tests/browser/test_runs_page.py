@@ -165,7 +165,7 @@ def test_a_run_at_work_is_paused_from_its_page_and_a_paused_one_is_continued(loo
     expect(page.get_by_role("heading", name="Paused")).to_be_visible()
     expect(page.get_by_role("button", name="Resume from step 60")).to_be_visible()
     page.get_by_role("button", name="Resume from step 60").click()
-    expect(page.get_by_role("alert").filter(has_text="There is no dataset")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="The dataset of this run was deleted")).to_be_visible()
     assert work.space.runs.get(work.id).status == "paused", "without its rows it does not go on"
 
 

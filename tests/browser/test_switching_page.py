@@ -64,6 +64,34 @@ def test_the_log_is_that_of_the_shown_run_and_goes_on_after_another_tab(look: An
         run.finish()
 
 
+def test_back_and_forward_open_the_tabs_and_a_reload_keeps_the_tab(look: Any, shared_server: Served) -> None:
+    run = Made(shared_server.home, "walked", at=30)
+    run.finish()
+    page = look(run.id, "4 Train")
+
+    def opened(name: str) -> None:
+        expect(page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
+
+    for name in ("2 Data", "Runs"):
+        tab(page, name)
+        opened(name)
+    steps = page.evaluate("history.length")
+    page.go_back()
+    opened("2 Data")
+    page.go_back()
+    opened("4 Train")
+    expect(page.get_by_role("heading", name="walked")).to_be_visible()
+    page.go_forward()
+    opened("2 Data")
+    page.reload()
+    opened("2 Data")
+    page.evaluate("history.go(-1); setTimeout(() => history.go(2), 30)")
+    opened("Runs")
+    page.wait_for_timeout(1000)
+    opened("Runs")
+    assert page.evaluate("history.length") == steps, "going back adds no step"
+
+
 def test_a_conversation_stays_with_its_run_when_another_is_chosen_while_the_models_write(
     look: Any, shared_server: Served
 ) -> None:

@@ -92,6 +92,15 @@ def test_preparation_says_what_it_does_and_then_header_and_tab_have_one_time_lef
     page = look(run.id)
     for place in ("[data-part=left]", "[data-part=phases]", ".runbar"):
         expect(page.locator(place)).to_contain_text(words)
+    run.say(
+        PhaseEvent(
+            phase="reading", message="Computing the first step. The base model is measured between the next ones"
+        )
+    )
+    expect(page.locator(".runbar")).to_contain_text("Computing the first step")
+    brand, state = page.locator(".brand").bounding_box(), page.locator(".runbar .state").bounding_box()
+    assert brand and state and brand["x"] + brand["width"] <= state["x"], "the header does not cover the brand"
+    run.say(PhaseEvent(phase="reading", message=words, done=2, total=3, unit="prompts"))
     expect(page.locator("[data-part=left]")).not_to_contain_text("0%")
     for number in range(1, 5):
         run.say(step(number))
@@ -269,6 +278,7 @@ def test_runs_are_opened_renamed_and_deleted_after_a_question(look: Any, studio:
     page.get_by_role("tab", name="Runs", exact=True).click()
     page.get_by_role("button", name="Rename kept <i>one</i>").click()
     field = page.get_by_role("textbox", name="New name")
+    expect(field).to_be_focused()
     field.fill("renamed <b>two</b>")
     field.press("Enter")
     expect(page.get_by_role("button", name="Open renamed <b>two</b>")).to_be_visible()
@@ -277,9 +287,37 @@ def test_runs_are_opened_renamed_and_deleted_after_a_question(look: Any, studio:
     expect(question).to_contain_text("its curve, log, checkpoints and fine-tuned model")
     question.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("button", name="Open gone")).to_have_count(0)
+    expect(page.get_by_text("The run “gone” was deleted.")).to_be_visible()
     assert not gone.space.runs.folder(gone.id).root.exists()
     page.get_by_role("button", name="Open renamed <b>two</b>").click()
     expect(page.get_by_role("heading", name="renamed <b>two</b>")).to_be_visible()
+
+
+def test_tabs_that_wait_for_a_model_open_by_themselves_when_the_run_ends(look: Any, studio: Served) -> None:
+    run = Made(studio.home, "soon ready", at=60)
+    page, other = look(run.id), look(run.id)
+    page.get_by_role("tab", name="7 Export", exact=True).click()
+    other.get_by_role("tab", name="6 Chat", exact=True).click()
+    expect(page.get_by_role("heading", name="Nothing to export yet")).to_be_visible()
+    expect(other.get_by_role("heading", name="No fine-tuned model yet")).to_be_visible()
+    run.finish()
+    run.space.runs.describe(run.id, {"model": {"name": "starter-chat"}})
+    expect(page.get_by_role("heading", name="Export the fine-tuned model")).to_be_visible()
+    expect(other.get_by_role("heading", name="Chat with both models")).to_be_visible()
+
+
+def test_all_columns_of_the_runs_are_in_view_and_their_buttons_in_line(look: Any, studio: Served) -> None:
+    """At 1280 pixels, with a run that trains and one that has ended."""
+    done, work = Made(studio.home, "ended before", at=90), Made(studio.home, "works now", at=30)
+    done.finish()
+    page = look(done.id)
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    table = page.get_by_role("region", name="Runs, scrolls sideways")
+    expect(table).to_be_visible()
+    assert table.evaluate("e => e.scrollWidth === e.clientWidth")
+    boxes = [page.get_by_role("button", name=f"Open {name}").bounding_box() for name in ("ended before", "works now")]
+    assert boxes[0] and boxes[1] and boxes[0]["x"] == boxes[1]["x"]
+    work.finish()
 
 
 def test_the_bar_leads_from_any_step_to_the_run_at_work(look: Any, studio: Served) -> None:
@@ -313,6 +351,14 @@ def test_a_killed_server_is_said_and_the_curve_has_no_hole_when_it_is_back(tmp_p
             drawn_steps = page.evaluate("studio.live.data.steps.map((row) => row[0])")
             assert drawn_steps == list(range(1, 96))
             expect(page.get_by_text("The server does not answer")).to_be_hidden()
+            page.get_by_role("tab", name="Runs", exact=True).click()
+            run.finish()
+            expect(page.get_by_text("Finished").first).to_be_visible()
+            served.kill()
+            expect(page.get_by_role("group", name="Current run")).to_contain_text("Offline")
+            Made(served.home, "made meanwhile", at=30).finish()
+            served.start()
+            expect(page.get_by_role("button", name="Open made meanwhile")).to_be_visible()
     finally:
         served.stop()
 

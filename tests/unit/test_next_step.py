@@ -67,3 +67,11 @@ def test_there_is_one_step_with_a_short_reason_for_every_result() -> None:
         facts = RunFacts(report(outcome, needed=needed), labels, repeat, "It improved.", rows, None, False, tried)
         step = next_step(facts)
         assert step.reason.endswith(".") and all(len(each.split()) <= 20 for each in step.reason.split(". "))
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_without_its_rows_a_run_is_only_used(outcome: str) -> None:
+    more = {"needed": 60, "repeat": "Run again", "rows_deleted": True}
+    assert kind(outcome, **more) == "chat"  # type: ignore[arg-type]
+    assert kind(outcome, tried=True, **more) == "export"  # type: ignore[arg-type]
+    assert next_step(RunFacts(rows_deleted=True)).kind == "chat"

@@ -106,7 +106,7 @@ def test_the_bar_says_how_many_runs_go_with_how_many_bytes_and_that_those_at_wor
     assert "<b>3 runs</b> selected. 1 active run does not change." in drawn
     question = (
         "Delete 2 runs with their curves, logs, checkpoints and fine-tuned models, 10 bytes? "
-        "1 active run does not change."
+        "1 active run does not change. This can&#39;t be undone."
     )
     assert f'data-confirm="{question}"' in drawn and 'data-runs="id-one id-two"' in drawn and "Archive 2 runs" in drawn
     assert "Unarchive 1 run" in bulk_actions.bar([chosen("one")], archived=True)

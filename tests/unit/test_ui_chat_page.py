@@ -13,6 +13,7 @@ from studio.schema.report import Metric, Report
 from studio.schema.runs import RunRecord, RunSpec
 from studio.ui.components.region import region
 from studio.ui.http.uploads import Uploads
+from studio.ui.selected import mark_tried
 from studio.ui.shell import Shell
 from studio.ui.tabs import chat
 from studio.ui.visitors.session import Sessions, Visit
@@ -62,7 +63,7 @@ def test_the_next_step_is_named_with_its_reason_also_here(sessions: Sessions) ->
     report = Report(rows=200, split="test", metrics={"loss": Metric(base=2, tuned=1)}, verdict="", outcome="better")
     visit.studio.context.workspace.runs.folder(run.id).report.write_text(report.model_dump_json())
     assert chat.following(visit, run)[1:] == ("", ""), "a prompt is the next step"
-    visit.choose(reached=("chat",))
+    mark_tried(visit, run.id)
     assert chat.following(visit, run) == ("You have tried it. Export it to use it elsewhere.", "Export", "export")
 
 
@@ -82,6 +83,8 @@ def test_the_step_after_the_first_prompt_is_shown_at_once(sessions: Sessions, tm
 
     assert told("look")["next"][1:] == ("", "") and not told("look")["tried"]
     assert told("tried")["next"][1:] == ("Export", "export") and told("look")["tried"]
+    visit.choose(reached=())  # as when another run was selected in the meantime
+    assert told("look")["tried"] and "chat" in visit.choices.reached
 
 
 def test_rows_that_need_a_look_are_one_click_away_from_the_chat(sessions: Sessions) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from studio.schema.errors import StudioError
+from studio.services.datasets.subprocess_jobs import Cancelled
 from studio.ui.http.proxies import ROLE
 from studio.ui.jobs import JOBS, Job, Jobs, Key
 from studio.ui.visitors.session import Sessions
@@ -130,3 +131,23 @@ def test_the_time_left_follows_from_the_speed() -> None:
     job = Job(done=25, total=100, began=time.monotonic() - 10)
     assert job.seconds_left is not None and 29 < job.seconds_left < 31
     assert Job(done=0, total=100, began=time.monotonic() - 10).seconds_left is None
+
+
+def test_a_canceled_job_ends_at_its_next_step() -> None:
+    jobs, reached = Jobs(), list[int]()
+    begun, resume = threading.Event(), threading.Event()
+
+    def work(job: Job) -> None:
+        for number in range(3):
+            job.advance_or_end(number, 3, "writing")
+            reached.append(number)
+            begun.set()
+            assert resume.wait(5)
+
+    job = jobs.begin(KEY, Job(), work)
+    assert begun.wait(5)
+    jobs.cancel(KEY)
+    resume.set()
+    while not job.ended:
+        time.sleep(0.005)
+    assert reached == [0] and isinstance(job.error, Cancelled) and jobs.get(KEY) is None

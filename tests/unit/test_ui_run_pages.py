@@ -162,6 +162,18 @@ def test_a_classifier_is_beside_baselines_under_their_own_names_and_never_beside
     assert "Open Data" not in evaluate.report_body(a_run(), settled, "worst")
 
 
+def test_a_scorecard_with_many_baselines_has_the_whole_width() -> None:
+    assert "cols ev wide" not in evaluate.report_body(a_run(), LABELED, "worst")
+    three = LABELED.model_copy(update={"baselines": (*BASELINES, BASELINES[0].model_copy(update={"name": "chance"}))})
+    assert "cols ev wide" in evaluate.report_body(a_run(), three, "worst")
+
+
+def test_without_the_rows_of_the_run_no_button_leads_there() -> None:
+    report = LABELED.model_copy(update={"also_in_training": 3})
+    assert "Open Data" in evaluate.report_body(a_run(), report, "worst")
+    assert "Open Data" not in evaluate.report_body(a_run(), report, "worst", has_rows=False)
+
+
 def test_an_older_report_of_a_classifier_does_not_call_its_guess_the_base_model() -> None:
     drawn = evaluate.report_body(a_run(), REPORT, "worst")
     assert ">Similar rows · nearest neighbors<" in drawn
@@ -280,6 +292,13 @@ def test_while_it_is_made_the_page_names_the_phase_and_the_time_that_it_takes() 
     bar, body = export.bar(a_run(), ADAPTER, job), export.body(a_run(), [ADAPTER], ADAPTER, {"adapter": job})
     assert "Converting the model to ONNX" in bar and "1 min 15 s" in bar and "Converting the model to ONNX" in body
     assert 'data-again="1000"' in body, "the page looks again each second"
+    assert re.search(r'data-act="cancel-export"[^>]*data-format="adapter"', bar)
+
+
+def test_the_name_of_a_program_keeps_its_capital_letter() -> None:
+    ollama = ADAPTER.model_copy(update={"format": "ollama", "title": "Ollama"})
+    assert "Export Ollama" in export.bar(a_run(), ollama, None)
+    assert "Export adapter" in export.bar(a_run(), ADAPTER, None)
 
 
 def test_the_form_that_was_wanted_is_shown_unless_it_can_not_be_had() -> None:
@@ -357,6 +376,19 @@ def test_a_waiting_run_has_its_place_and_can_be_moved() -> None:
 def test_a_name_is_changed_in_its_row() -> None:
     drawn = runs_tab.table([a_line("one")], "", "id-one")
     assert 'data-act="rename"' in drawn and 'data-run="id-one"' in drawn
+    assert drawn.count("data-autofocus") == 1, "what is typed next is the name"
+
+
+def test_a_running_run_has_the_same_buttons_in_the_same_places_and_can_not_be_deleted() -> None:
+    running = runs_tab.table([replace(a_line("one"), record=a_run(name="one", status="training"))], "", "")
+    ended = runs_tab.table([a_line("one")], "", "")
+    assert running.count('class="btn') == ended.count('class="btn') and "Stop the run first." in running
+    assert "data-confirm" not in running
+
+
+def test_the_question_before_a_deletion_says_that_it_is_final() -> None:
+    drawn = [runs_tab.table([a_line("one")], "", ""), the_bar(status="failed")]
+    assert all(re.search(r'data-confirm="Delete [^"]*\? This can&#39;t be undone\."', each) for each in drawn)
 
 
 def test_a_miniature_curve_bears_none_one_and_equal_points() -> None:

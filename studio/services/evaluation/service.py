@@ -22,6 +22,14 @@ class Evaluation:
         self.datasets = finished.datasets
         self.host = host.of(self.context.workspace)
 
+    def are_rows_deleted(self, run: str) -> bool:
+        """Whether the rows of a run were deleted, so that it can't be evaluated or cross-validated any more."""
+        record, store = self.finished.store.get(run), self.datasets.store
+        spec, folder = self.finished.store.spec(record.id), self.finished.store.folder(record.id)
+        if spec.validation_dataset and store.has(spec.validation_dataset, spec.validation_version):
+            return False
+        return bool(folder.read_splits()) and not store.has(record.dataset, record.dataset_version)
+
     def evaluate(self, run: str, data: str | None = None, progress: Progress = None) -> Report:
         """Evaluate base and fine-tuned model on test rows, else validation rows, or on `data`.
 
@@ -94,5 +102,5 @@ class Evaluation:
         raise StudioError(
             "too-few-rows",
             "There are no test or validation rows for this evaluation: the run has none, or they were deleted.",
-            hint="Evaluate on other rows, for example: studio evaluate RUN --data FILE",
+            hint="Import the rows again and start a new run (studio evaluate RUN --data FILE uses other rows).",
         )

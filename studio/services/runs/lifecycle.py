@@ -311,7 +311,13 @@ class RunLifecycle:
         """Require that the rows of a run still exist."""
         store = self.context.workspace.datasets
         for dataset, version in dataset_versions(spec):
-            store.get(dataset, version)
+            if not store.has(dataset, version):
+                raise StudioError(
+                    "no-such-dataset",
+                    "The dataset of this run was deleted.",
+                    given=f"{dataset}, version {version}",
+                    hint="Import the file again and start a new run.",
+                )
             if not store.rows_path(dataset, version).exists():
                 raise StudioError(
                     "no-such-dataset",

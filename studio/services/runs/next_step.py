@@ -34,6 +34,8 @@ class RunFacts:
     """The time that it takes. None: unknown."""
     folds_running: bool = False
     """A cross-validation is in progress."""
+    rows_deleted: bool = False
+    """Its rows were deleted, so it can't be evaluated or trained again."""
     tried: bool = False
     """A prompt was answered in the Chat tab."""
 
@@ -48,11 +50,11 @@ class NextStep:
 
 def next_step(facts: RunFacts) -> NextStep:
     """Return the next step for a run with a model."""
+    if facts.rows_deleted or facts.folds_running:
+        return _only_use_it(facts)
     if facts.report is None:
         than = "simple guesses" if facts.has_labels else "the base model"
         return NextStep("evaluate", f"Find out if it is better than {than} on rows that it did not learn from.")
-    if facts.folds_running:
-        return NextStep("chat", "The cross-validation is in progress. You can try the model meanwhile.")
     report = facts.report.cross_validation or facts.report
     if report.outcome in SETTLED:
         return _use_it(facts, report.outcome)
@@ -61,6 +63,15 @@ def next_step(facts: RunFacts) -> NextStep:
     if report.outcome == "unclear":
         return _settle(facts, report) or NextStep("label", "There are too few test rows for a verdict.")
     return _improve(facts) or _settle(facts, report) or _compare(facts)
+
+
+def _only_use_it(facts: RunFacts) -> NextStep:
+    """No more can be measured: never again, or not now."""
+    if not facts.rows_deleted:
+        return NextStep("chat", "The cross-validation is in progress. You can try the model meanwhile.")
+    if facts.tried:
+        return NextStep("export", "Its dataset was deleted, so no more can be measured. You can export the model.")
+    return NextStep("chat", "Its dataset was deleted, so no more can be measured. Try the model on texts of your own.")
 
 
 def _use_it(facts: RunFacts, outcome: str) -> NextStep:

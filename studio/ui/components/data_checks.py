@@ -47,7 +47,9 @@ def _finding(problem: Problem) -> Html:
     show: Html | str = ""
     if problem.rows:
         name = f"Show: {problem.message}"
-        show = button("Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], aria_label=name)
+        show = button(
+            "Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], aria_label=name, shows="rows"
+        )
     fixing = problem.fix[:1].lower() + problem.fix[1:]
     remedy = f" The fix: {fixing}." if problem.fix and words == "Fix" else ""
     return html(

@@ -9,7 +9,7 @@ from studio.schema.runs import RunRecord
 from studio.services.runs.next_step import NextStep, RunFacts, next_step
 from studio.tasks import task_named
 from studio.ui.components.basic import Primary
-from studio.ui.selected import select_run, target_run
+from studio.ui.selected import is_tried, select_run, target_run
 from studio.ui.visitors.session import Visit
 
 SUMMARY = "summary"
@@ -37,7 +37,8 @@ def facts_of(visit: Visit, run: RunRecord, report: Report | None) -> RunFacts:
         fold_rows=rows,
         fold_seconds=seconds,
         folds_running=running,
-        tried="chat" in visit.choices.reached,
+        rows_deleted=visit.studio.evaluation.are_rows_deleted(run.id),
+        tried=is_tried(visit, run.id),
     )
 
 

@@ -89,7 +89,7 @@ def _row(each: Line, usual: dict[str, object], selected: bool, renaming: bool) -
     if renaming:
         name = html(
             '<input class="input" aria-label="New name" maxlength="120" data-act="rename" data-run="{run}" name="name" '
-            'value="{name}">',
+            'value="{name}" data-autofocus>',
             run=record.id,
             name=record.name,
         )
@@ -178,6 +178,11 @@ WORDS_OF_VALUES = ("yes", "no", "on", "off", "automatic", "none", "None")
 """Values of settings that are words of the page."""
 
 
+def final(question: str) -> str:
+    """The question before a deletion, which says that it is final."""
+    return " ".join((question, "This can't be undone."))
+
+
 def _acts(each: Line) -> Html:
     record = each.record
     made = [button("Open", "open", "s", run=record.id, aria_label=f"Open {record.name}")]
@@ -185,9 +190,12 @@ def _acts(each: Line) -> Html:
         made.append(button("Resume", "resume", "s quiet", run=record.id, aria_label=f"Resume {record.name}"))
     made.append(button(_hidden(f"Details of {record.name}"), "more", "s quiet", "more", run=record.id))
     made.append(button(_hidden(f"Rename {record.name}"), "renaming", "s quiet", "pencil", run=record.id))
-    if record.status not in ACTIVE:
+    delete = _hidden(f"Delete {record.name}")
+    if record.status in ACTIVE:  # a place of its own all the same, so that the buttons of all rows are in line
+        off = button(delete, "delete", "s quiet danger", "bin", disabled=True)
+        made.append(html('<span title="{t}">{b}</span>', t="Stop the run first.", b=off))
+    else:
         question = delete_question(record.name, record.has_result, each.bytes)
-        delete = _hidden(f"Delete {record.name}")
         made.append(button(delete, "delete", "s quiet danger", "bin", run=record.id, confirm=question))
     return html('<span class="row end">{made}</span>', made=made)
 
@@ -195,8 +203,8 @@ def _acts(each: Line) -> Html:
 def delete_question(name: str, has_result: bool, used: int) -> str:
     """What a person is asked before a run is deleted."""
     if has_result:
-        return f"Delete {name}: its curve, log, checkpoints and fine-tuned model, {size(used)}?"
-    return f"Delete {name}: its curve, log and checkpoints, {size(used)}?"
+        return final(f"Delete {name}: its curve, log, checkpoints and fine-tuned model, {size(used)}?")
+    return final(f"Delete {name}: its curve, log and checkpoints, {size(used)}?")
 
 
 def usual_settings(configs: Sequence[TrainingConfig]) -> dict[str, object]:

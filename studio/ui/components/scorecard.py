@@ -187,7 +187,8 @@ def _plot(metric: Metric) -> Html:
         marks.append(html('<circle class="pt0" cx="{x:.1f}" cy="14" r="4.5"/>', x=_x(metric.base)))
     marks.append(html('<circle class="pt" cx="{x:.1f}" cy="14" r="4.5"/>', x=_x(metric.tuned)))
     return html(
-        '<svg class="chart" viewBox="0 0 320 28" aria-hidden="true"><path class="grid" d="M4 14H316"/>{marks}</svg>',
+        '<svg class="chart" viewBox="0 0 320 28" aria-hidden="true">'
+        '<path class="axis" d="M4 14H316M4 10V18M160 10V18M316 10V18"/>{marks}</svg>',
         marks=marks,
     )
 

@@ -12,7 +12,7 @@
   /** What an element says when it is used. */
   const said = (studio.said = (el) => {
     const { act, confirm, ...data } = el.dataset;
-    for (const k of ["primary", "live", "quiet", "goto", "busy", "key", "keep", "needs", "take", "enter", "hot", "prev", "next", "poll", "repeat"]) delete data[k];
+    for (const k of ["primary", "live", "quiet", "goto", "busy", "key", "keep", "needs", "take", "enter", "hot", "prev", "next", "poll", "repeat", "shows"]) delete data[k];
     if (el.matches("input,select,textarea")) { data.name = el.name; data.value = el.type === "checkbox" ? el.checked : el.value; }
     const about = el.closest(".slot")?.querySelector("[data-about]")?.dataset.about;  /* which rows are drawn */
     return { act, ...data, ...(about ? { about } : {}) };
@@ -32,6 +32,7 @@
       const loud = slot.querySelector("[role=alert][tabindex]");
       if (loud && !loud.dataset.seen) { loud.dataset.seen = "1"; loud.scrollIntoView({ block: "nearest" }); }
       for (const f of studio.drawn) f(slot, element);
+      if (toShow) { slot.querySelector(`[data-key="${CSS.escape(toShow)}"]`)?.scrollIntoView({ block: "nearest" }); toShow = ""; }
       const first = slot.querySelector("[data-autofocus]");
       if (first && !first.dataset.had) { first.dataset.had = "1"; first.focus({ preventScroll: true }); }
       clearTimeout(polling);
@@ -42,7 +43,7 @@
         else { send({ act: poll.dataset.act, unasked: true }); if (poll.dataset.repeat !== undefined) polling = setTimeout(again, Number(poll.dataset.poll)); }
       }, Number(poll.dataset.poll));
     };
-    let polling = 0;
+    let polling = 0, toShow = "";
     const act = studio.sender(element);
     const send = (data) => act(data.unasked ? data : { ...data, sent: ++sent });
     const change = (el) => { send(said(el)); studio.hold(el, slot.querySelectorAll("input"), sent, () => { shown = null; draw(); }); };
@@ -62,6 +63,8 @@
       const what = said(el);               /* read now: the region may be redrawn while the question is open */
       if (el.dataset.confirm && !(await studio.ask(el.dataset.confirm, el.textContent.trim()))) return;
       mark(el);
+      toShow = el.dataset.shows || "";     /* the part that its answer changes, which may be out of view */
+      if (el.dataset.again !== undefined) what.unasked = true;   /* pressed by 5-files.js */
       send(taken ? { ...what, [taken.name]: taken.value } : what);
       if (taken && taken.type === "password") taken.value = "";
     });

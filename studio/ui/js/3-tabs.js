@@ -9,14 +9,15 @@
     studio.done(done);
     if (tab) title(tab);
     if (begin && open) current = "";                       /* nothing is drawn yet */
+    if (begin) history.replaceState({ ...history.state, tab: picked || open || TABS[0] }, "");
     if (open) studio.goto((begin && picked) || open);      /* `picked`: chosen while the page loaded */
   };
 
   const bar = () => document.querySelector("#steps .tab-container:not(.visually-hidden)");
   const tabs = () => (bar() ? [...bar().querySelectorAll("button[role=tab]")] : []);
   /* A click on a tab that is not set up yet does nothing: click until it is chosen, or the person does something else. */
-  let hands = 0, picked = "";
-  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { hands += 1; }, true);
+  let hands = 0, picked = "", stepping = "";               /* stepping: the tab that Back or Forward is opening */
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => { hands += 1; stepping = ""; }, true);
   document.addEventListener("click", (e) => { const tab = e.isTrusted && e.target.closest?.("#steps button[role=tab]"); if (tab) picked = TABS[tabs().indexOf(tab)] || picked; }, true);
   studio.goto = (name, tries = 30, since = hands) => {
     const tab = tabs()[TABS.indexOf(name)];
@@ -40,12 +41,25 @@
     if (page) link.href = link.dataset.docs + page;
   };
   let current = TABS[0];
+  /** Each tab that is opened is a step of the browser's history, except one that Back or Forward opens. */
+  const remember = (name) => {
+    if (!stepping && history.state?.tab !== name) history.pushState({ ...history.state, tab: name }, "");
+    if (stepping === name) stepping = "";
+  };
+  addEventListener("popstate", ({ state }) => {
+    if (!TABS.includes(state?.tab)) return;
+    hands += 1;                                            /* an earlier one is not opened any more */
+    stepping = state.tab === current ? "" : state.tab;
+    studio.goto(state.tab);
+  });
   /** Tell the server which tab was opened, so that it draws it. */
   const opened = () => {
     const name = TABS[tabs().findIndex((tab) => tab.getAttribute("aria-selected") === "true")];
     if (name) help(name);
-    if (name && name !== current) { current = name; studio.act(`tab-${name}`, { act: "open", unasked: true }); }
+    if (name && name !== current) { current = name; remember(name); studio.act(`tab-${name}`, { act: "open", unasked: true }); }
   };
+  /** Ask the server to draw the open tab again. */
+  studio.redraw = () => { studio.act(`tab-${current}`, { act: "open", unasked: true }); };
   let ticks = [];
   const dress = () => {
     tabs().forEach((tab, i) => {

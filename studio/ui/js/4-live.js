@@ -25,6 +25,7 @@
     if (id) url.searchParams.set("run", id); else url.searchParams.delete("run");
     history.replaceState(history.state, "", url);
   }
+  addEventListener("popstate", () => { if (live.id) address(live.id); });   /* Back opens a tab, not an earlier run */
   /** Drop the data of the run and read it again. */
   function look() { if (live.id) live.data = empty(live.id); now(); }
   function now() { more = true; clearTimeout(timer); timer = setTimeout(tick, 0); }
@@ -61,6 +62,7 @@
       const path = wanted ? `studio/run/${encodeURIComponent(data.id)}?after=${data.to}&page=${me}` : `studio/bar?run=${encodeURIComponent(live.id)}`;
       const answer = await fetch(window.studio.url(path), { headers: window.studio.headers(), cache: "no-store" });
       const told = await answer.json();
+      if (live.offline) window.studio.redraw();             /* the server was started again: what it offers may be different */
       live.offline = false;
       if (answer.status === 404 && wanted && data === live.data) { live.id = ""; live.data = null; live.gone = true; }
       else if (answer.ok && data === live.data) {

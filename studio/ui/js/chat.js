@@ -3,7 +3,7 @@
 (() => {
   const { h, put, count } = window.studio;
   const SETTINGS = ["system", "temperature", "top_p", "max_new_tokens", "seed", "remember"];
-  const WHO = ["base", "tuned"], MOST_TURNS = 199;   /* the server takes 400 messages */
+  const WHO = ["base", "tuned"], ASK_AGAIN = 2000, MOST_TURNS = 199;   /* the server takes 400 messages */
   const kept = (key, fallback) => { try { return JSON.parse(sessionStorage.getItem(key)) ?? fallback; } catch { return fallback; } };
   const keep = (key, value) => { try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* for this page only */ } };
 
@@ -194,6 +194,8 @@
     part("clear").addEventListener("click", () => { talk.writing?.abort(); talk.next = ""; talk.full = false; talk.turns = []; talk.problem = ""; keep(`studio-chat-${talk.run}`, []); draw(); box.focus(); });
     part("runs").addEventListener("change", (e) => send("choose", { run: e.target.value }));
     if (matchMedia("(max-width: 900px)").matches) part("settings").open = false;
+    /* The run has no model yet: ask for it until it has. */
+    setInterval(() => { if (told.waits && !document.hidden && document.contains(element) && element.offsetParent !== null) send("look", { unasked: true }); }, ASK_AGAIN);
     open();
     studio.place(element, (value) => { told = value || {}; open(); });
   };

@@ -40,7 +40,7 @@
     if (live.working(run) && run.status !== "queued") {
       const share = Math.min(99, Math.round((run.share || 0) * 100));
       return [h("span.track", { role: "img", "aria-label": `${share} percent` }, h("i", { style: `width:${share}%` })),
-        h("span.muted", {}, run.doing && !run.step ? h("span.long", {}, run.doing) : `${share}%`, run.left === undefined ? null : h("span.long", {}, ` · ${about(run.left)} left`))];
+        h(run.doing && !run.step ? "span.muted.doing" : "span.muted", {}, run.doing && !run.step ? h("span.long", {}, run.doing) : `${share}%`, run.left === undefined ? null : h("span.long", {}, ` · ${about(run.left)} left`))];
     }
     const kept = run.best !== undefined ? `best step ${run.best}` : run.steps ? `step ${run.step} of ${run.steps}` : "";
     const reached = run.steps ? `at step ${run.step} of ${run.steps}` : "";

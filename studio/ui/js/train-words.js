@@ -110,7 +110,9 @@
   }
   /* --- the coach: current advice, the summary first, then by severity; `ok` retracts the advice of a rule --- */
   const GRAVE = { error: 0, warn: 1, undefined: 1, info: 2 };
-  function standing(said) {
+  function standing(told, run) {
+    /* The summary of a run that trains again is of its first end. */
+    const said = live.working(run) ? told.filter((each) => each.rule !== "summary") : told;
     const last = new Map();
     for (const each of said) if (each.rule) last.set(each.rule, each);
     return said.filter((each) => !each.rule || (last.get(each.rule) === each && each.severity !== "ok"))
@@ -126,23 +128,24 @@
         return h(kind, { type: "button", "data-do": "follow", "data-rule": each.rule, "data-choice": action.at }, label);
       });
   }
-  function advice(run, data) {
-    const [first, ...others] = standing(data.advice);
+  function advice(run, data, evaluated) {
+    const [first, ...others] = standing(data.advice, run);
     if (!first) return null;
+    const done = evaluated && !!first.actions?.length && first.actions.every((each) => each.kind === "open" && each.tab === "evaluate");   /* what it proposes */
     const sign = { error: ["error", "cross"], info: ["idle", "info"] }[first.severity] || ["warn", "warn"];
     const back = data.advice.filter((each) => each.severity === "ok").slice(-1);
     return [
       h("div.row.wrap", {}, h("h2", { id: "coach" }, "Coach"), h("span.right", {}, h(`span.state.${sign[0]}`, {}, icon(sign[1]), first.title))),
-      h("p", {}, first.message), first.why || first.action ? h("p.muted", {}, sentences(first.why, first.action)) : null,
-      ...doing(run, data, first, true),
+      h("p", {}, first.message), first.why || (first.action && !done) ? h("p.muted", {}, sentences(first.why, done ? "" : first.action)) : null,
+      ...(done ? [] : doing(run, data, first, true)),
       first.rule ? h("small", {}, h("span", {}, RULES[first.rule] || first.rule.replaceAll("-", " ")), ` · step ${first.step}`) : null,
       ...others.map((each) => h("details.also", { "data-rule": each.rule || null, open: !!document.querySelector(`[data-part=side] details[data-rule="${each.rule}"]`)?.open }, h("summary.small", {}, h("span.muted", {}, `Step ${each.step}`), " ", each.title),
         h("p.small", {}, sentences(each.message, each.why, each.action)), ...doing(run, data, each, false))),
       ...back.map((each) => h("p.earlier.small", {}, h("span", {}, `Step ${each.step}`), h("span", {}, each.title))),
     ];
   }
-  function coach(run, data, { first, best, score, lastCheck, next, about: told }) {
-    const said = advice(run, data);
+  function coach(run, data, evaluated, { first, best, score, lastCheck, next, about: told }) {
+    const said = advice(run, data, evaluated);
     if (said) return said;
     const head = (state) => h("div.row", {}, h("h2", { id: "coach" }, "Coach"), state ? h("span.right", {}, state) : null);
     const lines = [];
@@ -170,7 +173,7 @@
       h("li", {}, h("span.grow", {}, h("b", {}, from), h("small", {}, safe ? "Same order of rows and same seed: the result is the same as without the interruption." : `${run.way || ""} It trains with the same rows and settings.`)), h("span.tag.acc", {}, "suggested")),
       run.keeps === undefined ? null : h("li", {}, h("span.grow", {}, h("b", {}, `Finish with step ${run.keeps.toLocaleString("en")}`), h("small", {}, "Training ends here. The checkpoint becomes the fine-tuned model."))),
       h("li", {}, h("span.grow", {}, h("b", {}, "Delete run"), h("small", {}, run.result ? `Deletes its curve, log, checkpoints and fine-tuned model, ${size}.` : `Deletes its curve, log and checkpoints, ${size}.`)),
-        h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": run.result ? `Delete ${run.name}: its curve, log, checkpoints and fine-tuned model, ${size}?` : `Delete ${run.name}: its curve, log and checkpoints, ${size}?` }, "Delete run")))];
+        h("button.btn.s.danger", { type: "button", "data-do": "delete", "data-ask": [run.result ? `Delete ${run.name}: its curve, log, checkpoints and fine-tuned model, ${size}?` : `Delete ${run.name}: its curve, log and checkpoints, ${size}?`, "This can't be undone."].join(" ") }, "Delete run")))];
   }
   const AUTOMATIC = ["automatic", "on", "off", "yes", "no"];
   function settings(groups) {

@@ -65,7 +65,7 @@
       bar(part("track"), run);
       put(part("facts"), ...factsLine(run, facts));
       curves.draw(data, run, facts, view);
-      put(part("side"), ...(LOST.includes(run.status) ? wayOn(run, data) : coach(run, data, facts)));
+      put(part("side"), ...(LOST.includes(run.status) ? wayOn(run, data) : coach(run, data, given.evaluated === run.id, facts)));
       prompts(part, data, view);
       hardest(part, data);
       part("side").classList.toggle("coach", data.advice.some((each) => each.severity !== "ok"));

@@ -5,11 +5,20 @@ from typing import Any
 import gradio as gr
 
 from studio.schema.events import ReplyEvent
-from studio.schema.runs import RunRecord
+from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components import next_step
 from studio.ui.components.model_title import model_title
 from studio.ui.components.region import live, view
-from studio.ui.selected import mark_done, open_rows, select_run, selected, with_result, without_result
+from studio.ui.selected import (
+    is_tried,
+    mark_done,
+    mark_tried,
+    open_rows,
+    select_run,
+    selected,
+    with_result,
+    without_result,
+)
 from studio.ui.shell import Handler, PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 from studio.ui.visitors.session import Visit
@@ -30,9 +39,11 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
     def show(visit: Visit) -> Updates:
         run = selected(visit)
         if run is None or not run.has_result:
-            return {part: {"run": "", "why": f"{without_result(run)} Chat opens when a run has ended."}}
-        mark_done(visit, "train")
-        more = {"next": following(visit, run), "tried": "chat" in visit.choices.reached}
+            waits = run is not None and run.status in ACTIVE
+            return {part: {"run": "", "why": f"{without_result(run)} Chat opens when a run has ended.", "waits": waits}}
+        tried = is_tried(visit, run.id)
+        mark_done(visit, "train", *(["chat"] if tried else []))
+        more = {"next": following(visit, run), "tried": tried}
         return {part: {**view_data(visit, run, with_result(visit)), **more}}
 
     def choose(visit: Visit) -> None:
@@ -42,7 +53,7 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
         """Both models have answered a prompt: only then is the step done, and another one is next."""
         if visit.text("run", 100) != visit.choices.run:
             return {}
-        mark_done(visit, "chat")
+        mark_tried(visit, visit.choices.run)
         return show(visit)
 
     shell.page(show)

@@ -21,7 +21,7 @@ from studio.ui.components.scorecard import (
 )
 from studio.ui.http.static import content
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.selected import mark_done, open_rows, selected, target_run, without_result
+from studio.ui.selected import mark_done, open_rows, selected, target_run, until_result, without_result
 from studio.ui.shell import PageShell
 from studio.ui.tabs import cross_validation, prediction
 from studio.ui.tabs.base import Components, act_then_show
@@ -32,6 +32,8 @@ LEAST_REPEATING = 2
 """Minimum number of example replies that repeat themselves for a note."""
 FEW_LABELS = 4
 """A matrix of so many labels has room beside the scorecard."""
+MANY_BASELINES = 3
+"""A scorecard with so many baselines needs the whole width."""
 VIEWER_ACTIONS = frozenset({"look", next_step.ROWS, "which"})
 """Actions that change nothing but what the viewer of a team sees."""
 
@@ -64,7 +66,9 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     run = selected(visit)
     if run is None or not run.has_result:
         head = heading("Nothing to evaluate yet", f"{without_result(run)} Evaluate opens when a run has ended.")
-        return head, action_bar("First train a model to the end.", Primary("Open Train", goto="train"), back="train")
+        return head + until_result(run), action_bar(
+            "First train a model to the end.", Primary("Open Train", goto="train"), back="train"
+        )
     classifies = visit.studio.chat.is_classifier(run.id)
     chat = Primary(chat_label(classifies), goto="chat")
     job = visit.job(_key(visit, run))
@@ -76,13 +80,16 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     primary = next_step.primary_of(step, facts, run, chat_label(classifies), here="evaluate")
     if report is None:
         many = prediction.panels(visit, run)
+        if facts.rows_deleted:
+            problem += note("warn", "The dataset of this run was deleted, so it can't be evaluated.")
         return problem + invitation(run) + many, action_bar(step.reason, primary, back="train")
     mark_done(visit, "train", "evaluate")
     folds = cross_validation.panel(visit, run, report, step.kind == "cross-validate")
-    report_view = report_body(run, report, visit.choices.extra.get("judged", ""), model_title(visit.studio, run.model))
+    which, model = str(visit.choices.extra.get("judged", "")), model_title(visit.studio, run.model)
+    report_view = report_body(run, report, which, model, has_rows=not facts.rows_deleted)
     both = [report_view, folds] if cross_validation.is_offer(visit, run, report) else [folds, report_view]
     body = html('<div class="stack">{both}</div>{many}', both=both, many=prediction.panels(visit, run))
-    extra: list[Html] = [button("Evaluate again", "evaluate", run=run.id)]
+    extra: list[Html] = [button("Evaluate again", "evaluate", disabled=facts.rows_deleted, run=run.id)]
     if step.kind != "chat":
         extra.append(button(chat_label(classifies), goto="chat"))
     return problem + body, action_bar(step.reason, primary, back="train", extra=extra)
@@ -130,12 +137,13 @@ def at_work(run: RunRecord, job: Job) -> Html:
     )
 
 
-def report_body(run: RunRecord, report: Report, which: str, model: str = "") -> Html:
+def report_body(run: RunRecord, report: Report, which: str, model: str = "", *, has_rows: bool = True) -> Html:
     """The report: the verdict first, then its details.
 
     Args:
         which: the rows shown, `best`, `changed` or the worst.
         model: the title of the base model, in place of its name.
+        has_rows: the rows of the run still exist, so that buttons can lead there.
     """
     save = html(
         '<button type="button" class="btn s" data-save="studio/run/{run}/report.html" data-name="{name}-report.html">'
@@ -157,7 +165,13 @@ def report_body(run: RunRecord, report: Report, which: str, model: str = "") -> 
         mixed=mixed and html('<span class="muted">{words}</span>', words=_mixed_words(mixed[0])),
         rows=row_table(mixed or kinds[which], report.confusion is not None, row_source(report)),
     )
-    return _report(run, report, rows, foot(run, report, model), save)
+    below = _below(report, rows, foot(run, report, model))
+    return _report(run, report, cautions(report, run.id, has_rows), below, save)
+
+
+def _below(report: Report, rows: Html, foot: Html) -> Html:
+    """What is below the scores."""
+    return html("{r}{l}{f}", r=rows, l=per_label(report.per_label) if report.per_label else "", f=foot)
 
 
 def mixed_up(report: Report, which: str) -> tuple[JudgedRow, ...]:
@@ -174,11 +188,12 @@ def _mixed_words(row: JudgedRow) -> str:
     return f"“{row.expected}” taken for “{row.tuned}”"
 
 
-def _report(run: RunRecord, report: Report, rows: Html, foot: Html, side: Html | str = "") -> Html:
+def _report(run: RunRecord, report: Report, cautions: Html, below: Html, side: Html | str = "") -> Html:
     """The report. `side`: buttons beside the verdict. A saved report has none, and no others either."""
     score = scorecard(report, run.name)
     if report.confusion:
-        wide = "" if len(report.confusion) <= FEW_LABELS else "wide"
+        narrow = len(report.confusion) <= FEW_LABELS and len(report.baselines) < MANY_BASELINES
+        wide = "" if narrow else "wide"
         score = html(
             '<div class="cols ev {wide}">{score}{matrix}</div>',
             wide=wide,
@@ -186,13 +201,11 @@ def _report(run: RunRecord, report: Report, rows: Html, foot: Html, side: Html |
             matrix=matrix(report, bool(side)),
         )
     return html(
-        '<div class="stack">{head}{cautions}{score}{rows}{labels}{foot}</div>',
+        '<div class="stack">{head}{cautions}{score}{below}</div>',
         head=verdict(report, side),
-        cautions=cautions(report, run.id if side else ""),
+        cautions=cautions,
         score=score,
-        rows=rows,
-        labels=per_label(report.per_label) if report.per_label else "",
-        foot=foot,
+        below=below,
     )
 
 
@@ -204,12 +217,12 @@ def verdict(report: Report, side: Html | str = "") -> Html:
     return heading(f"{first.rstrip('.')}.", " ".join(filter(None, (rest, report.note, again))), side)
 
 
-def cautions(report: Report, run: str) -> Html:
+def cautions(report: Report, run: str, has_rows: bool = True) -> Html:
     """What makes the scores better than they should be, or says more than they do.
 
-    `run`: its id, for a button that leads there. Empty: without buttons.
+    `run`: its id, for a button that leads there. Empty: without buttons. `has_rows`: its rows still exist.
     """
-    to_rows = button("Open Data", next_step.ROWS, "s", run=run) if run else ""
+    to_rows = button("Open Data", next_step.ROWS, "s", run=run) if run and has_rows else ""
     to_chat = button("Chat with both", "", "s", goto="chat") if run else ""
     sentences = ((report.leakage, to_rows), (report.suggestions, to_rows), (_repetition(report), to_chat))
     return html("{notes}", notes=[note("warn", html("<p>{s}</p>", s=each), to) for each, to in sentences if each])
@@ -260,5 +273,7 @@ def report_page(run: RunRecord, report: Report, model: str = "") -> str:
         'gradio-container"><main class="column html-container">{body}</main></body></html>',
         name=run.name,
         style=Html(content("css").decode()),
-        body=_report(run, report, html("{rows}", rows=rows), foot(run, report, model)),
+        body=_report(
+            run, report, cautions(report, ""), _below(report, html("{rows}", rows=rows), foot(run, report, model))
+        ),
     )

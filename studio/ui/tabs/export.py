@@ -25,7 +25,7 @@ from studio.ui.components.layout import look_again, panel, scroll_table, stack
 from studio.ui.components.markup import Html, Verbatim, attrs, html
 from studio.ui.http.poll import filename
 from studio.ui.jobs import JOBS, Job, Key
-from studio.ui.selected import mark_done, selected, target_run, without_result
+from studio.ui.selected import mark_done, selected, target_run, until_result, without_result
 from studio.ui.shell import PageShell
 from studio.ui.tabs import api_server, hub_upload
 from studio.ui.tabs.base import Components, act_then_show
@@ -34,6 +34,8 @@ from studio.ui.visitors.session import Visit
 Options = Mapping[str, str]
 """Chosen options of a format: name → value."""
 NO_OPTIONS: Options = MappingProxyType({})
+PROPER_NAMES = ("Ollama", "Space")
+"""Titles of formats that keep their capital letter within a sentence."""
 VIEWER_ACTIONS = frozenset({"choose", "look", "option"})
 """Actions that change nothing but what the viewer of a team sees."""
 
@@ -48,6 +50,7 @@ def wire(c: Components, shell: PageShell) -> None:
         c.actions,
         {
             "export": act_then_show(export, show),
+            "cancel-export": act_then_show(cancel_export, show),
             "install": act_then_show(install, show),
             "cancel-install": act_then_show(cancel_install, show),
         },
@@ -71,8 +74,15 @@ def export(visit: Visit) -> None:
     JOBS.begin(
         _key(visit, run, form),
         Job(title="Waiting for its turn"),
-        lambda job: studio.exports.create(run.id, form, progress=job.advance, options=options),
+        lambda job: studio.exports.create(run.id, form, progress=job.advance_or_end, options=options),
     )
+
+
+def cancel_export(visit: Visit) -> None:
+    """Cancel the export. It ends at its next step, and nothing of it stays."""
+    run = visit.studio.runs.get(target_run(visit))
+    JOBS.cancel(_key(visit, run, visit.text("format", 30)))
+    visit.done_message = "The export was canceled."
 
 
 def install(visit: Visit) -> None:
@@ -98,7 +108,9 @@ def drawn(visit: Visit) -> tuple[Html, Html]:
     run = selected(visit)
     if run is None or not run.has_result:
         head = heading("Nothing to export yet", f"{without_result(run)} Export opens when a run has ended.")
-        return head, action_bar("First train a model to the end.", Primary("Open Train", goto="train"), back="train")
+        return head + until_result(run), action_bar(
+            "First train a model to the end.", Primary("Open Train", goto="train"), back="train"
+        )
     views = visit.studio.exports.all(run.id)
     jobs = {view.format: visit.job(_key(visit, run, view.format)) for view in views}
     chosen = chosen_view(views, str(visit.choices.extra.get("format", "")))
@@ -298,12 +310,15 @@ def bar(
     """The action bar: install what is missing, make the export, or download it."""
     if job and not job.ended:
         making = html(
-            '<span class="row">{bar}<span>{phase} <span class="muted nowrap">{seconds}</span></span></span>',
+            '<span class="row">{bar}<span>{phase} <span class="muted nowrap">· {seconds}</span></span></span>',
             bar=track(job.share, label="Exporting"),
             phase=job.title,
             seconds=duration(job.seconds),
         )
-        return action_bar(making, Primary("Exporting", disabled=True), back="chat")
+        cancel = button(
+            "Cancel", "cancel-export", "quiet", format=view.format, run=run.id, aria_label="Cancel the export"
+        )
+        return action_bar(making, Primary("Exporting", disabled=True), back="chat", extra=cancel)
     if installing and not installing.ended:
         cancel = button("Cancel", "cancel-install", "quiet")
         words = installing.title or "Waiting for its turn"
@@ -322,7 +337,7 @@ def bar(
         press = {"data_act": "export", "data_format": view.format}
         about_size = size(view.bytes_with(options))
         words = view.unavailable_reason or f"About {about_size}. The export is loaded again to test it."
-        name = view.title.lower() if view.title[1:].islower() else view.title
+        name = view.title.lower() if view.title[1:].islower() and view.title not in PROPER_NAMES else view.title
         label = html("Export again") if other else html("Export {t}", t=name)
     primary = html(
         '<button type="button" class="btn primary" data-primary{attrs}>{label}</button>',

@@ -14,7 +14,7 @@ from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.markup import Html, html
 from studio.ui.components.region import live, region, view
 from studio.ui.components.run_table import delete_question
-from studio.ui.selected import mark_done, open_rows, select_run, selected, target_run
+from studio.ui.selected import is_tried, mark_done, open_rows, select_run, selected, target_run
 from studio.ui.shell import PageShell, Updates
 from studio.ui.tabs.base import act_then_show
 from studio.ui.tabs.chat import chat_label
@@ -47,9 +47,11 @@ def wire(c: Components, shell: PageShell) -> None:
         if run is None:
             actions = action_bar("Start a run in Method.", Primary("Choose a model", goto="model"))
             return {c.view: {"run": "", "state": ""}, c.actions: actions}
-        mark_done(visit, *done(visit, run))
+        reached = done(visit, run)
+        mark_done(visit, *reached)
         progress = visit.studio.runs.progress(run.id)
-        return {c.view: {"run": run.id, "state": state(progress)}, c.actions: _bar_of(visit, progress)}
+        told = {"run": run.id, "state": state(progress), "evaluated": run.id if "evaluate" in reached else ""}
+        return {c.view: told, c.actions: _bar_of(visit, progress)}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
     handlers = {name: act_then_show(act, show) for name, act in acts.items()} | {next_step.ROWS: open_rows}
@@ -90,7 +92,9 @@ def follow_advice(visit: Visit) -> None:
 
 def delete(visit: Visit) -> None:
     """Delete the run."""
-    visit.studio.runs.delete(target_run(visit))
+    run = visit.studio.runs.get(target_run(visit))
+    visit.studio.runs.delete(run.id)
+    visit.done_message = f"The run “{run.name}” was deleted."
     visit.choose(run="", reached=())
 
 
@@ -114,7 +118,7 @@ def done(visit: Visit, run: RunRecord) -> tuple[str, ...]:
     """Steps of the run that are done: ticks on the tabs."""
     if not run.has_result:
         return ()
-    steps = ["train"]
+    steps = ["train", "chat"] if is_tried(visit, run.id) else ["train"]
     if visit.studio.evaluation.report(run.id) is not None:
         steps.append("evaluate")
     with suppress(StudioError):  # for example, its base model was removed: no tick

@@ -267,6 +267,8 @@ class Visit:
         self.labeller = ""
         """Who labels from this browser, if they gave a name."""
         self.wanted_tab: str | None = None
+        self.done_message = ""
+        """What the page confirms after the action."""
 
     @property
     def choices(self) -> Choices:

@@ -26,11 +26,11 @@ MAX_NAMES = 3
 
 def source(visit: Visit, record: DatasetRecord) -> Html:
     """Whose rows these are: those of the current run, or of the next run. With a button to all datasets."""
-    run, version, back = _current_run(visit), record.version, Html("")
+    run, version, back, gone = _current_run(visit), record.version, Html(""), Html("")
     if run is None or run.dataset != record.id:
         words = f"Dataset of your next run, version {version}"
         if run is not None and run.dataset not in {each.id for each in visit.studio.datasets.all()}:
-            words += f" · The dataset of the run “{run.name}” was deleted"
+            gone = note("warn", f"The dataset of the run “{run.name}” was deleted. You see the rows of your next run.")
     elif run.dataset_version == version:
         words = f"Dataset of the run “{run.name}”, version {version}"
     else:
@@ -39,7 +39,9 @@ def source(visit: Visit, record: DatasetRecord) -> Html:
         if trained in {each.version for each in visit.studio.versions.all(record.id)}:
             back = button(f"Use version {trained}", "version", "s quiet", version=trained)
     return html(
-        '<div class="row wrap source"><span class="muted">{words}</span>{back}<span class="right">{all}</span></div>',
+        '{gone}<div class="row wrap source"><span class="muted">{words}</span>{back}'
+        '<span class="right">{all}</span></div>',
+        gone=gone,
         words=words,
         back=back,
         all=import_data.all_datasets(),
@@ -236,6 +238,7 @@ def _question(each: DatasetEntry) -> str:
             "{n} run that was trained on it stays, but can't be resumed or evaluated.",
             "{n} runs that were trained on it stay, but can't be resumed or evaluated.",
         ),
+        "This can't be undone.",
     ]
     return " ".join(part for part in parts if part)
 
@@ -285,7 +288,9 @@ def duplicate(visit: Visit) -> None:
 def delete(visit: Visit) -> None:
     """Delete a dataset with its versions and labels."""
     dataset = visit.text("dataset", 80)
+    name = visit.studio.datasets.get(dataset).name
     visit.studio.datasets.delete(dataset)
+    visit.done_message = f"The dataset “{name}” was deleted."
     if visit.choices.dataset == dataset:
         visit.choose(dataset="", version=None)
 

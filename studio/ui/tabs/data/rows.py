@@ -239,7 +239,8 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
     if chosen.extra.get("shares"):
         changing = splits.fields(visit, state.record)
     return html(
-        '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" aria-label="Rows">'
+        '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" data-key="rows" '
+        'aria-label="Rows">'
         "{table}{foot}</section>"
         '<div class="stack">{cells}{doctor}{closer}{splits}{shows}</div></div>{poll}',
         cells=row_editor.panel(visit),

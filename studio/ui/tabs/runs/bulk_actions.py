@@ -6,7 +6,7 @@ from studio.schema.numbers import plural, runs, size
 from studio.schema.runs import ACTIVE, RunRecord
 from studio.ui.components.basic import Primary, action_bar, button
 from studio.ui.components.markup import Html, html
-from studio.ui.components.run_table import Line
+from studio.ui.components.run_table import Line, final
 from studio.ui.tabs.runs.compare import TICKED, ticked
 from studio.ui.visitors.session import Visit
 
@@ -45,7 +45,7 @@ def _acts(able: Sequence[Line], archived: bool, stays: str) -> Html:
             "danger",
             "bin",
             runs=ids,
-            confirm=question.strip(),
+            confirm=final(question.strip()),
         ),
         a=button(plural(len(able), one, several), "archive-several", runs=ids, to="" if archived else "yes"),
     )
@@ -68,6 +68,8 @@ def delete(visit: Visit) -> None:
     """Delete the runs that the question named."""
     ids = visit.text("runs").split()
     stay = {each.id for each in visit.studio.runs.delete_many([each.id for each in _here(visit, ids)])}
+    gone = len(set(ids) - stay)
+    visit.done_message = plural(gone, "{n} run was deleted.", "{n} runs were deleted.") if gone else ""
     _untick(visit, set(ids) - stay)
     if visit.choices.run in set(ids) - stay:
         visit.choose(run="", reached=())

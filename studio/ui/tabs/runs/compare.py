@@ -33,7 +33,7 @@ def _compared(visit: Visit, chosen: Sequence[str]) -> Html:
     view = visit.studio.curves.compare(chosen)
     note = html('<p class="small">These runs used different rows. Compare their losses with care.</p>')
     return html(
-        '<div class="compared" data-key="compare-{key}" data-keep data-compare="{ids}"></div>{table}{note}',
+        '<div class="runs-compared" data-key="compare-{key}" data-keep data-compare="{ids}"></div>{table}{note}',
         key="-".join(chosen),
         ids=" ".join(chosen),
         table=_table(view),

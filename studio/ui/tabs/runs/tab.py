@@ -111,7 +111,9 @@ def rename(visit: Visit) -> None:
 def delete(visit: Visit) -> None:
     """Delete a run."""
     run = visit.text("run", 100)
+    name = visit.studio.runs.get(run).name
     visit.studio.runs.delete(run)
+    visit.done_message = f"The run “{name}” was deleted."
     if visit.choices.run == run:
         visit.choose(run="", reached=())
 
