@@ -47,7 +47,9 @@ def _finding(problem: Problem) -> Html:
     show: Html | str = ""
     if problem.rows:
         name = f"Show: {problem.message}"
-        show = button("Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], aria_label=name)
+        show = button(
+            "Show", "only", "s quiet", finding=problem.kind, row=problem.rows[0], reveal="rows-table", aria_label=name
+        )
     fixing = problem.fix[:1].lower() + problem.fix[1:]
     remedy = f" The fix: {fixing}." if problem.fix and words == "Fix" else ""
     return html(
@@ -66,7 +68,7 @@ def _finding(problem: Problem) -> Html:
 
 def short_fix(fix: str) -> str:
     """The first words of a fix, for its button."""
-    for words in ("Leave out", "Remove", "Mask", "Move", "Merge"):
+    for words in ("Leave out", "Remove", "Mask", "Move", "Merge", "Rename"):
         if fix.lower().startswith(words.lower()) or (words == "Leave out" and fix.startswith("Leave")):
             return words
     return "Fix"

@@ -12,7 +12,7 @@
   /** What an element says when it is used. */
   const said = (studio.said = (el) => {
     const { act, confirm, ...data } = el.dataset;
-    for (const k of ["primary", "live", "quiet", "goto", "busy", "key", "keep", "needs", "take", "enter", "hot", "prev", "next", "poll", "repeat"]) delete data[k];
+    for (const k of ["primary", "live", "quiet", "goto", "busy", "key", "keep", "needs", "take", "enter", "hot", "prev", "next", "poll", "repeat", "reveal"]) delete data[k];
     if (el.matches("input,select,textarea")) { data.name = el.name; data.value = el.type === "checkbox" ? el.checked : el.value; }
     const about = el.closest(".slot")?.querySelector("[data-about]")?.dataset.about;  /* which rows are drawn */
     return { act, ...data, ...(about ? { about } : {}) };
@@ -20,6 +20,7 @@
   studio.typing = (el) => el.matches("textarea,select,input:not([type=radio]):not([type=checkbox])");
   studio.region = (element) => {
     const slot = element.querySelector(".slot");
+    let reveal = "";                     /* id of what the action that was sent shows, to scroll to it */
     let drawn = 0, shown = null, value = "";   /* the number of the drawing that is shown, for an older one may arrive later; what it is; what came last */
     const draw = () => {
       const [stamp, at, act] = /^<!--(\d+) (\d+)-->/.exec(value) || ["", drawn, 0];
@@ -29,6 +30,7 @@
       if (html === shown) return;
       shown = html;
       studio.morph(slot, html, Number(act));
+      if (reveal) { const at = slot.querySelector(`#${reveal}`); reveal = ""; if (at?.getBoundingClientRect().top < 0) at.scrollIntoView(); }
       const loud = slot.querySelector("[role=alert][tabindex]");
       if (loud && !loud.dataset.seen) { loud.dataset.seen = "1"; loud.scrollIntoView({ block: "nearest" }); }
       for (const f of studio.drawn) f(slot, element);
@@ -52,7 +54,8 @@
     /** Whether what was typed is still to be sent. The caller sends it now, before what is done next. */
     const due = (el) => { clearTimeout(timers.get(el)); return timers.delete(el); };
     slot.addEventListener("click", async (e) => {
-      const el = e.target.closest("button[data-act],a[data-act]");
+      const row = e.target.closest("[data-opens]");   /* a click on the text of a row, without a selection in it, opens the row */
+      const el = e.target.closest("button[data-act],a[data-act]") || (row && getSelection().isCollapsed ? row.querySelector(row.dataset.opens) : null);
       if (!el || el.disabled || el.dataset.busy !== undefined) return;
       e.preventDefault();
       const taken = el.dataset.take && slot.querySelector(`[name="${CSS.escape(el.dataset.take)}"]`);
@@ -62,6 +65,7 @@
       const what = said(el);               /* read now: the region may be redrawn while the question is open */
       if (el.dataset.confirm && !(await studio.ask(el.dataset.confirm, el.textContent.trim()))) return;
       mark(el);
+      reveal = el.dataset.reveal || "";
       send(taken ? { ...what, [taken.name]: taken.value } : what);
       if (taken && taken.type === "password") taken.value = "";
     });
