@@ -296,8 +296,7 @@ class Predictions:
 
     def workbook(self, run: str, id: str, folder: Path) -> Path:
         """Write the same as an Excel workbook into a folder. Raise `StudioError` for more rows than a sheet holds."""
-        path = folder / "predictions.xlsx"
-        write_rows(self._table(run, id), path)
+        write_rows(self._table(run, id), path := folder / "predictions.xlsx")
         return path
 
     def _table(self, run: str, id: str) -> Table:
