@@ -448,3 +448,10 @@ def test_a_saved_report_begins_with_the_name_and_the_date_of_the_run() -> None:
     saved = evaluate.report_page(a_run(name="Mails", ended="2026-11-24T09:00:00.000Z"), REPORT)
     head = saved.partition("<main")[2].partition("<h1")[0]
     assert "Mails" in head and "Report" in head and "2026-11-24" in head
+
+
+def test_a_report_on_validation_rows_says_why_its_loss_is_not_exactly_that_of_train() -> None:
+    validation = REPORT.model_copy(update={"split": "validation", "confusion": None})
+    assert "before merging" in evaluate.foot(a_run(), validation)
+    assert "before merging" not in evaluate.foot(a_run(method="full"), validation)
+    assert "before merging" not in evaluate.foot(a_run(), validation.model_copy(update={"split": "test"}))

@@ -5,6 +5,7 @@ from studio.schema.numbers import about
 from studio.schema.report import JudgedRow, Report, rows_of_split
 from studio.schema.runs import RunRecord
 from studio.tasks import task_named
+from studio.training.methods import METHODS
 from studio.ui.components import next_step
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, note, segments, track
 from studio.ui.components.layout import look_again
@@ -245,12 +246,24 @@ def foot(run: RunRecord, report: Report, model: str = "") -> Html:
     step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
     return html(
         '<p class="small"><span>{rows}</span>. <span>{which}</span> {model}, {method}{step} · <span>95% confidence '
-        "intervals (bootstrap; Wilson for scores of 0% and 100%)</span></p>",
+        "intervals (bootstrap; Wilson for scores of 0% and 100%)</span>{merged}</p>",
+        merged=_merged_note(run, report),
         rows=rows_of_split(report.split, report.rows),
         which=about_rows(report),
         model=Verbatim(model or run.model.rsplit("/", 1)[-1]),
         method=Verbatim(run.method),
         step=step,
+    )
+
+
+def _merged_note(run: RunRecord, report: Report) -> Html:
+    """Why the loss can differ from that on the Train tab, which is of the same rows."""
+    method = METHODS.get(run.method)
+    if report.split != "validation" or report.confusion is not None or method is None or method.result != "adapter":
+        return Html("")
+    return html(
+        "<br><span>Evaluate, Chat and exports use the weights with the adapter merged in. Train measures the loss "
+        "before merging, so it can differ slightly.</span>"
     )
 
 
