@@ -11,7 +11,7 @@ from studio.cli.read_options import import_dataset, open_dataset
 from studio.cli.terminal import plain
 from studio.schema.dataset import DatasetRecord, SplitCounts
 from studio.schema.errors import StudioError
-from studio.schema.numbers import rows, size
+from studio.schema.numbers import plural, rows, size
 from studio.schema.views import Comparison, Page, RowChange
 from studio.services.datasets.check_options import CheckOptions
 
@@ -219,7 +219,8 @@ def _cells(pairs: list[str]) -> dict[str, str]:
 
 
 def _show_added(context: Context, record: DatasetRecord) -> None:
-    context.say(f"{record.name}: {rows(record.rows)}, {len(record.columns)} columns. {record.note}")
+    count_of_columns = plural(len(record.columns), "{n} column", "{n} columns")
+    context.say(f"{record.name}: {rows(record.rows)}, {count_of_columns}. {record.note}")
     context.say(record.id)
 
 

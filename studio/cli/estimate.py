@@ -70,6 +70,7 @@ def estimate(
         "splits": view.splits.model_dump(),
         "usable": view.usable,
         "allows": view.allows,
+        "language": view.language,
     }
     context.answer(document, lambda: _show_plan(context, view, fitted))
 
@@ -103,5 +104,5 @@ def _show_plan(context: Context, view: PlanView, fitted: FitView | None) -> None
                 f"{'* ' if line.chosen else '  '}{line.way}: {memory(line.process_bytes)} per process, "
                 f"{memory(line.memory_bytes)} in total"
             )
-    for sentence in filter(None, [*cost.time_because, view.allows, *cost.because]):
+    for sentence in filter(None, [*cost.time_because, view.allows, view.language, *cost.because]):
         context.say(f"- {plain(sentence)}")

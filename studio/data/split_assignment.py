@@ -111,7 +111,7 @@ def default_fractions(rows: int, spec: SplitSpec | None = None, *, validation_fi
     parts = [f"train {train:.0%}"]
     parts += [f"validation {validation:.0%}"] if validation else []
     parts += [f"test {test:.0%}"] if test else []
-    sentence = f"{why}: {', '.join(parts)}."
+    sentence = f"{why}: about {', '.join(parts)}."
     if not test and (validation or validation_file):
         sentence += " There is no test split, so Evaluate uses validation."
     return SplitFractions(validation, test, sentence)

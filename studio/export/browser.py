@@ -23,7 +23,7 @@ from studio.schema.report import Usage
 
 PAGE = Path(__file__).with_name("browser_page")
 MOST_PARAMETERS = 150_000_000
-"""Of a model whose page is still small enough to open, about 200 MB."""
+"""Of a model whose page is still small enough to open: about 200 MB with 8-bit weights."""
 DTYPES = {MODEL: "fp32", QUANTIZED: "q8"}
 """File → its name in Transformers.js."""
 INDEX = "index.html"
@@ -47,8 +47,11 @@ class Browser(Onnx):
         return super().unavailable_reason(run)
 
     def size(self, run: RunRef) -> int:
-        """Return the size of both files, and of the page with the 8-bit one."""
-        return super().size(run) + int(1.2 * run.info.parameters) + 6 * 2**20
+        """Return the size of both files, and of the page with the 32-bit one, which is used if the 8-bit one differs.
+
+        Packed as text, weights have a quarter more bytes.
+        """
+        return super().size(run) + 5 * run.info.parameters + 6 * 2**20
 
     def write(self, job: ExportJob, to: Path) -> None:
         """Convert the weights. Transformers.js reads tokenizers from tokenizer.json alone."""

@@ -88,8 +88,8 @@ def front_matter(exporter: ExportInfo, run: RunRef, facts: CardFacts) -> dict[st
     """Return the Hub's metadata. It contains only names that exist on the Hub."""
     info, config = run.info, run.spec.config
     fields: dict[str, Any] = license_fields(info.licence)
-    if info.languages:
-        fields["language"] = list(info.languages)
+    if languages := [facts.language] if facts.language else list(info.languages):
+        fields["language"] = languages
     fields["library_name"] = exporter.library
     if tag := task_named(config.task).pipeline_tag:
         fields["pipeline_tag"] = tag

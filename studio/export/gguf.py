@@ -48,7 +48,7 @@ QUANTIZED_BITS = {"q6_k": 6.6, "q5_k_m": 5.7, "q4_k_m": 4.9}
 SENTENCES = {
     "f16": "16 bits for each weight. As exact as the whole model for nearly all models.",
     "bf16": "16 bits for each weight, exactly those of a model in bfloat16. Older programs can't read it.",
-    "q8_0": "8 bits for each weight: half the size, and nearly the same replies.",
+    "q8_0": "8 bits for each weight: half the size. Long replies can end differently.",
     "q6_k": "6 bits for each weight: smaller and faster, with small differences.",
     "q5_k_m": "5 bits for each weight: a third of the size, with some differences.",
     "q4_k_m": "4 bits for each weight: the usual choice for large models. Replies differ more, most of all in small "

@@ -16,7 +16,7 @@ class Merged(Exporter):
 
     format = "merged"
     title = "Whole model"
-    sentence = "Choose this for the Hub, an API or Python. One folder for transformers, with the adapter merged in."
+    sentence = "Choose this for the Hub, an API or Python. One folder that transformers loads, without an adapter."
     library = "transformers"
     exact = True
 

@@ -36,8 +36,11 @@ def lacking(packages: tuple[str, ...], extra: str) -> str:
     """Return which packages of an extra are not installed and how to install them, or ""."""
     if all(find_spec(package) for package in packages):
         return ""
-    install = f'pip install "finetune-studio[{extra}]"'
-    return f"This format needs more packages. Install them, then restart the studio: {install}"
+    install = f'python -m pip install "finetune-studio[{extra}]"'
+    return (
+        f"This format needs more packages. In the Python environment that runs the studio: {install}. "
+        "Then restart the studio, and reload this page."
+    )
 
 
 @contextmanager

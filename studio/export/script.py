@@ -18,6 +18,7 @@ from studio.export.script_rows import SPLITS, ScriptRows, check_encoding
 from studio.inference.base_and_tuned import result_folder
 from studio.inference.heads import variant_of
 from studio.inference.load import adapter_kind, weights_folder
+from studio.inference.rows import read_rows
 from studio.machine.facts import machine_facts
 from studio.machine.run_in_process import ProcessError
 from studio.schema.errors import StudioError
@@ -33,8 +34,8 @@ TEST_SECONDS = 3600.0
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.02}
 """Precision → relative difference that the losses of the script and of the run may have. Rounding is smaller."""
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "jinja2")
-ROW_BYTES = 1000
-"""Estimated size of a row in the data files."""
+MEASURED_ROWS = 20
+"""Number of training rows from which the size of all rows is estimated."""
 
 
 class Script(Exporter):
@@ -48,6 +49,8 @@ class Script(Exporter):
     has_tokenizer_files = False
     needs_training_facts = True
     file = "train.py"
+    code_bytes = 22_000
+    """Size of the code, the README and the other files without rows, about."""
 
     def unavailable_reason(self, run: RunRef) -> str:
         """Runs can be repeated whose rows are here, and whose settings the libraries have."""
@@ -59,8 +62,13 @@ class Script(Exporter):
         return ""
 
     def size(self, run: RunRef) -> int:
-        """Return a rough size of the rows in bytes."""
-        return ROW_BYTES * len(run.learned_from.numbers or ()) if run.learned_from else 0
+        """Return a rough size of the code and the training rows in bytes."""
+        numbers = (run.learned_from.numbers or ()) if run.learned_from else ()
+        if run.learned_from is None or not numbers:
+            return self.code_bytes
+        first = read_rows(run.learned_from.model_copy(update={"numbers": numbers[:MEASURED_ROWS]}))
+        bytes_of_first = sum(len(json.dumps(row, ensure_ascii=False, default=str).encode()) for _, row in first)
+        return self.code_bytes + bytes_of_first * len(numbers) // max(1, len(first))
 
     def write(self, job: ExportJob, to: Path) -> None:
         """Write the script, the rows, the chat template, the losses of the run, and the versions of the libraries."""
@@ -168,6 +176,7 @@ class Notebook(Script):
     library = "transformers-notebook"
     extra_files = frozenset((".ipynb", ".jsonl"))
     file = "train.ipynb"
+    code_bytes = 29_000
 
     def text(self, cells: list[script_text.Cell]) -> str:
         """Return the notebook."""

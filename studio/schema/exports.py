@@ -54,6 +54,8 @@ class ExportView(FrozenModel):
     """Estimated size in bytes."""
     unavailable_reason: str = ""
     """Why it can't be written. Empty when it can."""
+    warning: str = ""
+    """Why another format is better for this run. Empty when nothing speaks against it."""
     has_rows: bool = False
     """The user's rows are in it."""
     done: ExportResult | None = None

@@ -54,6 +54,8 @@ class CardFacts(FrozenModel):
     """The data's name for people."""
     rows: int = 0
     """Rows of the dataset."""
+    language: str = ""
+    """Code of the language of most rows, for example `de`. Empty if unknown."""
     splits: SplitCounts | None = None
     """Rows in each split."""
     metrics: dict[str, float] = Field(default_factory=dict)

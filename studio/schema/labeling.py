@@ -254,6 +254,8 @@ class HeldOutSize(FrozenModel):
     low: float
     high: float
     """The 95% interval of the accuracy, if the model gets 80% of the held-out rows right."""
+    estimated: bool = False
+    """The rows are not split yet, so the number of held-out rows is that of the usual fractions."""
     useful: int
     """Labeled rows with which that interval is plus or minus 10 points."""
 
@@ -261,6 +263,8 @@ class HeldOutSize(FrozenModel):
     def sentences(self) -> tuple[str, ...]:
         """The same in words."""
         first = f"{self.held_out:,} of {self.labeled:,} labeled rows are held out to measure the model."
+        if self.estimated:
+            first = f"About {self.held_out:,} of {self.labeled:,} labeled rows are held out to measure the model."
         if not self.held_out:
             return ("No labeled row is held out, so nothing measures the model.",)
         low, high = f"{100 * self.low:.0f}%", f"{100 * self.high:.0f}%"

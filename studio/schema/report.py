@@ -188,7 +188,7 @@ class Report(FrozenModel):
     also_in_training: int = 0
     """Evaluated rows that are also training rows, exactly or with a few different words."""
     accepted_labels: int = 0
-    """Rows of the split whose label a model suggested and a person accepted."""
+    """Rows of the split with a label from a person that a model had suggested, whether accepted or chosen."""
     fold_scores: tuple[FoldScore, ...] = ()
     """The scores of the single folds, in a report of a cross-validation."""
     cross_validation: "Report | None" = None
@@ -218,8 +218,8 @@ class Report(FrozenModel):
             return ""
         sentence = plural(
             self.accepted_labels,
-            "{n} of these labels was suggested by a model, and a person accepted it.",
-            "{n} of these labels were suggested by a model, and a person accepted them.",
+            "{n} of these labels is the one that a model had suggested to the person.",
+            "{n} of these labels are those that a model had suggested to the person.",
         )
         return " ".join((sentence, "A wrong suggestion is easily accepted, so the scores may be too good."))
 

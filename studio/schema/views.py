@@ -195,6 +195,8 @@ class PlanView(FrozenModel):
     """Rows that can be used."""
     allows: str = ""
     """What so many rows allow, in a sentence."""
+    language: str = ""
+    """A warning if the model was not trained on the language of the rows. Empty if it was, or is unknown."""
 
 
 class FitView(FrozenModel):

@@ -313,3 +313,11 @@ def test_a_model_that_needs_its_own_code_can_not_become_a_space() -> None:
     space = export_named("space")
     assert space.unavailable_reason(run_of()) == ""
     assert "code of its own" in space.unavailable_reason(run_of().model_copy(update={"trusted": True}))
+
+
+@pytest.mark.parametrize(("rows", "languages"), [("de", ["de"]), ("", ["en"])])
+def test_the_language_of_the_card_is_that_of_the_rows_if_it_is_known(
+    rows: str, languages: list[str], tmp_path: Path
+) -> None:
+    card = model_card(export_named("merged"), run_of(), FACTS.model_copy(update={"language": rows}))
+    assert front_of(card, tmp_path)["language"] == languages

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from studio.data.checks import CHECKS, check, find_rows_left_out, labels_of, rows_of, usable_rows
+from studio.data.checks import CHECKS, check, find_rows_left_out, fix_of, labels_of, rows_of, usable_rows
 from studio.data.checks.report_errors import refusal
 from studio.data.formats import read, read_text
 from studio.data.roles import infer
@@ -15,6 +15,7 @@ from studio.data.table import Row, Table, changed
 from studio.schema.dataset import CheckReport, Problem
 from studio.schema.errors import StudioError
 from studio.tasks import TASKS, Task, task_named
+from studio.ui.components.data_checks import short_fix
 
 CHAT = task_named("chat")
 SORT = task_named("classification")
@@ -380,3 +381,39 @@ def test_a_small_file_is_checked_within_a_second_imports_included(tmp_path: Path
     subprocess.run([sys.executable, "-c", code, str(sample_path("support-tone"))], check=True)
     after = getrusage(RUSAGE_CHILDREN)  # processor time, since other processes may keep the machine busy
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+@pytest.mark.parametrize(
+    ("label", "usual"),
+    [
+        ("Rechnugn", "Rechnung"),
+        ("Rechnng", "Rechnung"),
+        ("Rechnungg", "Rechnung"),
+        ("rechnunk", "Rechnung"),
+        ("late Rechnugn", "late Rechnung"),
+        ("level 1", ""),
+        ("Buchung", ""),
+        ("atypical", ""),
+    ],
+)
+def test_a_rare_label_that_is_a_typo_of_a_frequent_one_is_renamed_and_not_left_out(label: str, usual: str) -> None:
+    frequent = [usual or "typical", "level 2", "Other"]
+    rows = [{"text": f"Text {name} number {n}", "label": name} for name in frequent for n in range(20)]
+    rows.append({"text": "The last text", "label": label})
+    given = table(rows)
+    problem = found(check(given, SORT, LABELLED))["rare-label"]
+    fixed = fix_of(given, SORT, LABELLED, "rare-label").of(given)
+    if not usual:
+        assert problem.fix == "Leave these rows out" and len(fixed) == 60
+        return
+    assert "looks like a typo" in problem.message and label in problem.message and usual in problem.message
+    assert problem.fix == "Rename them to the frequent label" and short_fix(problem.fix) == "Rename"
+    assert len(fixed) == 61 and fixed.row(61)["label"] == usual
+
+
+def test_rows_without_a_label_are_said_to_be_skipped_and_where_they_get_one() -> None:
+    rows = [{"text": f"Text {n}", "label": "ab"[n % 2] if n else ""} for n in range(20)]
+    problem = found(check(table(rows), SORT, LABELLED))["empty"]
+    assert problem.why.startswith("Training skips rows without a value") and "in the view Label" in problem.why
+    rows[0] = {"text": "", "label": "a"}
+    assert "in the view Label" not in found(check(table(rows), SORT, LABELLED))["empty"].why

@@ -140,10 +140,10 @@ def test_shares_that_leave_nothing_to_learn_from_are_refused() -> None:
 
 
 def test_the_sentence_says_shares_and_that_evaluate_uses_validation() -> None:
-    assert default_fractions(500).because == "Default for 400 rows or more: train 85%, validation 10%, test 5%."
+    assert default_fractions(500).because == "Default for 400 rows or more: about train 85%, validation 10%, test 5%."
     middle = default_fractions(100).because
     assert (
-        middle.startswith("Default for 40 to 399 rows: train 85%, validation 15%.")
+        middle.startswith("Default for 40 to 399 rows: about train 85%, validation 15%.")
         and "Evaluate uses validation" in middle
     )
 

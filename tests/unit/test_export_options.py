@@ -1,10 +1,13 @@
 """Options of export formats, packages that must be installed first, and the templates for Ollama."""
 
+import json
 from pathlib import Path
 
 import pytest
 from test_ui_run_pages import a_run
 
+from studio.data.formats import read_text
+from studio.data.parquet_store import write_parquet
 from studio.export import EXPORTS, export_named
 from studio.export.agreement_check import ReferenceAnswers, require_fine_tuned
 from studio.export.base import chosen_options
@@ -15,8 +18,9 @@ from studio.schema.config import TrainingConfig
 from studio.schema.dataset import DatasetSpec, SplitSpec
 from studio.schema.errors import StudioError
 from studio.schema.exports import ExportView
-from studio.schema.host import RunRef
+from studio.schema.host import RowsRef, RunRef
 from studio.schema.models import ModelInfo
+from studio.schema.numbers import size
 from studio.schema.report import ExportResult, Usage
 from studio.schema.runs import RunSpec
 from studio.schema.tools import ExtraTools
@@ -187,3 +191,34 @@ def test_the_command_line_reads_options_and_refuses_one_without_a_value() -> Non
     assert _options(["precision=q8_0", "a = b=c"]) == {"precision": "q8_0", "a": "b=c"}
     with pytest.raises(StudioError, match="NAME=VALUE"):
         _options(["precision"])
+
+
+def test_the_list_of_formats_shows_the_size_of_the_default_option_as_the_panel_does() -> None:
+    view = view_of(ready=True)
+    default = next(each.bytes for each in view.options[0].choices if each.value == "q8_0")
+    body = export.body(a_run(), [view], view, {}, view.chosen({}))
+    assert default and f'c-size">{size(default)}<' in body
+    assert f"about {size(default)}" in body
+
+
+def test_an_adapter_whose_base_on_the_hub_has_other_weights_warns_and_is_not_preselected() -> None:
+    adapter = ExportView(format="adapter", title="Adapter", sentence="s", bytes=1, warning="Export the whole model.")
+    merged = ExportView(format="merged", title="Whole model", sentence="s", bytes=2)
+    assert export.chosen_view([adapter, merged], "") is merged
+    assert export.chosen_view([adapter, merged], "adapter") is adapter
+    assert export.chosen_view([adapter], "") is adapter
+    assert "Export the whole model." in export.body(a_run(), [adapter, merged], adapter, {})
+
+
+def test_the_size_of_a_script_is_estimated_from_its_rows(tmp_path: Path) -> None:
+    row = json.dumps({"text": "x" * 100, "label": "a"})
+    write_parquet(read_text("\n".join([row] * 50)), tmp_path / "rows.parquet")
+    rows = RowsRef(path=str(tmp_path / "rows.parquet"), numbers=tuple(range(1, 41)))
+    run = run_of("encoder", "classification").model_copy(update={"learned_from": rows})
+    assert export_named("script").size(run) == 22_000 + 40 * len(row)
+    assert export_named("notebook").size(run) > export_named("script").size(run)
+
+
+def test_the_size_of_a_page_includes_the_32_bit_weights_that_it_may_have() -> None:
+    run = run_of("encoder", "classification")
+    assert export_named("browser").size(run) >= 10 * run.info.parameters

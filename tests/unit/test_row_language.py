@@ -16,6 +16,7 @@ from studio.schema.requests import RunRequest
 from studio.services.planning.lengths import LengthCache, Measured
 from studio.services.planning.row_language import language_note
 from studio.store import Home
+from studio.ui.components.plan import plan_panel
 
 GERMAN = "Guten Tag, Ihre Bestellung ist seit gestern unterwegs und kommt in {} Werktagen bei Ihnen an."
 ENGLISH = "Hello, your order has been on its way since yesterday and will arrive in {} working days."
@@ -55,10 +56,15 @@ def test_the_plan_of_a_run_has_the_sentence(tmp_path: Path) -> None:
     fetch_starter("starter-chat")
     with Studio(tmp_path / "home") as studio:
         request = RunRequest(dataset=add(studio, GERMAN, GERMAN), model="starter-chat", task="chat")
-        assert studio.planning.plan(request).allows.endswith(
+        sentence = (
             "Most of your rows are in German. SmolLM2 135M was trained on English, so expect more mistakes. "
             "A model for German or for many languages does better."
         )
+        plan = studio.planning.plan(request)
+        assert plan.language == sentence
+        shown = plan_panel(plan, 2)
+        assert 'class="note warn"' in shown and f"<p>{sentence}</p>" in shown
+        assert studio.planning.language_note(request.dataset or "", "starter-chat", "chat") == sentence
 
 
 class Keys(LengthCache):

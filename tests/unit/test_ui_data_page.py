@@ -1,5 +1,6 @@
 """The Data tab, drawn for a visit: how a file was read, several files, long reading, splits, versions, the Hub."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from studio.schema.dataset import SplitSpec
 from studio.schema.errors import StudioError
+from studio.ui.components.rows import PAGE
 from studio.ui.http.uploads import Uploads
 from studio.ui.tabs.data import check_progress, import_data, import_options, rows, splits, versions
 from studio.ui.tabs.data import tab as data_tab
@@ -438,3 +440,29 @@ def test_saved_splits_are_shown_and_kept_after_the_settings_of_the_page_were_res
     splits.set_way(visit(value=""))
     spec = made.studio.datasets.get(made.choices.dataset).spec
     assert spec and spec.splits and spec.splits.group_column == ""
+
+
+def test_a_row_opens_by_a_click_on_its_text_and_show_leads_to_the_table(visit: Visiting) -> None:
+    opened(visit)
+    drawn = page(visit)
+    assert drawn.count('data-opens=".idx button"') == PAGE and "Click a row to edit it" in drawn
+    assert 'data-key="rows"' in drawn and 'data-shows="rows"' in drawn
+
+
+def test_a_conversation_is_shown_without_its_system_prompt_and_not_as_json(visit: Visiting) -> None:
+    turns = [("system", "You sell plants."), ("user", "Is moss a plant?"), ("assistant", "It is.")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    made = visit()
+    made.choose(task="chat", model="")
+    import_data.open_dataset(made, made.studio.datasets.add_text("\n".join([json.dumps({"messages": messages})] * 3)))
+    drawn = page(visit)
+    assert "user: Is moss a plant?  assistant: It is." in drawn and "You sell plants" not in drawn
+    assert "1 column ·" in drawn
+
+
+@pytest.mark.parametrize(("task", "first"), [("classification", "text\tlabel\nArrived late"), ("chat", "\nWhere is")])
+def test_the_example_of_pasted_rows_is_one_of_the_chosen_task(visit: Visiting, task: str, first: str) -> None:
+    made = visit()
+    made.choose(task=task, view="bring", dataset="", model="")
+    placeholder = page(visit).partition('placeholder="')[2].partition('"')[0]
+    assert first in placeholder

@@ -103,3 +103,13 @@ def test_a_value_that_is_not_on_offer_here_is_greyed_and_says_why() -> None:
 def test_each_value_that_is_off_is_one_of_the_setting_and_says_why(studio: Studio) -> None:
     for name, off in studio.catalog.unavailable_values().items():
         assert set(off) <= set(choices_of(name) or ("True",)) and all(off.values()), "a box can be ticked or not"
+
+
+def test_many_reasons_why_values_are_unavailable_are_folded_and_two_are_not() -> None:
+    config = TrainingConfig(task="chat", model="m")
+    reasons = {f"value-{n}": f"Reason {n}." for n in range(3)}
+    made = settings_panel(SettingsView(config, off={"optimizer": reasons}))
+    folded = made[made.index('data-key="off-optimizer"') :].partition("</details>")[0]
+    assert "3 values are not available here" in folded and all(each in folded for each in reasons.values())
+    two = dict(list(reasons.items())[:2])
+    assert "off-optimizer" not in settings_panel(SettingsView(config, off={"optimizer": two}))

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from studio.data.formats import read
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Suggestion
 from studio.schema.predictions import PredictedRow, PredictionSet
 from studio.schema.runs import RunRecord, RunSpec
 from studio.store.predictions import PredictionStore
-from studio.ui.components.predictions import PredictionJob, progress, saved_list
+from studio.ui.components.predictions import PredictionJob, progress, saved_list, saves
 from studio.ui.http.uploads import Uploads
 from studio.ui.jobs import JOBS
 from studio.ui.tabs import prediction
@@ -77,7 +78,7 @@ def test_the_evaluate_tab_and_the_view_label_offer_to_label_the_rest(visit: Visi
     page.choose(dataset=run.dataset, task="classification", view="label")
     _, body, _ = labeling.drawn(page)
     assert "Label the remaining 18 rows with this model" in body
-    assert "2 of 12 labeled rows are held out to measure the model." in unlabeled.of_labeling(
+    assert "About 2 of 12 labeled rows are held out to measure the model." in unlabeled.of_labeling(
         page.studio.labels.state(run.dataset).model_copy(update={"total": 12})
     )
 
@@ -262,3 +263,17 @@ def test_a_review_of_predictions_that_another_tab_has_deleted_is_refused_in_word
 ) -> None:
     with pytest.raises(StudioError, match="They may have been deleted"):
         prediction.review(visit(run=run.id))
+
+
+def test_predictions_for_a_workbook_are_saved_as_one_and_no_name_is_doubled(
+    visit: Visiting, run: RunRecord, tmp_path: Path
+) -> None:
+    shown = saves(run.id, "Mails", predicted(visit, run, name="Mails.xlsx"))
+    assert shown.index("Save as XLSX") < shown.index("Save as CSV")
+    assert 'data-name="Mails-predictions.xlsx"' in shown and "Mails-Mails" not in shown
+    other = saves(run.id, "mood", predicted(visit, run, name="rows.csv"))
+    assert 'data-name="rows-mood.csv"' in other and "XLSX" not in other
+    book = visit().studio.predictions.workbook(run.id, predicted(visit, run).id, tmp_path)
+    table = read(book)
+    assert len(table) == 30 and {"prediction", "confidence"} <= set(table.columns)
+    assert (table.row(12)["prediction"], table.row(13)["prediction"]) in ((None, "praise"), ("", "praise"))

@@ -194,7 +194,9 @@ def test_what_makes_a_score_too_good_is_named_above_it_with_a_way_to_the_rows() 
     report = REPORT.model_copy(update={"also_in_training": 3, "accepted_labels": 1})
     drawn = evaluate.report_body(a_run(), report, "worst")
     assert "3 of these rows are also training rows" in drawn and "data leakage" in drawn
-    assert "1 of these labels was suggested by a model" in drawn and drawn.count('data-act="run-rows"') == 2
+    assert "1 of these labels is the one that a model had suggested" in drawn and "a person accepted it" not in drawn
+    assert "bootstrap; Wilson for scores of 0% and 100%" in drawn
+    assert drawn.count('data-act="run-rows"') == 2
     assert drawn.index("data leakage") < drawn.index("Scorecard")
     saved = evaluate.report_page(a_run(), report, "MiniLM 22M")
     assert "3 of these rows" in saved and "Open Data" not in saved and "MiniLM 22M" in saved
@@ -454,3 +456,34 @@ def test_the_scores_of_each_fold_are_beside_the_verdict_over_all_rows() -> None:
 def test_no_tab_has_a_next_step_without_a_reason() -> None:
     sources = {path: path.read_text() for path in Path(evaluate.__file__).parent.rglob("*.py")}
     assert not [path.name for path, text in sources.items() if re.search(r"action_bar\(\s*\"\"", text)]
+
+
+def test_rows_of_a_classifier_have_the_probability_of_the_expected_label_and_worst_rows_may_all_be_right() -> None:
+    right = JudgedRow(row=3, text="Hi", expected="a", base="", tuned="a", score=0.62)
+    report = REPORT.model_copy(update={"worst_rows": (right,), "confusion": {"a": {"a": 1}}})
+    drawn = evaluate.report_body(a_run(), report, "worst")
+    assert "probability 62%" in drawn and "All are right. The least certain come first." in drawn
+    wrong = report.model_copy(update={"worst_rows": (right.model_copy(update={"tuned": "b"}),)})
+    assert "All are right" not in evaluate.report_body(a_run(), wrong, "worst")
+    changed = report.model_copy(update={"changed_rows": (right,)})
+    assert "probability" not in row_text(evaluate.report_body(a_run(), changed, "changed"))
+    texts = report.model_copy(update={"confusion": None})
+    assert "probability" not in row_text(evaluate.report_body(a_run(), texts, "worst"))
+
+
+def row_text(page: str) -> str:
+    """The table of the rows."""
+    return page.partition('id="rows-title"')[2].partition("</table>")[0]
+
+
+def test_a_saved_report_begins_with_the_name_and_the_date_of_the_run() -> None:
+    saved = evaluate.report_page(a_run(name="Mails", ended="2026-11-24T09:00:00.000Z"), REPORT)
+    head = saved.partition("<main")[2].partition("<h1")[0]
+    assert "Mails" in head and "Report" in head and "2026-11-24" in head
+
+
+def test_a_report_on_validation_rows_says_why_its_loss_is_not_exactly_that_of_train() -> None:
+    validation = REPORT.model_copy(update={"split": "validation", "confusion": None})
+    assert "before merging" in evaluate.foot(a_run(), validation)
+    assert "before merging" not in evaluate.foot(a_run(method="full"), validation)
+    assert "before merging" not in evaluate.foot(a_run(), validation.model_copy(update={"split": "test"}))

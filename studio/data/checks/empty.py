@@ -5,6 +5,7 @@ from collections import Counter
 from studio.data.checks.base import Check, Context, RowView
 from studio.data.phrases import listed
 from studio.data.values import is_blank
+from studio.schema.dataset import Problem
 from studio.schema.numbers import plural
 
 
@@ -12,7 +13,7 @@ class Empty(Check):
     kind = "empty"
     unusable = True
     severity = "error"
-    why = "Training skips these rows, because the model can learn nothing from them."
+    why = "Training skips rows without a value, because the model can learn nothing from them."
     fix = "Leave them out"
 
     def __init__(self, context: Context) -> None:
@@ -29,6 +30,13 @@ class Empty(Check):
         if not view.lacks:
             return False
         return view.values.get(view.lacks, "") == "" or is_blank(view.row.get(self.context.column_of(view.lacks)))
+
+    def problems(self) -> list[Problem]:
+        found = super().problems()
+        if not self.by_role.keys() & {"label", "labels"}:
+            return found
+        why = " ".join((self.why, "You can add labels in the view Label."))
+        return [each.model_copy(update={"why": why}) for each in found]
 
     def message(self) -> str:
         many_roles = len(self.by_role) > 1

@@ -15,6 +15,7 @@ from studio.schema.report import ExportResult, Report
 from studio.schema.runs import RunRecord
 from studio.services.exports.training_facts import training_facts
 from studio.services.model_host.client import HostClient
+from studio.services.planning.row_language import language_of_rows
 from studio.services.progress import Progress, no_progress
 from studio.services.runs.finished_runs import FinishedRuns
 from studio.services.tools import extra_tools
@@ -138,6 +139,7 @@ class Exports:
             sentence=exporter.sentence,
             bytes=exporter.size(ref),
             unavailable_reason=_unavailable_reason(exporter, ref),
+            warning=ref.info.note if exporter.needs_base and ref.info.hub_id else "",
             has_rows=ROWS in exporter.extra_files,
             done=_kept_export(folder, exporter.format),
             options=exporter.options(ref),
@@ -145,6 +147,14 @@ class Exports:
         )
         may_install = not self.context.demo and self.context.role == "owner"
         return view if may_install else view.without_installing()
+
+    def _language_of(self, record: RunRecord) -> str:
+        """The code of the language of the run's rows. Empty if it is unknown, or the rows were deleted."""
+        try:
+            data = self.context.workspace.runs.spec(record.id).data
+            return language_of_rows(self.datasets, record.dataset, data, record.dataset_version)
+        except StudioError:
+            return ""
 
     def _facts(self, record: RunRecord, folder: RunFolder) -> CardFacts:
         splits, config = folder.read_splits(), self.context.workspace.runs.spec(record.id).config
@@ -158,6 +168,7 @@ class Exports:
             rows = counts.train + counts.validation + counts.test
         return CardFacts(
             run=record.id,
+            language=self._language_of(record),
             name=record.name,
             created=record.created,
             seconds=record.seconds or 0.0,

@@ -1,4 +1,4 @@
-"""Labels that a model suggested and a person accepted. They can be among test rows, and make a test look better."""
+"""Labels from a person that a model had suggested. They can be among test rows, and make a test look better."""
 
 import json
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from studio.services.labeling.state import Locate
 
 
 def accepted_rows(session: Session, facts: Iterable[Fact], locate: Locate) -> set[int]:
-    """Return the rows of a version whose label in the dataset is a suggestion that a person accepted.
+    """Return the rows of a version whose label in the dataset is a suggestion that a person accepted or chose.
 
     `facts`: all of the dataset, oldest first. Those of this version and later ones are not in its rows.
     """

@@ -57,13 +57,14 @@ def held_out_size(labeled: int, held_out: int | None = None) -> HeldOutSize:
 
     `held_out`: the rows that are not trained on, if the splits are known. Default: by the usual fractions.
     """
+    estimated = held_out is None
     if held_out is None:
         fractions = default_fractions(labeled)
         held_out = max(2, round(labeled * (fractions.validation + fractions.test))) if labeled > 2 else 0
     low, high = share_interval(SHARE, held_out)
     usual = default_fractions(SMALL)
     useful = math.ceil(rows_for_margin(SHARE, MARGIN) / (usual.validation + usual.test) / 10) * 10
-    return HeldOutSize(labeled=labeled, held_out=held_out, low=low, high=high, useful=useful)
+    return HeldOutSize(labeled=labeled, held_out=held_out, estimated=estimated, low=low, high=high, useful=useful)
 
 
 def _may_be_labels(column: Column) -> bool:

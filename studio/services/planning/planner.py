@@ -123,7 +123,7 @@ class Planner:
             return view
         assert resolved.info is not None and resolved.spec is not None
         note = language_note(self.datasets, resolved.request.dataset, resolved.info, resolved.spec)
-        return view.model_copy(update={"allows": f"{view.allows} {note}"}) if note else view
+        return view.model_copy(update={"language": note})
 
     def _plan_request(self, resolved: Resolved) -> tuple[PlanRequest, str, dict[str, Any], SplitCounts]:
         """All that a plan is made from, with method and settings.

@@ -20,9 +20,7 @@ def language_note(datasets: Datasets, dataset: str, info: ModelInfo, spec: Datas
     known = info.languages
     if not known or any(code not in NAMES for code in known):
         return ""
-    path = datasets.store.rows_path(dataset, datasets.store.get(dataset).version)
-    key = (path, tuple(sorted(spec.roles.items())))
-    code = _LANGUAGES.get_or_compute(key, lambda: _language_of_rows(datasets, dataset, spec))
+    code = language_of_rows(datasets, dataset, spec, datasets.store.get(dataset).version)
     if not code or any(are_close(code, each) for each in known):
         return ""
     language, languages = name_of(code), listed([name_of(each) for each in known], MOST_NAMED)
@@ -32,6 +30,16 @@ def language_note(datasets: Datasets, dataset: str, info: ModelInfo, spec: Datas
     )
 
 
-def _language_of_rows(datasets: Datasets, dataset: str, spec: DatasetSpec) -> str:
+def language_of_rows(datasets: Datasets, dataset: str, spec: DatasetSpec, version: int) -> str:
+    """Return the code of the language of most rows of a version. Empty if there are several, or too little text.
+
+    Raise `StudioError` if the version was deleted.
+    """
+    key = (datasets.store.rows_path(dataset, version), tuple(sorted(spec.roles.items())))
+    return _LANGUAGES.get_or_compute(key, lambda: _detect(datasets, dataset, spec, version))
+
+
+def _detect(datasets: Datasets, dataset: str, spec: DatasetSpec, version: int) -> str:
     columns = [column for column, role in spec.roles.items() if role not in ("label", "labels")]
-    return usual_language(row.get(column, "") for _, row in datasets.rows(dataset, 1, ROWS).rows for column in columns)
+    rows = datasets.rows(dataset, 1, ROWS, version).rows
+    return usual_language(row.get(column, "") for _, row in rows for column in columns)

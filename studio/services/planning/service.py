@@ -23,6 +23,7 @@ from studio.services.planning.planner import Planner, Resolved
 from studio.services.planning.preview import Previews
 from studio.services.planning.probe import probe
 from studio.services.planning.replay_mixing import StartingPoint, starting_point
+from studio.services.planning.row_language import language_note
 from studio.services.runners import LOCAL, RUNNERS, default_runner
 from studio.services.runners.worker_processes import WorkerProcesses
 from studio.tasks import task_named
@@ -43,6 +44,11 @@ class Planning:
     def fit(self, request: RunRequest) -> FitView:
         """The nearest settings with which a run fits this machine's memory, and each change."""
         return self.planner.fit(self.resolve(request))
+
+    def language_note(self, dataset: str, model: str, task: str) -> str:
+        """A warning if the model was not trained on the language of a dataset's rows. Empty if it was, or unknown."""
+        spec = self.datasets.spec(dataset, task, labels_too=False)
+        return language_note(self.datasets, dataset, self.models.get(model).info, spec)
 
     def probe(self, request: RunRequest) -> PlanView:
         """A plan whose memory and time are measured by a few real steps on the longest rows."""

@@ -294,6 +294,11 @@ class Predictions:
         write_rows(self._table(run, id), to)
         return self._store(self.finished.store.get(run).id).get(id).done
 
+    def workbook(self, run: str, id: str, folder: Path) -> Path:
+        """Write the same as an Excel workbook into a folder. Raise `StudioError` for more rows than a sheet holds."""
+        write_rows(self._table(run, id), path := folder / "predictions.xlsx")
+        return path
+
     def _table(self, run: str, id: str) -> Table:
         record = self.finished.store.get(run)
         store = self._store(record.id)

@@ -228,12 +228,15 @@ class RunLifecycle:
         """Bytes on disk of a run."""
         return self.store.folder(self.store.get(run).id).bytes
 
-    def selection_metric(self, run: str) -> tuple[str, str] | None:
-        """Name and title of the metric that selects the best step. None where it is validation loss."""
+    def selection_metric(self, run: str) -> tuple[str, str, bool] | None:
+        """Name and title of the metric that selects the best step, and whether it is shown in per cent.
+
+        None where it is validation loss.
+        """
         spec = self.store.spec(self.get(run).id)
         # For generative models, validations have only the loss, which the page then uses.
         metric = METRICS.get(task_named(spec.config.task).variant("encoder", spec.data.roles).best_metric)
-        return (metric.name, metric.title) if metric else None
+        return (metric.name, metric.title, metric.as_share) if metric else None
 
     def progress(self, run: str) -> Progress:
         """The progress of a run, in words and numbers."""

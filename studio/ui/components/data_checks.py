@@ -68,7 +68,7 @@ def _finding(problem: Problem) -> Html:
 
 def short_fix(fix: str) -> str:
     """The first words of a fix, for its button."""
-    for words in ("Leave out", "Remove", "Mask", "Move", "Merge"):
+    for words in ("Leave out", "Remove", "Mask", "Move", "Merge", "Rename"):
         if fix.lower().startswith(words.lower()) or (words == "Leave out" and fix.startswith("Leave")):
             return words
     return "Fix"

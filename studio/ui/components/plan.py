@@ -30,8 +30,9 @@ def plan_panel(view: PlanView, cores: int) -> Html:
         '<section class="panel stack runcard" aria-labelledby="thisrun" aria-live="polite"><div class="row"><h2 '
         'id="thisrun">This run</h2><span class="right">{word}</span></div><div class="figs"><div><span class="big">'
         '{time}</span><small>{cores}</small></div><div><span class="big">{steps}</span><small>{passes}</small></div>'
-        '</div>{because}{allows}<div class="stack tight">{memory}<small>{length}</small></div>{learns}{facts}{probe}'
-        "</section>",
+        '</div>{language}{because}{allows}<div class="stack tight">{memory}<small>{length}</small></div>{learns}{facts}'
+        "{probe}</section>",
+        language=view.language and note("warn", html("<p>{s}</p>", s=view.language)),
         allows=view.allows and html('<p class="muted small">{s}</p>', s=view.allows),
         word=state(kind, word),
         time=time_range(e.low_seconds, e.high_seconds),

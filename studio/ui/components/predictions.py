@@ -66,22 +66,25 @@ def progress(job: PredictionJob) -> Html:
 
 def saves(run: str, run_name: str, saved: PredictionSet) -> Html:
     """Buttons that download the rows with their predictions."""
-    stem, name = PurePath(saved.name).stem or "rows", saved.name
+    name, kinds = saved.name, ["csv", "jsonl"]
+    if PurePath(name).suffix.lower() == ".xlsx":
+        kinds.insert(0, "xlsx")
+    stem = PurePath(name).stem or "rows"
+    stem = f"{run_name}-predictions" if run_name.startswith(stem) else f"{stem}-{run_name}"
     return html(
         "{buttons}",
         buttons=[
             html(
                 '<button type="button" class="btn s" data-save="studio/predictions/{run}/{id}.{kind}" '
-                'data-name="{stem}-{run_name}.{kind}" aria-label="{label}">Save as {title}</button>',
+                'data-name="{stem}.{kind}" aria-label="{label}">Save as {title}</button>',
                 run=run,
                 id=saved.id,
                 kind=kind,
                 stem=stem,
-                run_name=run_name,
                 label=f"Save the predictions for {name} as {kind.upper()}",
                 title=kind.upper(),
             )
-            for kind in ("csv", "jsonl")
+            for kind in kinds
         ],
     )
 

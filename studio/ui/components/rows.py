@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from studio.schema.numbers import plural
 from studio.schema.views import RoleView, RowPage
+from studio.tasks.conversation import messages_of
 from studio.ui.components.basic import button, select_input, tag
 from studio.ui.components.layout import foot, page_buttons
 from studio.ui.components.markup import Html, attrs, html
@@ -70,10 +71,10 @@ def _head(column: Column, known: Sequence[RoleView]) -> Html:
 
 def _row(number: int, row: Mapping[str, str], columns: Sequence[Column], marks: Sequence[tuple[str, str]]) -> Html:
     tags = [html("{t} ", t=tag(words, MARKS.get(kind, "warn"))) for kind, words in marks]
-    cells = [(each, row.get(each.name, "")[:CELL]) for each in columns]
+    cells = [(each, _shown(row.get(each.name, ""), each.role)[:CELL]) for each in columns]
     return html(
         '<tr{key}><td class="idx num">{open}</td>{cells}</tr>',
-        key=attrs(data_key=f"r{number}"),
+        key=attrs(data_key=f"r{number}", data_opens=".idx button"),
         open=button(f"{number:,}", "open-cells", "quiet s", row=number, aria_label=f"Edit row {number}"),
         cells=[
             html(
@@ -87,11 +88,19 @@ def _row(number: int, row: Mapping[str, str], columns: Sequence[Column], marks: 
     )
 
 
+def _shown(text: str, role: str | None) -> str:
+    """A cell as text. A conversation begins after its system prompt, which is often the same in all rows."""
+    messages = messages_of(text) if role == "messages" else None
+    turns = [each for each in messages or () if each["role"] != "system" and each["content"]]
+    return "  ".join(f"{each['role']}: {each['content']}" for each in turns) or text
+
+
 def rows_foot(page: RowPage, only: str) -> Html:
     """The position in the rows, and buttons to other pages."""
     last = page.start + len(page.rows) - 1
     words = f"Rows {page.start:,} to {last:,} of {page.total:,}" if page.rows else "No rows to show"
+    hint = bool(page.rows) and html('<span class="hide-s"> · <span>Click a row to edit it</span></span>')
     turn = page_buttons("page", page.start, page.total, PAGE, f"{PAGE} rows")
     if not only:
-        return foot(words, turn)
+        return foot(html("<span>{w}</span>{h}", w=words, h=hint), turn)
     return foot(f"{words}: {only.replace('-', ' ')} only", button("Show all rows", "only", "s") + turn)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from studio.schema.numbers import share
 from studio.schema.report import Baseline, JudgedRow, Metric, Report, confused_pairs, confusion_sentence
 from studio.ui.components.basic import check_input, tag
 from studio.ui.components.layout import panel, scroll_table
@@ -316,8 +317,10 @@ def per_label(scores: dict[str, dict[str, float]]) -> Html:
     return panel("Each label", "labels", scroll_table("Each label", heads, rows, "labels-table"))
 
 
-def row_table(rows: tuple[JudgedRow, ...], labels: bool, other: str = "Base model") -> Html:
+def row_table(rows: tuple[JudgedRow, ...], labels: bool, other: str = "Base model", scored: bool = False) -> Html:
     """Rows with the expected value and the replies of both models. `other`: what the first reply is from.
+
+    `scored`: the scores are the fine-tuned model's probabilities of the expected labels, which are shown.
 
     On a small screen each row is a block, and each reply has its head beside it.
     """
@@ -332,7 +335,7 @@ def row_table(rows: tuple[JudgedRow, ...], labels: bool, other: str = "Base mode
             other=other,
             n=row.row,
             text=row.text,
-            e=words(Verbatim(row.expected)),
+            e=html("{e}{p}", e=words(Verbatim(row.expected)), p=scored and _probability(row.score)),
             b=words(Verbatim(row.guess or row.base)) if row.guess or row.base or not labels else "–",
             t=words(Verbatim(row.tuned), "error" if labels and row.tuned != row.expected else "acc"),
         )
@@ -342,6 +345,10 @@ def row_table(rows: tuple[JudgedRow, ...], labels: bool, other: str = "Base mode
         '<th class="num">Row</th><th>Text</th><th>Expected</th><th>{other}</th><th>Fine-tuned model</th>', other=other
     )
     return scroll_table("Rows", heads, made, "judged")
+
+
+def _probability(score: float) -> Html:
+    return html(' <small class="muted nowrap">{p}</small>', p=f"probability {share(score)}")
 
 
 def row_source(report: Report) -> str:

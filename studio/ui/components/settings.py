@@ -1,6 +1,6 @@
 """All settings as fields in folds, made from TrainingConfig. No code here depends on the name of a setting."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from studio.ui.components.markup import Html, Verbatim, html, join
 
 LONG = 1000
 """Maximum characters of a one-line field."""
+MOST_REASONS = 2
+"""Maximum number of reasons why values are unavailable that are shown without a fold."""
 
 
 def shown_settings(config: TrainingConfig) -> dict[str, About]:
@@ -75,7 +77,10 @@ def _field(view: SettingsView, name: str, info: About) -> Html:
     value, wrong, off = getattr(view.config, name), view.wrong.get(name), view.off.get(name, {})
     error = str(wrong[1]) if wrong else ""
     words = TrainingConfig.model_fields[name].description or ""
-    not_here = off and html("<br><span>Not available here:</span> {why}", why=_lines(off.values()))
+    reasons = list(dict.fromkeys(off.values()))
+    not_here: Html | str = ""
+    if 0 < len(reasons) <= MOST_REASONS:
+        not_here = html("<br><span>Not available here:</span> {why}", why=_lines(reasons))
     reset: Html | str = ""
     if name in view.changed or wrong:
         label = f"Reset to default: {name.replace('_', ' ')}"
@@ -97,7 +102,19 @@ def _field(view: SettingsView, name: str, info: About) -> Html:
     label = html('{label}<span class="muted">{unit}</span>', label=info.label, unit=unit)
     help_ = html('{d} <span class="nowrap">{r}</span>{off}', d=words, r=_range(name), off=not_here)
     made = _control(view, Field(name, label, help_, error, info.library), wrong[0] if wrong else value)
-    return html('<div class="one">{f}{r}</div>', f=made, r=reset)
+    return html('<div class="one">{f}{o}{r}</div>', f=made, o=_folded(name, reasons), r=reset)
+
+
+def _folded(name: str, reasons: Sequence[str]) -> Html:
+    """Why values can't be chosen here, in a fold if there are many reasons."""
+    if len(reasons) <= MOST_REASONS:
+        return Html("")
+    return html(
+        '<details class="help" data-key="off-{name}"><summary>{words}</summary>{why}</details>',
+        name=name,
+        words=f"{len(reasons)} values are not available here",
+        why=_lines(reasons),
+    )
 
 
 def _lines(sentences: Iterable[str]) -> Html:

@@ -241,6 +241,13 @@ def _add_download_routes(router: APIRouter, studios: StudioFinder) -> None:
         """The rows of a dataset's current version, sent as they are read."""
         return await downloads.rows(studios, request.headers, kind, lambda studio: studio.library.lines(dataset, kind))
 
+    @router.get("/predictions/{run}/{id}.xlsx")
+    async def predictions_workbook(request: Request, run: str, id: str) -> FileResponse:
+        """The same as a workbook, which is deleted when it was sent."""
+        return await downloads.file(
+            studios, request.headers, lambda studio, folder: studio.predictions.workbook(run, id, folder)
+        )
+
     @router.get("/predictions/{run}/{id}.{kind}")
     async def predictions(request: Request, run: str, id: str, kind: str) -> StreamingResponse:
         """All rows of a dataset with their predictions, sent as they are read."""

@@ -32,7 +32,11 @@
       const loud = slot.querySelector("[role=alert][tabindex]");
       if (loud && !loud.dataset.seen) { loud.dataset.seen = "1"; loud.scrollIntoView({ block: "nearest" }); }
       for (const f of studio.drawn) f(slot, element);
-      if (toShow) { slot.querySelector(`[data-key="${CSS.escape(toShow)}"]`)?.scrollIntoView({ block: "nearest" }); toShow = ""; }
+      if (toShow) {
+        const at = slot.querySelector(`[data-key="${CSS.escape(toShow)}"]`), top = at?.getBoundingClientRect().top;
+        toShow = "";
+        if (top < 0 || top > innerHeight - 100) at.scrollIntoView();
+      }
       const first = slot.querySelector("[data-autofocus]");
       if (first && !first.dataset.had) { first.dataset.had = "1"; first.focus({ preventScroll: true }); }
       clearTimeout(polling);
@@ -53,7 +57,8 @@
     /** Whether what was typed is still to be sent. The caller sends it now, before what is done next. */
     const due = (el) => { clearTimeout(timers.get(el)); return timers.delete(el); };
     slot.addEventListener("click", async (e) => {
-      const el = e.target.closest("button[data-act],a[data-act]");
+      const row = e.target.closest("[data-opens]");   /* a click on the text of a row, without a selection in it, opens the row */
+      const el = e.target.closest("button[data-act],a[data-act]") || (row && getSelection().isCollapsed ? row.querySelector(row.dataset.opens) : null);
       if (!el || el.disabled || el.dataset.busy !== undefined) return;
       e.preventDefault();
       const taken = el.dataset.take && slot.querySelector(`[name="${CSS.escape(el.dataset.take)}"]`);

@@ -26,7 +26,7 @@
       if (talk.run !== told.run) {
         talk.writing?.abort();
         takeBack();
-        Object.assign(talk, { run: told.run, writing: null, next: "", problem: "", turns: kept(`studio-chat-${told.run}`, null) || answered(told) });
+        Object.assign(talk, { run: told.run, labels: !!told.labels, writing: null, next: "", problem: "", turns: kept(`studio-chat-${told.run}`, null) || answered(told) });
         const settings = kept(`studio-chat-settings-${told.run}`, { system: told.system || "", remember: !!told.turns });
         for (const name of SETTINGS) if (settings[name] !== undefined) write(field(name), settings[name]);
         for (const each of element.querySelectorAll(".talks")) each.hidden = !!told.labels;
@@ -44,6 +44,8 @@
       put(part("runs"), ...told.runs.map(([id, name, step]) => h("option", { value: id, selected: id === told.run, translate: "no" }, step === null ? name : `${name} · ${studio.translate(`step ${step}`)}`)));
       part("runs").value = told.run;
       put(part("how"), told.how || "");
+      put(part("settings-title"), told.labels ? "About the answers" : "Settings for both");
+      part("settings").hidden = !!told.labels && !told.how;
       const [reason, label, tab] = told.next || ["", "", ""];
       part("next-step").hidden = !reason;
       put(part("next-reason"), reason);
@@ -148,7 +150,7 @@
         input.style.setProperty("--v", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
       }
       const now = settings();
-      put(part("sum"), `temperature ${now.temperature} · top-p ${now.top_p} · ${count(now.max_new_tokens, "{n} token", "{n} tokens")} · seed ${now.seed}`);
+      put(part("sum"), talk.labels ? "" : `temperature ${now.temperature} · top-p ${now.top_p} · ${count(now.max_new_tokens, "{n} token", "{n} tokens")} · seed ${now.seed}`);
     }
     part("settings").addEventListener("input", () => { outputs(); keep(`studio-chat-settings-${talk.run}`, settings()); });
 

@@ -22,9 +22,12 @@
     };
   }
   /* The best step is the one with the lowest validation loss, or the best score where the task has one. */
-  const judged = (data, check) => { const score = data.about?.judge, value = score ? check[3]?.[score[0]] : undefined; return value === undefined ? "" : `${score[1]} ${figure(value)}`; };
+  const judged = (data, check) => { const score = data.about?.judge, value = score ? check[3]?.[score[0]] : undefined; return value === undefined ? "" : `${score[1]} ${score[2] ? share(value) : figure(value)}`; };
+  const share = (value) => `${+(100 * value).toFixed(1)}%`;
   const rhythm = (checks, told) => (told?.eval_steps || (checks.length > 1 ? checks[1][0] - checks[0][0] : 0));
-  const phaseWord = (run) => (run.phase === "training" && run.steps ? `Training, step ${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}` : PHASES.find(([name]) => name === run.phase)?.[1] || "Preparing");
+  /** The curve can be ahead of the record of the run. */
+  const stepOf = (run, data) => Math.max(run.step || 0, data.steps.at(-1)?.[0] || 0, data.checks.at(-1)?.[0] || 0);
+  const phaseWord = (run, data) => (run.phase === "training" && run.steps ? `Training, step ${stepOf(run, data).toLocaleString("en")} of ${run.steps.toLocaleString("en")}` : PHASES.find(([name]) => name === run.phase)?.[1] || "Preparing");
   const startedAt = (run, data) => (run.status === "queued" ? "" : live.working(run) ? `started ${clock(new Date(run.started))}` : `${when(run.started)}${run.seconds ? `, ${duration(run, data)}` : ""}`);
   /** The estimate beside the actual time of a finished run. A small share of the CPU shows that the machine was busy. */
   function duration(run, data) {
@@ -45,7 +48,7 @@
       if (lost) return h("li.bad", { "aria-current": "step" }, icon("cross"), `${run.status === "failed" ? "Failed" : "Interrupted"}${run.steps ? `, step ${run.step} of ${run.steps}` : `: ${words.toLowerCase()}`}`);
       const told = [...data.phases].reverse().find((each) => each.phase === name);
       const much = told?.total ? `, ${(told.done ?? 0).toLocaleString("en")} of ${told.total.toLocaleString("en")} ${told.unit || ""}`.trimEnd() : "";
-      return h("li.now", { "aria-current": "step" }, h("i.dot"), run.status === "stopping" ? stopping : run.status === "paused" ? "Paused" : name === "training" && (run.step || !run.doing) ? phaseWord(run) : run.doing || words + much);
+      return h("li.now", { "aria-current": "step" }, h("i.dot"), run.status === "stopping" ? stopping : run.status === "paused" ? "Paused" : name === "training" && (run.step || !run.doing) ? phaseWord(run, data) : run.doing || words + much);
     });
   }
   function left(run, facts) {

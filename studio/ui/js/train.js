@@ -85,7 +85,7 @@
     function announce(run, data) {
       const quarter = run.status === "training" && run.phase === "training" ? ` ${Math.floor((run.share || 0) * 4) * 25} percent` : "";
       const said = data.advice.at(-1);
-      const told = `${run.name}: ${run.status === "training" ? phaseWord(run) : run.status}${quarter}${said ? `. Coach: ${said.title}` : ""}`;
+      const told = `${run.name}: ${run.status === "training" ? phaseWord(run, data) : run.status}${quarter}${said ? `. Coach: ${said.title}` : ""}`;
       if (told !== view.told) { if (view.told) part("said").textContent = translate(told); view.told = told; }
     }
 

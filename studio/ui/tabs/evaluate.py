@@ -5,6 +5,7 @@ from studio.schema.numbers import about
 from studio.schema.report import JudgedRow, Report, rows_of_split
 from studio.schema.runs import RunRecord
 from studio.tasks import task_named
+from studio.training.methods import METHODS
 from studio.ui.components import next_step
 from studio.ui.components.basic import Primary, action_bar, alert, button, heading, note, segments, track
 from studio.ui.components.layout import look_again
@@ -157,13 +158,25 @@ def report_body(run: RunRecord, report: Report, which: str, model: str = "", *, 
     mixed = mixed_up(report, which)
     which = which if which in kinds else "" if mixed else "worst"
     changed = "Unlike the baseline" if guessed else "Most changed"
+    none_wrong: Html | str = ""
+    if (
+        which == "worst"
+        and report.confusion is not None
+        and all(row.tuned == row.expected for row in report.worst_rows)
+    ):
+        none_wrong = html('<span class="muted">All are right. The least certain come first.</span>')
     ways = [("worst", "Worst", ""), ("best", "Best", ""), ("changed", changed, "")]
     rows = html(
         '<section class="panel flush" aria-labelledby="rows-title"><div class="bar wrapbar"><h2 id="rows-title" '
         'class="pad-r">Rows</h2>{chosen}{mixed}</div>{rows}</section>',
         chosen=segments("judged", "which", ways, which, "Which rows"),
-        mixed=mixed and html('<span class="muted">{words}</span>', words=_mixed_words(mixed[0])),
-        rows=row_table(mixed or kinds[which], report.confusion is not None, row_source(report)),
+        mixed=html('<span class="muted">{words}</span>', words=_mixed_words(mixed[0])) if mixed else none_wrong,
+        rows=row_table(
+            mixed or kinds[which],
+            report.confusion is not None,
+            row_source(report),
+            report.confusion is not None and which in ("worst", "best"),
+        ),
     )
     below = _below(report, rows, foot(run, report, model))
     return _report(run, report, cautions(report, run.id, has_rows), below, save)
@@ -246,7 +259,8 @@ def foot(run: RunRecord, report: Report, model: str = "") -> Html:
     step = f", checkpoint from step {run.best_step}" if run.best_step is not None else ""
     return html(
         '<p class="small"><span>{rows}</span>. <span>{which}</span> {model}, {method}{step} · <span>95% confidence '
-        "intervals (bootstrap)</span></p>",
+        "intervals (bootstrap; Wilson for scores of 0% and 100%)</span>{merged}</p>",
+        merged=_merged_note(run, report),
         rows=rows_of_split(report.split, report.rows),
         which=about_rows(report),
         model=Verbatim(model or run.model.rsplit("/", 1)[-1]),
@@ -255,13 +269,25 @@ def foot(run: RunRecord, report: Report, model: str = "") -> Html:
     )
 
 
+def _merged_note(run: RunRecord, report: Report) -> Html:
+    """Why the loss can differ from that on the Train tab, which is of the same rows."""
+    method = METHODS.get(run.method)
+    if report.split != "validation" or report.confusion is not None or method is None or method.result != "adapter":
+        return Html("")
+    return html(
+        "<br><span>Evaluate, Chat and exports use the weights with the adapter merged in. Train measures the loss "
+        "before merging, so it can differ slightly.</span>"
+    )
+
+
 def report_page(run: RunRecord, report: Report, model: str = "") -> str:
     """The report as a standalone page that can be saved and sent. It needs no server. `model`: the base's title."""
+    labels = report.confusion is not None
     rows = [
         html(
             '<section class="panel flush"><div class="bar"><h2>{title}</h2></div>{rows}</section>',
             title=title,
-            rows=row_table(kind, report.confusion is not None, row_source(report)),
+            rows=row_table(kind, labels, row_source(report), labels),
         )
         for title, kind in (("Worst rows", report.worst_rows), ("Best rows", report.best_rows))
     ]
@@ -273,7 +299,12 @@ def report_page(run: RunRecord, report: Report, model: str = "") -> str:
         'gradio-container"><main class="column html-container">{body}</main></body></html>',
         name=run.name,
         style=Html(content("css").decode()),
-        body=_report(
-            run, report, cautions(report, ""), _below(report, html("{rows}", rows=rows), foot(run, report, model))
+        body=html(
+            '<p class="small"><b translate="no">{name}</b> · <span>Report</span> · {date}</p>{report}',
+            name=Verbatim(run.name),
+            date=(run.ended or run.created)[:10],
+            report=_report(
+                run, report, cautions(report, ""), _below(report, html("{rows}", rows=rows), foot(run, report, model))
+            ),
         ),
     )

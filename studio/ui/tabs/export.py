@@ -151,9 +151,10 @@ def options_of(visit: Visit, view: ExportView | None) -> dict[str, str]:
 
 
 def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
-    """The chosen format, else the first available one."""
+    """The chosen format, else the first available one without a warning."""
     able = [view for view in views if not view.unavailable_reason] or views
-    return next((view for view in able if view.format == format_), able[0])
+    default = next((view for view in able if not view.warning), able[0])
+    return next((view for view in able if view.format == format_), default)
 
 
 def body(
@@ -193,7 +194,7 @@ def _row(view: ExportView, chosen: bool, job: Job | None) -> Html:
         attrs=attrs(name="format", value=view.format, data_act="choose", checked=chosen, disabled=off),
         title=view.title,
         sentence=view.unavailable_reason or view.sentence,
-        size="" if off and not view.done else size(view.done.bytes if view.done else view.bytes),
+        size="" if off and not view.done else size(view.done.bytes if view.done else view.bytes_with(NO_OPTIONS)),
         state=_state(view, job),
     )
 
@@ -212,7 +213,14 @@ def detail(run: RunRecord, view: ExportView, options: Options = NO_OPTIONS) -> H
         rows = ("Included", "your rows") if view.has_rows else ("Left out", "your rows, paths on this machine")
         known = facts([("Size", f"about {size(view.bytes_with(options))}"), rows])
         words = view.unavailable_reason or view.sentence
-        rest = html("<p>{s}</p>{o}{t}{f}", s=words, o=_fields(view, options), t=_tools(view, options), f=known)
+        rest = html(
+            "<p>{s}</p>{w}{o}{t}{f}",
+            s=words,
+            w=_warning(view),
+            o=_fields(view, options),
+            t=_tools(view, options),
+            f=known,
+        )
         return stack(view.title, "form-title", rest, "")
     name = f"{filename(run.name)}-{view.format}.zip"
     rows = ("Included" if view.has_rows else "Left out", "your rows")
@@ -225,11 +233,12 @@ def detail(run: RunRecord, view: ExportView, options: Options = NO_OPTIONS) -> H
     ]
     return html(
         '<section class="panel stack" aria-labelledby="form-title"><div class="row"><h2 id="form-title">{title}</h2>'
-        '<span class="right">{ready}</span></div>{facts}{options}{tools}{usages}<div '
+        '<span class="right">{ready}</span></div>{warning}{facts}{options}{tools}{usages}<div '
         'class="stack tight"><h3>Tested</h3><p class="tested"><span class="state ok">{tick}</span> {tested}</p>'
         "{comparison}</div></section>",
         title=view.title,
         ready=state("ok", "Ready"),
+        warning=_warning(view),
         facts=facts(
             [("File", Verbatim(name)), ("Size", size(view.done.bytes)), *titles, rows],
         ),
@@ -240,6 +249,11 @@ def detail(run: RunRecord, view: ExportView, options: Options = NO_OPTIONS) -> H
         tested=view.done.tested,
         comparison=view.done.comparison and _table(view.done.comparison),
     )
+
+
+def _warning(view: ExportView) -> Html:
+    """Why another format is better for this run."""
+    return note("warn", html("<p>{w}</p>", w=view.warning)) if view.warning else Html("")
 
 
 def usages_of(done: ExportResult) -> tuple[Usage, ...]:

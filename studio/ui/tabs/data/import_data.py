@@ -199,7 +199,9 @@ def _way(visit: Visit, name: str, title: str, summary: Any, body: Html) -> Html:
 
 def _paste(visit: Visit) -> Html:
     help_ = "Copied from a spreadsheet, or as CSV, JSON or JSON lines."
-    example = "question\tanswer\nWhere is my refund?\tIt left us on Monday."
+    tasks = visit.studio.catalog.tasks()
+    task = next((each for each in tasks if each.name == visit.choices.task), tasks[0])
+    example = "\n".join("\t".join(cells) for cells in (_example_columns(task), *task.example_rows[:1]))
     rows = Field("pasted", "Rows, with the column names in the first line", help_)
     body = html(
         '<div class="stack mid">{rows}<div class="row">{use}</div></div>',
@@ -282,9 +284,14 @@ def _named(task: TaskView) -> Html:
     return html('<p class="bar small"><b>{title}</b></p>', title=task.title)
 
 
+def _example_columns(task: TaskView) -> tuple[str, ...]:
+    """The columns of a task's example rows."""
+    return task.example_roles or tuple(role.name for role in task.roles if role.required)
+
+
 def _example(task: TaskView) -> Html:
     """Two rows of a task as a table."""
-    heads = task.example_roles or tuple(role.name for role in task.roles if role.required)
+    heads = _example_columns(task)
     rows = [[html('<td translate="no">{c}</td>', c=cell) for cell in row] for row in task.example_rows]
     return html(
         '<table class="wells"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>',

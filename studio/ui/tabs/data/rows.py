@@ -7,8 +7,8 @@ from typing import Any
 from studio.schema.dataset import CheckReport, DatasetRecord
 from studio.schema.errors import StudioError
 from studio.schema.labeling import Unlabeled
+from studio.schema.numbers import plural, size
 from studio.schema.numbers import rows as rows_words
-from studio.schema.numbers import size
 from studio.schema.views import Page
 from studio.services.datasets.check_options import CheckOptions
 from studio.tasks import task_named
@@ -182,7 +182,7 @@ def _head(visit: Visit, record: DatasetRecord) -> Html:
             return heading("Data augmentation", words)
         case "label":
             return heading("Label rows", join([Verbatim(record.name), "each key press is saved at once"], " · "))
-    facts = [rows_words(record.rows), f"{len(record.columns)} columns", size(record.bytes)]
+    facts = [rows_words(record.rows), plural(len(record.columns), "{n} column", "{n} columns"), size(record.bytes)]
     side = [
         html(
             '<label class="btn s filebtn">{i}Replace file<input type="file" class="sr" data-file multiple '
@@ -240,10 +240,10 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
         changing = splits.fields(visit, state.record)
     return html(
         '{sheet}{other}{how}<div class="cols main-side w400"><section class="panel flush" data-key="rows" '
-        'aria-label="Rows">'
-        "{table}{foot}</section>"
-        '<div class="stack">{cells}{doctor}{closer}{splits}{shows}</div></div>{poll}',
+        'aria-label="Rows">{table}{foot}</section>'
+        '<div class="stack">{cells}{language}{doctor}{closer}{splits}{shows}</div></div>{poll}',
         cells=row_editor.panel(visit),
+        language=_language(visit, state),
         sheet=which_sheet(state.record),
         how=reading_fold(state.record),
         other=html("{t}{o}", t=_other_task(visit, state), o=unlabeled.offer(visit, state.record)),
@@ -255,6 +255,17 @@ def _rows(visit: Visit, state: DatasetState) -> Html:
         shows=unlabeled.of_splits(counts, task_named(chosen.task).has_labels),
         poll=_next(visit, state),
     )
+
+
+def _language(visit: Visit, state: DatasetState) -> Html:
+    """A warning if the chosen model was not trained on the language of the rows."""
+    chosen = visit.choices
+    if state.report is None or not chosen.model:
+        return Html("")
+    with suppress(StudioError):  # the model was deleted
+        words = visit.studio.planning.language_note(chosen.dataset, chosen.model, chosen.task)
+        return note("warn", html("<p>{w}</p>", w=words)) if words else Html("")
+    return Html("")
 
 
 def _next(visit: Visit, state: DatasetState) -> Html | str:
