@@ -139,7 +139,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder to write to. Created if missing. Default: the folder of the run, as on the Export tab.",
+            help="Folder to write to. Created if missing.",
+            show_default="the run's folder",
         ),
     ] = None,
     option: Annotated[

@@ -168,7 +168,7 @@ class TrainingConfig(FrozenModel):
     packing: bool = setting(True, About("data", "Packing", "packing", by_task=True))
     """Puts several short texts into one row. They don't see each other. Fewer rows make training faster."""
     system_prompt: str = setting("", About("data", "System prompt", "", by_task=True), max_length=MAX_SYSTEM_PROMPT)
-    """Placed before each conversation. A conversation with a system prompt of its own keeps that. Chat uses it, too.
+    """Begins each conversation. A conversation with a system prompt of its own keeps that. Chat uses it, too.
     Empty: that of the rows, where all have the same."""
     learn_replies: Literal["all", "last"] = setting("all", About("data", "Replies to train on", "", by_task=True))
     """Which replies of a conversation are trained on. all: every reply. last: only the last one."""

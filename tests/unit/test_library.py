@@ -346,7 +346,7 @@ def test_a_run_whose_dataset_is_gone_leaves_the_rows_and_says_so(visit: Visiting
     library.open_(visit(dataset=dataset))
     selected.open_run(visit(), run.id)
     assert visit().choices.dataset == dataset
-    assert "Dataset of your next run, version 1 · The dataset of the run “mood” was deleted" in shown(visit)
+    assert "The dataset of the run “mood” was deleted. You see the rows of your next run." in shown(visit)
 
 
 def test_a_labeled_dataset_opens_for_labeling_until_its_labels_are_in_a_version(visit: Visiting, file: Path) -> None:
