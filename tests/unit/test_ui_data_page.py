@@ -449,6 +449,12 @@ def test_a_row_opens_by_a_click_on_its_text_and_show_leads_to_the_table(visit: V
     assert 'data-key="rows"' in drawn and 'data-shows="rows"' in drawn
 
 
+def test_rows_are_shown_when_the_folder_of_the_chosen_model_was_deleted(visit: Visiting, tmp_path: Path) -> None:
+    opened(visit)
+    visit().choose(model=str(tmp_path / "deleted"))
+    assert 'data-key="rows"' in page(visit)
+
+
 def test_a_conversation_is_shown_without_its_system_prompt_and_not_as_json(visit: Visiting) -> None:
     turns = [("system", "You sell plants."), ("user", "Is moss a plant?"), ("assistant", "It is.")]
     messages = [{"role": role, "content": content} for role, content in turns]

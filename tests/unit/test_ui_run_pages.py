@@ -306,6 +306,9 @@ def test_the_name_of_a_program_keeps_its_capital_letter() -> None:
 def test_the_form_that_was_wanted_is_shown_unless_it_can_not_be_had() -> None:
     assert export.chosen_view([ADAPTER, MERGED], "merged") is ADAPTER
     assert export.chosen_view([MERGED, ADAPTER], "") is ADAPTER
+    result = ExportResult(format="gguf", path="/home/x", bytes=9_700_000, tested="Same replies.", how_to_use="")
+    done = ADAPTER.model_copy(update={"format": "gguf", "done": result})
+    assert export.chosen_view([ADAPTER, done], "") is done, "what was exported is shown again"
 
 
 def a_line(name: str, **config: object) -> runs_tab.Line:

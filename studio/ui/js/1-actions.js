@@ -37,9 +37,10 @@
     if (!answer?.regions) {
       for (const f of [...studio.beats]) f();
       if (!said.unasked) studio.toast().replaceChildren(studio.h("p.wrong", { role: "alert" }, LOST));
-      return;
+      return false;
     }
     for (const [id, value] of Object.entries(answer.regions)) studio.draw(id, value);
     studio.beat(answer.beat);
+    return true;
   };
 })();

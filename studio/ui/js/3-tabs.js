@@ -58,8 +58,11 @@
     if (name) help(name);
     if (name && name !== current) { current = name; remember(name); studio.act(`tab-${name}`, { act: "open", unasked: true }); }
   };
-  /** Ask the server to draw the open tab again. */
-  studio.redraw = () => { studio.act(`tab-${current}`, { act: "open", unasked: true }); };
+  /** Ask the server to draw the open tab again. One that was just started may answer polls before actions. */
+  studio.redraw = async (tries = 20) => {
+    const answered = await studio.act(`tab-${current}`, { act: "open", unasked: true });
+    if (!answered && tries) setTimeout(() => studio.redraw(tries - 1), 500);
+  };
   let ticks = [];
   const dress = () => {
     tabs().forEach((tab, i) => {

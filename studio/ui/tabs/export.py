@@ -151,9 +151,10 @@ def options_of(visit: Visit, view: ExportView | None) -> dict[str, str]:
 
 
 def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
-    """The chosen format, else the first available one without a warning."""
+    """The chosen format, else the first that has been exported, else the first available one without a warning."""
     able = [view for view in views if not view.unavailable_reason] or views
-    default = next((view for view in able if not view.warning), able[0])
+    exported = [view for view in able if view.done]
+    default = next((view for view in (*exported, *able) if view.done or not view.warning), able[0])
     return next((view for view in able if view.format == format_), default)
 
 

@@ -262,10 +262,11 @@ def _language(visit: Visit, state: DatasetState) -> Html:
     chosen = visit.choices
     if state.report is None or not chosen.model:
         return Html("")
-    with suppress(StudioError):  # the model was deleted
+    try:
         words = visit.studio.planning.language_note(chosen.dataset, chosen.model, chosen.task)
-        return note("warn", html("<p>{w}</p>", w=words)) if words else Html("")
-    return Html("")
+    except StudioError:  # the folder of the model was deleted
+        return Html("")
+    return note("warn", words) if words else Html("")
 
 
 def _next(visit: Visit, state: DatasetState) -> Html | str:
@@ -273,7 +274,11 @@ def _next(visit: Visit, state: DatasetState) -> Html | str:
     chosen = visit.choices
     if state.waiting or state.report is None or state.record.rows > MOST_COUNTED or not chosen.model:
         return ""
-    if not visit.studio.models.get(chosen.model).info.here:
+    try:
+        is_here = visit.studio.models.get(chosen.model).info.here
+    except StudioError:  # the folder of the model was deleted: the Model tab says so
+        return ""
+    if not is_here:
         return ""
     if chosen.extra.get("measured") != measurement_key(visit):
         return poll("measure", 100, repeat=False)
