@@ -351,14 +351,6 @@ def test_a_killed_server_is_said_and_the_curve_has_no_hole_when_it_is_back(tmp_p
             drawn_steps = page.evaluate("studio.live.data.steps.map((row) => row[0])")
             assert drawn_steps == list(range(1, 96))
             expect(page.get_by_text("The server does not answer")).to_be_hidden()
-            page.get_by_role("tab", name="Runs", exact=True).click()
-            run.finish()
-            expect(page.get_by_text("Finished").first).to_be_visible()
-            served.kill()
-            expect(page.get_by_role("group", name="Current run")).to_contain_text("Offline")
-            Made(served.home, "made meanwhile", at=30).finish()
-            served.start()
-            expect(page.get_by_role("button", name="Open made meanwhile")).to_be_visible()
     finally:
         served.stop()
 
