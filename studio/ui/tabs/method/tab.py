@@ -249,7 +249,7 @@ def _page(visit: Visit, view: PlanView | StudioError | None) -> Html:
 def _name_field(visit: Visit) -> Html:
     """The name that the next run gets, which no other run has."""
     name = visit.studio.runs.free_name(name_of(visit))
-    return Field("run-name", "Name of the new run").text(name, "name", maxlength=120, enter="name")
+    return Field("new-run-name", "Name of the new run").text(name, "name", maxlength=120, enter="name")
 
 
 def _config_without_plan(visit: Visit) -> TrainingConfig:
