@@ -14,7 +14,7 @@ from studio.inference.model_cache import ModelCache
 from studio.schema.errors import StudioError
 from studio.schema.host import CardFacts, RunRef
 from studio.schema.report import ChatSettings, ExportResult
-from tests.security.attacks.planted import SECRETS, content_of, forms
+from tests.security.attacks.planted import SECRETS, content_of, leaked
 
 pytestmark = pytest.mark.timeout(7200)
 """Compiling the quantizer takes up to an hour."""
@@ -44,7 +44,7 @@ def ollama(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
 def test_no_token_of_the_environment_is_in_any_file(ollama: Made) -> None:
     content = content_of(Path(ollama[2].path))
     assert len(content) > 100e6
-    assert not [name for name, secret in SECRETS.items() if any(form in content for form in forms(secret))]
+    assert not leaked(content)
 
 
 def test_the_file_holds_tokenizer_template_end_token_license_and_base_and_no_path(ollama: Made) -> None:

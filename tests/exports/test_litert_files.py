@@ -18,7 +18,7 @@ from studio.inference.model_cache import ModelCache
 from studio.models.conversion.converters import TENSORFLOW
 from studio.models.starters.install import fetch_starter
 from studio.schema.host import CardFacts
-from tests.security.attacks.planted import SECRETS, content_of, forms
+from tests.security.attacks.planted import SECRETS, content_of, leaked
 
 pytestmark = pytest.mark.timeout(3600)  # the converter and TensorFlow are downloaded once, and graphs are traced
 FACTS = CardFacts(run="r", name="tone", dataset="rows.csv", rows=100)
@@ -86,7 +86,7 @@ def test_litert_and_tensorflow_give_the_chats_probabilities_and_the_code_of_the_
     for file in Path(done.path).iterdir():
         assert str(tmp_path).encode() not in file.read_bytes(), file.name
     content = content_of(Path(done.path))
-    assert not [name for name, secret in SECRETS.items() if any(form in content for form in forms(secret))]
+    assert not leaked(content)
     with zipfile.ZipFile(str(done.zip_path)) as archive:
         assert archive.testzip() is None and "out/model_quantized.tflite" in archive.namelist()
 

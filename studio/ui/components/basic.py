@@ -54,6 +54,11 @@ def note(kind: str, body: Any, button: Any = "") -> Html:
     )
 
 
+def final(question: str) -> str:
+    """The question before a deletion, which says that it is final."""
+    return " ".join((question, "This can't be undone."))
+
+
 def alert(error: StudioError) -> Html:
     """An error, announced by screen readers: what happened, which setting or rows, and what to do."""
     return html(

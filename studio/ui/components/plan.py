@@ -32,7 +32,7 @@ def plan_panel(view: PlanView, cores: int) -> Html:
         '{time}</span><small>{cores}</small></div><div><span class="big">{steps}</span><small>{passes}</small></div>'
         '</div>{language}{because}{allows}<div class="stack tight">{memory}<small>{length}</small></div>{learns}{facts}'
         "{probe}</section>",
-        language=view.language and note("warn", html("<p>{s}</p>", s=view.language)),
+        language=view.language and note("warn", view.language),
         allows=view.allows and html('<p class="muted small">{s}</p>', s=view.allows),
         word=state(kind, word),
         time=time_range(e.low_seconds, e.high_seconds),

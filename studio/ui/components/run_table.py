@@ -11,7 +11,7 @@ from studio.schema.numbers import ago, duration, plain_value, runs, size
 from studio.schema.numbers import rows as rows_words
 from studio.schema.runs import ACTIVE, GOES_ON, RunRecord
 from studio.training.planning.setting_scope import applies
-from studio.ui.components.basic import button, check_input, heading, state, tag
+from studio.ui.components.basic import button, check_input, final, heading, state, tag
 from studio.ui.components.layout import look_again, scroll_table
 from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.components.sparkline import spark
@@ -176,11 +176,6 @@ def _scores(record: RunRecord, validation_rows: int) -> Html:
 
 WORDS_OF_VALUES = ("yes", "no", "on", "off", "automatic", "none", "None")
 """Values of settings that are words of the page."""
-
-
-def final(question: str) -> str:
-    """The question before a deletion, which says that it is final."""
-    return " ".join((question, "This can't be undone."))
 
 
 def _acts(each: Line) -> Html:

@@ -153,9 +153,10 @@ def options_of(visit: Visit, view: ExportView | None) -> dict[str, str]:
 def chosen_view(views: Sequence[ExportView], format_: str) -> ExportView:
     """The chosen format, else the first that has been exported, else the first available one without a warning."""
     able = [view for view in views if not view.unavailable_reason] or views
+    chosen = [view for view in able if view.format == format_]
     exported = [view for view in able if view.done]
-    default = next((view for view in (*exported, *able) if view.done or not view.warning), able[0])
-    return next((view for view in able if view.format == format_), default)
+    usual = [view for view in able if not view.warning]
+    return next(iter((*chosen, *exported, *usual, *able)))
 
 
 def body(
@@ -254,7 +255,7 @@ def detail(run: RunRecord, view: ExportView, options: Options = NO_OPTIONS) -> H
 
 def _warning(view: ExportView) -> Html:
     """Why another format is better for this run."""
-    return note("warn", html("<p>{w}</p>", w=view.warning)) if view.warning else Html("")
+    return note("warn", view.warning) if view.warning else Html("")
 
 
 def usages_of(done: ExportResult) -> tuple[Usage, ...]:

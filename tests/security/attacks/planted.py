@@ -138,6 +138,11 @@ def forms(secret: str) -> list[bytes]:
     return [form.encode() for form in coded]
 
 
+def leaked(content: bytes) -> list[str]:
+    """Names of the planted variables whose secrets are in a content."""
+    return [name for name, secret in SECRETS.items() if any(form in content for form in forms(secret))]
+
+
 @attack(
     "planted",
     "{0}",

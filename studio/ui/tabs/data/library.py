@@ -10,7 +10,7 @@ from studio.schema.errors import StudioError
 from studio.schema.numbers import ago, plural, size
 from studio.schema.numbers import rows as rows_words
 from studio.schema.runs import RunRecord
-from studio.ui.components.basic import Primary, action_bar, button, heading, note, tag, text_input
+from studio.ui.components.basic import Primary, action_bar, button, final, heading, note, tag, text_input
 from studio.ui.components.layout import foot, page_buttons
 from studio.ui.components.markup import Html, Verbatim, html, join
 from studio.ui.tabs.data import import_data, import_options
@@ -238,9 +238,8 @@ def _question(each: DatasetEntry) -> str:
             "{n} run that was trained on it stays, but can't be resumed or evaluated.",
             "{n} runs that were trained on it stay, but can't be resumed or evaluated.",
         ),
-        "This can't be undone.",
     ]
-    return " ".join(part for part in parts if part)
+    return final(" ".join(part for part in parts if part))
 
 
 # --- what a person does ---

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from studio.schema.numbers import plural, runs, size
 from studio.schema.runs import ACTIVE, RunRecord
-from studio.ui.components.basic import Primary, action_bar, button
+from studio.ui.components.basic import Primary, action_bar, button, final
 from studio.ui.components.markup import Html, html
-from studio.ui.components.run_table import Line, final
+from studio.ui.components.run_table import Line
 from studio.ui.tabs.runs.compare import TICKED, ticked
 from studio.ui.visitors.session import Visit
 
