@@ -116,7 +116,7 @@ class PageShell:
     _show: Callable[[Visit], Updates] | None = None
 
     def page(self, show: Callable[[Visit], Updates]) -> None:
-        """How the tab is drawn: when it is opened, and when the page is loaded with it."""
+        """How the tab is drawn: when it is opened, when the page is loaded with it, and after actions."""
         self._show = show
         self.shell.handlers[f"tab-{self.name}"] = self, partial(self._pass, self.opened)
 
@@ -125,20 +125,29 @@ class PageShell:
         visit.choose(tab=self.name)
         return self.drawn(visit)
 
-    def then_drawn(self, act: Callable[[Visit], None]) -> Handler:
-        """A handler that acts and then draws the tab, also after an error, or opens another tab."""
+    def then_drawn(self, acts: Mapping[str, Callable[[Visit], None]], when_refused: bool = True) -> dict[str, Handler]:
+        """Handlers that act and then draw the tab, or open another tab, by the name of the action.
 
-        def handler(visit: Visit) -> Updates:
+        `when_refused`: whether a refused action draws the tab too. Without that, typed text stays.
+        """
+
+        def handler(act: Callable[[Visit], None], visit: Visit) -> Updates:
             try:
                 act(visit)
             except StudioError as error:
+                if not when_refused:
+                    raise
                 return {**self.drawn(visit), self.notice: alert(error)}
             return {} if visit.wanted_tab else self.drawn(visit)
 
-        return handler
+        return {name: partial(handler, act) for name, act in acts.items()}
 
     def drawn(self, visit: Visit) -> dict[Any, Any]:
-        """The tab as it is now. It is drawn again when another action changed something in the meantime."""
+        """The tab as it is now. It is drawn again when another action changed something in the meantime.
+
+        Handlers return this and never a drawing of their own: only this one is numbered, so that an answer that was
+        overtaken does not hide a newer one.
+        """
         updates: dict[Any, Any] = {}
         for _ in range(_DRAWN_AGAIN):
             mark, at = visit.mark(), next(_DRAWN)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,13 +260,31 @@ def test_a_refusal_is_shown_on_the_tab_of_its_action(demo: Page) -> None:
         assert set(demo.act({"page": "mine", "region": region, "said": {"act": "look"}})) == {notice}
 
 
-def test_every_part_answers_odd_values_without_a_fault(alone: Page, caplog: pytest.LogCaptureFixture) -> None:
+def parts(page: Page) -> list[str]:
+    """The ids of all parts of the page that send actions."""
     from studio.ui.shell import Shell
 
-    function = next(block.act for block in alone.gradio.blocks.blocks.values() if hasattr(block, "act"))
+    function = next(block.act for block in page.gradio.blocks.blocks.values() if hasattr(block, "act"))
     shell = next(each.cell_contents for each in function.__closure__ or () if isinstance(each.cell_contents, Shell))
     assert len(shell.handlers) > 15
-    for region in shell.handlers:
+    return list(shell.handlers)
+
+
+def test_every_answer_numbers_its_drawing_so_that_an_overtaken_one_does_not_hide_a_newer_one(alone: Page) -> None:
+    regions = [part for part in parts(alone) if part.endswith(("-body", "-actions"))]
+    drawn = [
+        alone.act({"page": "many", "region": region, "said": {"act": act, "value": "gguf", "sent": 3}})
+        for region in regions
+        for act in ("draw", "look", "choose", "option", "which")
+    ]
+    shown = [value for parts in drawn for part, value in parts.items() if value and not part.startswith("notice-")]
+    assert len(shown) > 30
+    numbers = [re.match(r"<!--(\d+) 3-->", value) for value in shown if isinstance(value, str)]
+    assert numbers and all(numbers)
+
+
+def test_every_part_answers_odd_values_without_a_fault(alone: Page, caplog: pytest.LogCaptureFixture) -> None:
+    for region in parts(alone):
         for value in (None, True, -1, 1.5, [1], {"a": 1}, "\ud800", "x" * 20_000, 2**70):
             said = {"act": "draw", "value": value, "sent": value, "about": value, "unasked": value, "run": value}
             assert "Something went wrong" not in str(alone.act({"page": "odd", "region": region, "said": said}))

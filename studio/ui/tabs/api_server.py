@@ -1,7 +1,5 @@
 """The panel on the Export tab that serves the fine-tuned model through an API on this machine."""
 
-from collections.abc import Callable
-
 from studio.schema.errors import StudioError
 from studio.schema.report import Usage
 from studio.schema.runs import RunRecord
@@ -12,8 +10,6 @@ from studio.ui.components.icons import icon
 from studio.ui.components.layout import look_again, stack
 from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.selected import target_run
-from studio.ui.shell import Handler, Updates
-from studio.ui.tabs.base import act_then_show
 from studio.ui.visitors.session import Visit
 
 EXPLAINED = (
@@ -21,11 +17,6 @@ EXPLAINED = (
     "The server belongs to this machine and ends with the studio."
 )
 PORT = 8000
-
-
-def actions(show: Callable[[Visit], Updates]) -> dict[str, Handler]:
-    """What the panel sends."""
-    return {"api-start": act_then_show(start, show), "api-stop": act_then_show(stop, show)}
 
 
 def start(visit: Visit) -> None:
@@ -39,6 +30,10 @@ def start(visit: Visit) -> None:
 def stop(visit: Visit) -> None:
     """Stop the server."""
     visit.studio.api_server.stop()
+
+
+ACTS = {"api-start": start, "api-stop": stop}
+"""What the panel sends."""
 
 
 def panel(visit: Visit, run: RunRecord) -> Html:

@@ -54,16 +54,3 @@ class Components:
         """Send what a person does in either part to the same handlers."""
         for part in (self.body, self.actions):
             shell.actions(part, handlers)
-
-
-def act_then_show(act: Callable[[Visit], None], show: Callable[[Visit], Updates]) -> Handler:
-    """A handler that does an action and then draws the tab.
-
-    When the action is refused, the tab is not drawn again, so that typed text stays.
-    """
-
-    def handler(visit: Visit) -> Updates:
-        act(visit)
-        return show(visit)
-
-    return handler

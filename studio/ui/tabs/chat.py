@@ -20,7 +20,6 @@ from studio.ui.selected import (
     without_result,
 )
 from studio.ui.shell import Handler, PageShell, Updates
-from studio.ui.tabs.base import act_then_show
 from studio.ui.visitors.session import Visit
 
 TWO_TEXTS = "Write the first text, then an empty line, then the second."
@@ -54,11 +53,12 @@ def wire(part: gr.HTML, shell: PageShell) -> None:
         if visit.text("run", 100) != visit.choices.run:
             return {}
         mark_tried(visit, visit.choices.run)
-        return show(visit)
+        return shell.drawn(visit)
 
     shell.page(show)
-    looks: dict[str, Handler] = {"look": show, "tried": tried, "choose": act_then_show(choose, show)}
-    shell.actions(part, {**looks, next_step.ROWS: open_rows})
+    looks: dict[str, Handler] = {"look": shell.drawn, "tried": tried}
+    choices = shell.then_drawn({"choose": choose}, when_refused=False)
+    shell.actions(part, {**looks, **choices, next_step.ROWS: open_rows})
 
 
 def chat_label(classifies: bool) -> str:

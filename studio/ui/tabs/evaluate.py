@@ -25,7 +25,7 @@ from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.selected import mark_done, open_rows, selected, target_run, until_result, without_result
 from studio.ui.shell import PageShell
 from studio.ui.tabs import cross_validation, prediction
-from studio.ui.tabs.base import Components, act_then_show
+from studio.ui.tabs.base import Components
 from studio.ui.tabs.chat import chat_label
 from studio.ui.visitors.session import Visit
 
@@ -41,14 +41,12 @@ VIEWER_ACTIONS = frozenset({"look", next_step.ROWS, "which"})
 
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
-    show = c.showing(drawn)
-    shell.page(show)
-    many = {name: act_then_show(act, show) for name, act in prediction.acts(shell.shell.files).items()}
-    folds = {name: act_then_show(act, show) for name, act in cross_validation.ACTS.items()}
+    shell.page(c.showing(drawn))
+    above = {"which": choose_rows, **prediction.acts(shell.shell.files), **cross_validation.ACTS}
+    below = {"evaluate": evaluate, "repeat": next_step.repeat, **cross_validation.ACTS}
     rows = {next_step.ROWS: open_rows}
-    shell.actions(c.body, {"look": show, "which": act_then_show(choose_rows, show), **rows, **many, **folds})
-    steps = {"evaluate": evaluate, "repeat": next_step.repeat}
-    shell.actions(c.actions, {name: act_then_show(act, show) for name, act in steps.items()} | rows | folds)
+    shell.actions(c.body, {"look": shell.drawn, **rows, **shell.then_drawn(above, when_refused=False)})
+    shell.actions(c.actions, {**rows, **shell.then_drawn(below, when_refused=False)})
 
 
 def evaluate(visit: Visit) -> None:

@@ -28,7 +28,7 @@ from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.selected import mark_done, selected, target_run, until_result, without_result
 from studio.ui.shell import PageShell
 from studio.ui.tabs import api_server, hub_upload
-from studio.ui.tabs.base import Components, act_then_show
+from studio.ui.tabs.base import Components
 from studio.ui.visitors.session import Visit
 
 Options = Mapping[str, str]
@@ -42,19 +42,11 @@ VIEWER_ACTIONS = frozenset({"choose", "look", "option"})
 
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
-    show = c.showing(drawn)
-    shell.page(show)
-    choices = {"choose": act_then_show(choose, show), "option": act_then_show(option, show)}
-    shell.actions(c.body, {"look": show, **choices, **hub_upload.actions(show), **api_server.actions(show)})
-    shell.actions(
-        c.actions,
-        {
-            "export": act_then_show(export, show),
-            "cancel-export": act_then_show(cancel_export, show),
-            "install": act_then_show(install, show),
-            "cancel-install": act_then_show(cancel_install, show),
-        },
-    )
+    shell.page(c.showing(drawn))
+    above = {"choose": choose, "option": option, **hub_upload.ACTS, **api_server.ACTS}
+    below = {"export": export, "cancel-export": cancel_export, "install": install, "cancel-install": cancel_install}
+    shell.actions(c.body, {"look": shell.drawn, **shell.then_drawn(above, when_refused=False)})
+    shell.actions(c.actions, shell.then_drawn(below, when_refused=False))
 
 
 def choose(visit: Visit) -> None:

@@ -1,7 +1,5 @@
 """The panel on the Export tab that uploads a finished export to the Hub: name, license, files, progress, link."""
 
-from collections.abc import Callable
-
 from studio.schema.errors import StudioError
 from studio.schema.exports import ExportView
 from studio.schema.hub import LicenseCheck, PushRequest, PushState, PushView
@@ -12,8 +10,6 @@ from studio.ui.components.layout import look_again, stack
 from studio.ui.components.markup import Html, Verbatim, html
 from studio.ui.jobs import JOBS, Job, Key
 from studio.ui.selected import target_run
-from studio.ui.shell import Handler, Updates
-from studio.ui.tabs.base import act_then_show
 from studio.ui.visitors.session import Visit
 
 KEPT = "hub-upload"
@@ -23,17 +19,6 @@ VERDICTS = {"free": "ok", "conditions": "warn", "forbidden": "error", "unknown":
 
 
 ROWS = "This export contains your rows. Everyone who can see the repository can read them."
-
-
-def actions(show: Callable[[Visit], Updates]) -> dict[str, Handler]:
-    """What the panel sends."""
-    return {
-        "hub-set": act_then_show(change, show),
-        "hub-upload": act_then_show(begin, show),
-        "hub-cancel": act_then_show(cancel, show),
-        "hub-token": act_then_show(keep_token, show),
-        "hub-forget-token": act_then_show(forget_token, show),
-    }
 
 
 def change(visit: Visit) -> None:
@@ -70,6 +55,16 @@ def keep_token(visit: Visit) -> None:
 def forget_token(visit: Visit) -> None:
     """Remove the Hub token."""
     visit.studio.models.set_hub_token("")
+
+
+ACTS = {
+    "hub-set": change,
+    "hub-upload": begin,
+    "hub-cancel": cancel,
+    "hub-token": keep_token,
+    "hub-forget-token": forget_token,
+}
+"""What the panel sends."""
 
 
 def panel(visit: Visit, run: RunRecord, view: ExportView) -> Html:

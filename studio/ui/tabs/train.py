@@ -16,7 +16,6 @@ from studio.ui.components.region import live, region, view
 from studio.ui.components.run_table import delete_question
 from studio.ui.selected import is_tried, mark_done, open_rows, select_run, selected, target_run
 from studio.ui.shell import PageShell, Updates
-from studio.ui.tabs.base import act_then_show
 from studio.ui.tabs.chat import chat_label
 from studio.ui.visitors.session import Visit
 
@@ -54,10 +53,11 @@ def wire(c: Components, shell: PageShell) -> None:
         return {c.view: told, c.actions: _bar_of(visit, progress)}
 
     acts = {"stop": stop, "pause": pause, "resume": resume, "finish": finish, "delete": delete, "follow": follow_advice}
-    handlers = {name: act_then_show(act, show) for name, act in acts.items()} | {next_step.ROWS: open_rows}
     shell.page(show)
-    shell.actions(c.view, {"state": show, **handlers})
-    shell.actions(c.actions, {**handlers, "again": open_rerun_form, "repeat": act_then_show(next_step.repeat, show)})
+    handlers = {**shell.then_drawn(acts, when_refused=False), next_step.ROWS: open_rows}
+    repeat = shell.then_drawn({"repeat": next_step.repeat}, when_refused=False)
+    shell.actions(c.view, {"state": shell.drawn, **handlers})
+    shell.actions(c.actions, {**handlers, **repeat, "again": open_rerun_form})
 
 
 # --- what a person does ---

@@ -57,7 +57,7 @@ def wire(c: Components, shell: PageShell) -> None:
         **library.ACTS,
     }
     shell.page(c.showing(drawn))
-    c.wire(shell, {name: shell.then_drawn(of_this_dataset(act)) for name, act in acts.items()})
+    c.wire(shell, shell.then_drawn({name: of_this_dataset(act) for name, act in acts.items()}))
 
 
 # --- actions ---

@@ -62,7 +62,7 @@ def wire(c: Components, shell: PageShell) -> None:
         **search.ACTS,
     }
     shell.page(c.showing(drawn))
-    c.wire(shell, {name: shell.then_drawn(act) for name, act in acts.items()})
+    c.wire(shell, shell.then_drawn(acts))
 
 
 # --- what a person does ---

@@ -43,9 +43,8 @@ def wire(c: Components, shell: PageShell) -> None:
         "token": keep_token,
         "forget-token": forget_token,
     }
-    acts = {name: shell.then_drawn(act) for name, act in table.items()}
     shell.page(show)
-    c.wire(shell, {**acts, "look": shell.drawn, "sample": onboarding.use_sample, "hub": search})
+    c.wire(shell, {**shell.then_drawn(table), "look": shell.drawn, "sample": onboarding.use_sample, "hub": search})
 
 
 # --- actions ---

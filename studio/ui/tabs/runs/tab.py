@@ -13,7 +13,7 @@ from studio.ui.http.uploads import Uploads
 from studio.ui.selected import open_run
 from studio.ui.shell import Handler, PageShell
 from studio.ui.tabs import recovery_notice
-from studio.ui.tabs.base import Components, act_then_show
+from studio.ui.tabs.base import Components
 from studio.ui.tabs.runs import (
     adapter_merge,
     bulk_actions,
@@ -40,9 +40,9 @@ VIEWER_ACTIONS = frozenset(
 
 def wire(c: Components, shell: PageShell) -> None:
     """Wire the tab's handlers."""
-    show = c.showing(drawn)
+    shell.page(c.showing(drawn))
     # Drawn again even when refused: another tab may have deleted the run.
-    then_drawn: dict[str, Callable[[Visit], None]] = {
+    always: dict[str, Callable[[Visit], None]] = {
         "open": lambda visit: open_run(visit, visit.studio.runs.get(visit.text("run", 100)).id),
         "delete": delete,
         "resume": lambda visit: open_run(visit, visit.studio.runs.resume(visit.text("run", 100)).id),
@@ -51,7 +51,7 @@ def wire(c: Components, shell: PageShell) -> None:
         **{name: run_detail.ACTS[name] for name in ("run-archive", "run-pause", "run-resume", "run-checkpoints")},
     }
     # Not drawn again when refused: what was typed stays.
-    then_shown: dict[str, Callable[[Visit], None]] = {
+    unless_refused: dict[str, Callable[[Visit], None]] = {
         "rename": rename,
         "renaming": start_renaming,
         "weigh": adapter_merge.weigh,
@@ -66,17 +66,16 @@ def wire(c: Components, shell: PageShell) -> None:
         **new_run.ACTS,
     }
     acts: dict[str, Handler] = {
-        **{name: act_then_show(act, show) for name, act in then_shown.items()},
+        **shell.then_drawn(unless_refused, when_refused=False),
         **run_detail.LEADING,
         **new_run.LEADING,
         **storage.LEADING,
-        **{name: shell.then_drawn(act) for name, act in then_drawn.items()},
+        **shell.then_drawn(always),
         "look": shell.drawn,
     }
-    shell.page(show)
     shell.actions(c.body, acts)
     acts_below = {**bulk_actions.ACTS, "new-run": new_run.open_empty}
-    shell.actions(c.actions, {name: shell.then_drawn(act) for name, act in acts_below.items()})
+    shell.actions(c.actions, shell.then_drawn(acts_below))
 
 
 # --- what a person does ---
