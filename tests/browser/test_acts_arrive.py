@@ -1,5 +1,6 @@
 """Whatever a person does is answered, and no answer takes back what was done after it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,20 @@ def test_what_is_typed_replaces_a_selected_value_also_when_a_drawing_has_changed
     expect(page.locator("#typed")).to_have_value("64")
     page.keyboard.insert_text("128")
     expect(page.locator("#typed")).to_have_value("128")
+
+
+FRAMES_IN_A_SECOND = """() => new Promise((done) => {
+  const first = requestAnimationFrame(() => setTimeout(() => {
+    const last = requestAnimationFrame(() => done(last - first - 1));
+  }, 1000));
+})"""
+"""How many animation frames others request within a second: their numbers are counted by document."""
+
+
+def test_a_page_that_nobody_touches_requests_no_frames(page: Page) -> None:
+    until = time.monotonic() + 20
+    while (frames := page.evaluate(FRAMES_IN_A_SECOND)) > 2 and time.monotonic() < until:
+        pass
+    assert frames <= 2
+    page.get_by_role("tab", name="Data").click()
+    expect(page.get_by_role("tab", name="Data")).to_have_attribute("aria-selected", "true")

@@ -17,6 +17,7 @@
     studio.dressAccount();
     connected(server);
     studio.act("page", { act: "load", run: new URL(location.href).searchParams.get("run") || "", fresh: isFresh() ? "yes" : "" });
+    studio.endForgottenFrames();
   };
   /** Whether this browser never had the page open. */
   const isFresh = () => {
