@@ -153,6 +153,32 @@ def native(page: Page) -> Any:
     return page.page.get_by_label(label_of("batch_size"), exact=True)
 
 
+CONTROLS = """() => [...document.querySelectorAll('input,select,textarea,button,summary,a[href]')].filter((each) =>
+  each.checkVisibility({ visibilityProperty: true }) && !each.disabled && each.tabIndex >= 0
+  && each.getClientRects().length && (each.type !== 'radio' || each.checked))"""
+"""Elements that Tab should reach. Of radio buttons, it reaches the chosen one."""
+
+
+def keyboard(page: Page) -> str:
+    """How many controls Tab reaches, of those on the page, and how many of these show that they have the focus."""
+    page.page.evaluate(f"window.controls = ({CONTROLS})(); document.body.tabIndex = -1; document.body.focus()")
+    # A focus that is not visible has neither an outline nor another border, shadow or background.
+    look = """(each) => [each.closest('label') || each, each].map((e) => getComputedStyle(e)).map((s) =>
+      [s.outline, s.boxShadow, s.borderColor, s.backgroundColor].join()).join()"""
+    page.page.evaluate(f"window.before = new Map(controls.map((each) => [each, ({look})(each)]))")
+    for _ in range(page.page.evaluate("controls.length") * 2):
+        page.page.keyboard.press("Tab")
+        page.page.evaluate("document.activeElement.reached = true")
+        seen = f"({look})(each) !== before.get(each)"
+        page.page.evaluate(f"(() => {{ const each = document.activeElement; each.seen = {seen} }})()")
+    return str(
+        page.page.evaluate(
+            "`${controls.filter((e) => e.reached).length} of ${controls.length}, `"
+            "+ `${controls.filter((e) => e.reached && e.seen).length} visibly`"
+        )
+    )
+
+
 def measure(browser: Any, url: str, prepare: Any, watch: str) -> dict[str, Any]:
     """The figures of one page."""
     began = time.perf_counter()
@@ -174,6 +200,9 @@ def measure(browser: Any, url: str, prepare: Any, watch: str) -> dict[str, Any]:
     narrow = Page(browser, url, 390)
     narrow.page.get_by_role("tab").first.wait_for(state="attached", timeout=60_000)
     prepare(narrow)
+    dark = Page(browser, url, scheme="dark")
+    dark.page.get_by_role("tab").first.wait_for(state="attached", timeout=60_000)
+    prepare(dark)
     rate = page.page.get_by_label("Learning rate", exact=True)
     rate.fill("7")
     rate.press("Tab")
@@ -186,6 +215,8 @@ def measure(browser: Any, url: str, prepare: Any, watch: str) -> dict[str, Any]:
         "bytes of a change": round(changed),
         "elements": nodes,
         "axe rules broken": page.axe(),
+        "axe rules broken, dark": dark.axe(),
+        "controls that Tab reaches": keyboard(page),
         "a wrong value is marked at its field": marked,
         "sideways scrolling at 390 px": narrow.page.evaluate("document.documentElement.scrollWidth - innerWidth"),
     }
