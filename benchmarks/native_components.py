@@ -197,6 +197,7 @@ def measure(browser: Any, url: str, prepare: Any, watch: str) -> dict[str, Any]:
         times.append(time.perf_counter() - began)
     nodes = page.page.evaluate("document.querySelectorAll('*').length")
     changed = (page.bytes - before) / CHANGES
+    reached = keyboard(page)
     narrow = Page(browser, url, 390)
     narrow.page.get_by_role("tab").first.wait_for(state="attached", timeout=60_000)
     prepare(narrow)
@@ -216,7 +217,7 @@ def measure(browser: Any, url: str, prepare: Any, watch: str) -> dict[str, Any]:
         "elements": nodes,
         "axe rules broken": page.axe(),
         "axe rules broken, dark": dark.axe(),
-        "controls that Tab reaches": keyboard(page),
+        "controls that Tab reaches": reached,
         "a wrong value is marked at its field": marked,
         "sideways scrolling at 390 px": narrow.page.evaluate("document.documentElement.scrollWidth - innerWidth"),
     }
