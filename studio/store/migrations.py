@@ -49,6 +49,7 @@ WORKSPACE = (
     ALTER TABLE runs ADD COLUMN kills INTEGER;
     ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT ''
     """,
+    "CREATE INDEX events_other_than_steps ON events (run, id, kind) WHERE kind <> 'step'",
 )
 
 QUEUE = (

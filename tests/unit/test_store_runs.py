@@ -197,6 +197,20 @@ def test_events_are_read_from_the_cursor_on_without_a_hole(place: Workspace, run
     assert [each.event for each in place.events.after(run.id, kinds=("step",), limit=1)] == [events[1]]
 
 
+def test_the_few_events_that_are_no_steps_are_found_without_reading_the_steps(place: Workspace, run: RunRecord) -> None:
+    place.events.append(run.id, PhaseEvent(phase="training"))
+    work: list[int] = []
+    with place.db.write() as connection:  # reads of this thread use its connection
+        text = step(1).model_dump_json()
+        rows = ((run.id, "2026-01-01T00:00:00Z", text) for _ in range(5_000))
+        connection.executemany("INSERT INTO events (run, time, kind, data) VALUES (?, ?, 'step', ?)", rows)
+        connection.set_progress_handler(lambda: work.append(1), 100)  # instructions of SQLite
+        assert [each.event.kind for each in place.events.last(run.id, "phase")] == ["phase"]
+        assert [each.event.kind for each in place.events.after(run.id, kinds=("state", "phase"))][-1] == "phase"
+        connection.set_progress_handler(None, 0)
+    assert len(work) < 20
+
+
 def test_an_event_is_printed_flat(place: Workspace, run: RunRecord) -> None:
     place.events.append(run.id, CheckpointEvent(step=5, name="checkpoint-5", bytes=10, best=True))
     flat = place.events.after(run.id)[-1].flat()
