@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from studio.machine.locks import alone
 from studio.schema.errors import StudioError
 from studio.schema.projects import ProjectRecord, ProjectView
-from studio.schema.runs import ACTIVE
 from studio.store.db import now
 from studio.store.files import write_whole
 from studio.store.home import ALONE, Home
@@ -101,7 +100,7 @@ class ProjectStore:
         workspace = self.home.workspace(record.id)
         try:
             counts = workspace.db.rows("SELECT (SELECT count(*) FROM datasets), (SELECT count(*) FROM runs)")[0]
-            active = next((run.name for run in workspace.runs.all() if run.status in ACTIVE), "")
+            active = next((run.name for run in workspace.runs.active()), "")
         finally:
             workspace.close()
         size = size_once(self.root / record.id)

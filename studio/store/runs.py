@@ -6,10 +6,12 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -99,6 +101,12 @@ class RunStore:
         """All runs, newest first, in the order of creation."""
         return [_record(row) for row in self.db.rows("SELECT * FROM runs ORDER BY rowid DESC")]
 
+    def active(self) -> list[RunRecord]:
+        """The runs that wait or train, newest first. Fast for any number of runs."""
+        marks = ", ".join("?" * len(ACTIVE))
+        rows = self.db.rows(f"SELECT * FROM runs WHERE status IN ({marks}) ORDER BY rowid DESC", tuple(ACTIVE))
+        return [_record(row) for row in rows]
+
     def in_state(self, *states: RunStatus) -> list[tuple[str, str]]:
         """(id, time of creation) of the runs with one of these states. Fast for any number of runs."""
         marks = ", ".join("?" * len(states))
@@ -132,7 +140,7 @@ class RunStore:
 
     def datasets_in_use(self) -> dict[str, str]:
         """Dataset → the name of a queued or running run that uses its rows."""
-        active = [run for run in self.all() if run.status in ACTIVE]
+        active = self.active()
         return {dataset: run.name for run in active for dataset, _ in dataset_versions(self.spec(run.id))}
 
     def replace_spec(self, run: str, spec: RunSpec) -> None:
@@ -366,14 +374,14 @@ def _update(connection: sqlite3.Connection, run: str, changes: dict[str, Any]) -
 
 
 def _record(row: sqlite3.Row) -> RunRecord:
-    spec = RunSpec.model_validate_json(row["spec"])
     columns = {name: value for name, value in dict(row).items() if name in RunRecord.model_fields}
     read = {"seconds": row["seconds"] or None, "metrics": json.loads(row["metrics"]), "tags": json.loads(row["tags"])}
-    return RunRecord(
-        **{**columns, **read},
-        task=spec.config.task,
-        model=spec.config.model,
-        method=spec.config.method,
-        dataset=spec.dataset,
-        dataset_version=spec.dataset_version,
-    )
+    return RunRecord(**{**columns, **read, **_requested(row["spec"])})
+
+
+@lru_cache(maxsize=1024)
+def _requested(spec: str) -> Mapping[str, Any]:
+    """What a record has of the request. Cached, because lists of runs are read often and a request hardly changes."""
+    request = RunSpec.model_validate_json(spec)
+    config = {name: getattr(request.config, name) for name in ("task", "model", "method")}
+    return MappingProxyType({**config, "dataset": request.dataset, "dataset_version": request.dataset_version})

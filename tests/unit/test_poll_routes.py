@@ -146,6 +146,28 @@ def test_the_bar_shows_the_run_at_work_before_the_one_that_is_looked_at(two: Two
     assert page.get(f"/studio/run/{newer.id}").json()["bar"]["id"] == done.id
 
 
+def test_the_bar_reads_as_few_runs_of_many_as_of_two(
+    two: Two, page: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        two.made_run("anna")
+    run, read = two.made_run("anna").id, list[str]()
+    model = RunRecord.__init__
+    monkeypatch.setattr(
+        RunRecord, "__init__", lambda self, **values: (read.append(values["id"]), model(self, **values))[1]
+    )
+
+    def reads() -> int:
+        read.clear()
+        assert page.get("/studio/bar", params={"run": run}).json()["bar"]["id"] == run
+        return len(read)
+
+    few = reads()
+    for _ in range(30):
+        two.made_run("anna")
+    assert 0 < reads() == few
+
+
 @pytest.mark.parametrize("run", ["..", "../../etc/passwd", "%2e%2e%2fqueue.db", "last; DROP TABLE runs"])
 def test_a_path_or_a_spell_in_place_of_a_run_finds_nothing(page: TestClient, run: str) -> None:
     for path in (f"/studio/run/{run}", f"/studio/run/{run}/log"):

@@ -111,6 +111,10 @@ class RunLifecycle:
         """All runs, newest first, as the database has them."""
         return self.store.all()
 
+    def active(self) -> list[RunRecord]:
+        """The runs that wait or train, newest first, as the database has them."""
+        return self.store.active()
+
     def get(self, run: str) -> RunRecord:
         """One run by id, or `last`, as the database has it."""
         return self.store.get(run)

@@ -139,14 +139,21 @@ def at_work(studio: Studio, known: str | None, selected: str) -> dict[str, Any] 
 
     While no run of this project is running or queued, it is the running one of another project.
     """
-    runs = studio.runs.all()
-    working = [record for record in runs if record.status in ACTIVE]
+    working = studio.runs.active()
     first = next((record for record in reversed(working) if record.status != "queued"), None)
     chosen = first or next(iter(working), None)
     if chosen is None and (elsewhere := studio.projects.run_elsewhere()):
         return _state_elsewhere(*elsewhere)
-    chosen = chosen or next((r for r in runs if r.id == selected), None) or next(iter(runs), None)
+    chosen = chosen or _record(studio, selected) or _record(studio, "last")
     return None if chosen is None or chosen.id == known else run_updates.run_state(studio.runs.progress(chosen.id))
+
+
+def _record(studio: Studio, run: str) -> RunRecord | None:
+    """The record of a run. None if there is no such run."""
+    try:
+        return studio.runs.get(run)
+    except StudioError:
+        return None
 
 
 def _state_elsewhere(project: ProjectRecord, record: RunRecord) -> dict[str, Any]:

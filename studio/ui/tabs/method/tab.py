@@ -10,7 +10,6 @@ from studio.schema.config import DEFAULT_METHOD, TrainingConfig, settings_of
 from studio.schema.errors import StudioError
 from studio.schema.numbers import memory, time_range
 from studio.schema.numbers import rows as rows_words
-from studio.schema.runs import ACTIVE
 from studio.schema.settings_check import config_from
 from studio.schema.views import PlanView
 from studio.ui.components.basic import Card, Field, Primary, action_bar, alert, button, cards, fold, heading, note
@@ -343,7 +342,7 @@ def _bar(visit: Visit, view: PlanView | StudioError | None) -> Html:
             return action_bar(wait, press, back="data", extra=button("Make it fit", "fit"))
         return action_bar(f"{words}.", Primary("Make it fit", "fit"), back="data")
     more = "You can close the page. The run continues."
-    if any(record.status in ACTIVE for record in visit.studio.runs.all()):
+    if visit.studio.runs.active():
         more = "It starts automatically when the current run ends."
     return action_bar(
         html("About <b>{t}</b>. {m}", t=time_range(estimate.low_seconds, estimate.high_seconds), m=more),
