@@ -225,8 +225,19 @@ class DatasetStore:
         def delete_records() -> None:
             with self.db.write() as connection:
                 connection.execute("DELETE FROM datasets WHERE id = ?", (dataset,))
-                for path in (*runs.glob(f"*/{IN_RUN}/*"), *runs.glob(f"*/exports/{PACKED}")):
-                    if path.name == PACKED or in_run.fullmatch(path.name):
+                for path in runs.glob(f"*/{IN_RUN}/*"):
+                    if in_run.fullmatch(path.name):
+                        path.unlink(missing_ok=True)
+                for path in runs.glob(f"*/exports/{PACKED}"):
+                    if _names(path.parent.with_name("config.yaml"), dataset):
                         path.unlink(missing_ok=True)
 
         delete_folder(self.root / dataset, delete_records)
+
+
+def _names(config: Path, dataset: str) -> bool:
+    """Whether the settings of a run name a dataset. True if they can't be read."""
+    try:
+        return dataset in config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return True

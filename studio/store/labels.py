@@ -18,11 +18,11 @@ class LabelStore:
         self.db = db
 
     def add(self, dataset: str, facts: Sequence[Fact]) -> list[Fact]:
-        """Insert facts in one transaction. Returns them with ids and times."""
-        kept = []
+        """Insert facts in one transaction. Returns them with ids and times. Facts of one action have the same time."""
+        kept, time = [], now()
         with self.db.write() as connection:
             for fact in facts:
-                fact = fact.model_copy(update={"time": fact.time or now()})
+                fact = fact.model_copy(update={"time": fact.time or time})
                 values = {**fact.model_dump(), "dataset": dataset, "kind": f"{fact.work}:{fact.what}"}
                 cursor = connection.execute(_INSERT, values)
                 kept.append(fact.model_copy(update={"id": int(cursor.lastrowid or 0)}))

@@ -49,7 +49,10 @@ WORKSPACE = (
     ALTER TABLE runs ADD COLUMN kills INTEGER;
     ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT ''
     """,
-    "CREATE INDEX events_other_than_steps ON events (run, id, kind) WHERE kind <> 'step'",
+    """
+    CREATE INDEX events_other_than_steps ON events (run, id, kind) WHERE kind <> 'step';
+    CREATE INDEX runs_by_status ON runs (status)
+    """,
 )
 
 QUEUE = (

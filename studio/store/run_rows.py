@@ -5,6 +5,7 @@ run has the same layout, so rows are imported from both in the same way. Importe
 versions stay.
 """
 
+import filecmp
 import math
 import os
 import shutil
@@ -53,7 +54,7 @@ def link_rows(folder: Path, spec: RunSpec, datasets: DatasetStore) -> None:
 
 def import_rows(folder: Path, datasets: DatasetStore) -> None:
     """Import the rows in a run's folder. All are validated before one is listed, and existing versions stay. Raises
-    an error, and leaves the files, if they are invalid."""
+    an error, and leaves the files, if they are invalid or a version exists with other rows."""
     source, spec = folder / IN_RUN, read_spec(folder / "config.yaml")
     names = {f"{dataset}-v{version}": (dataset, version) for dataset, version in dataset_versions(spec)}
     entries = [source, *source.glob("*")]
@@ -69,6 +70,8 @@ def import_rows(folder: Path, datasets: DatasetStore) -> None:
         ]
         for path, record in rows:
             if datasets.has(record.id, record.version):
+                if not filecmp.cmp(path, datasets.rows_path(record.id, record.version), shallow=False):
+                    raise no_run(f"version {record.version} of its dataset has other rows on this machine")
                 continue
             newer = datasets.get(record.id).version if datasets.has(record.id) else None
             with datasets.filling(record.id, record.version) as filled:

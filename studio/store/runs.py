@@ -379,7 +379,7 @@ def _record(row: sqlite3.Row) -> RunRecord:
     return RunRecord(**{**columns, **read, **_requested(row["spec"])})
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _requested(spec: str) -> Mapping[str, Any]:
     """What a record has of the request. Cached, because lists of runs are read often and a request hardly changes."""
     request = RunSpec.model_validate_json(spec)

@@ -131,6 +131,7 @@ def test_a_run_goes_on_from_combined_adapters_with_the_strength_that_they_have(
         ended(studio, data, base, 2, method="lora", lora_rank=8),
     ]
     made = studio.runs.combine(dict(zip(runs, WEIGHTS, strict=True)))
+    assert studio.runs.combine(dict(zip(runs, WEIGHTS, strict=True))).name == f"{made.name} 2"
     config, folder = spec_of(studio, made.id).config, studio.context.workspace.runs.folder(made.id)
     assert (config.method, config.lora_rank, config.lora_alpha) == ("lora", 12, 12)
     assert config.lora_targets == "all-linear"

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from studio.api import Studio
+from studio.schema.augmentation import AugmentationRequest
 from studio.schema.errors import StudioError
 from studio.schema.views import Page
+from studio.services.labeling.labels import MAX_SESSIONS
 
 TEXTS = [f"message {number} about {'refunds' if number % 2 else 'parcels'}" for number in range(1, 25)]
 PAIRS = "question,answer a,answer b\n" + "".join(f"Ask {n}?,short {n},a longer one {n}\n" for n in range(1, 11))
@@ -208,6 +210,14 @@ def test_many_rows_get_a_label_at_once(studio: Studio, dataset: str) -> None:
     assert studio.labels.rows(dataset, show="open").total == 21
 
 
+def test_undo_takes_back_all_rows_that_were_labeled_at_once(studio: Studio, dataset: str) -> None:
+    studio.labels.give(dataset, 1, "refund")
+    studio.labels.give_many(dataset, [2, 4, 6], "parcel")
+    state = studio.labels.undo(dataset)
+    assert (state.done, state.row) == (1, 2)
+    assert studio.labels.undo(dataset).done == 0
+
+
 def test_the_list_finds_rows_by_a_word(studio: Studio, dataset: str) -> None:
     page = studio.labels.rows(dataset, search="REFUNDS", page=Page(1, 5))
     assert page.total == 12
@@ -250,6 +260,32 @@ def test_labels_follow_their_rows_when_rows_around_them_are_removed(studio: Stud
     assert (state.total, state.done) == (25, 2)
     labelled = {each.text: each.value for each in studio.labels.rows(data, show="done").rows}
     assert labelled == {"the lamp is broken": "refund", ten: "parcel"}
+
+
+def test_labels_follow_their_rows_when_as_many_rows_were_added_as_removed(studio: Studio) -> None:
+    texts = ["the first one of all", "the first one of all", *TEXTS]
+    data = studio.datasets.add_text(
+        "question,answer\n" + "".join(f"{text},I will look into it.\n" for text in texts)
+    ).id
+    studio.labels.choose(data, "label", {"text": "question"})
+    studio.labels.give(data, 10, "parcel")
+    ten, before = studio.labels.rows(data, page=Page(1, 50)).rows[9].text, studio.datasets.get(data).rows
+    studio.checks.fix(data, "duplicate")
+    studio.augmentation.propose(
+        data, AugmentationRequest(way="spelling", count=before - studio.datasets.get(data).rows)
+    )
+    studio.augmentation.decide(data, "kept")
+    studio.augmentation.use(data)
+    assert studio.datasets.get(data).rows == before
+    assert {each.text for each in studio.labels.rows(data, show="done").rows} == {ten}
+
+
+def test_a_list_of_many_datasets_leaves_the_row_that_a_person_is_labeling(studio: Studio, dataset: str) -> None:
+    studio.labels.open(dataset, 7)
+    for number in range(MAX_SESSIONS + 1):
+        other = studio.datasets.add_text(f"text\none of {number}\ntwo of {number}").id
+        studio.labels.done(other)
+    assert studio.labels.state(dataset).row == 7
 
 
 def test_labelling_goes_on_in_the_version_that_was_made_of_it(studio: Studio, dataset: str) -> None:

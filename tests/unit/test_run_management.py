@@ -37,7 +37,7 @@ def made(
     config = TrainingConfig(task="chat", model="starter-chat", name=name, **settings)
     data = DatasetSpec(task="chat", roles={"question": "prompt", "answer": "reply"})
     runs = studio.context.workspace.runs
-    spec = RunSpec(config=config, dataset=rows, dataset_version=1, data=data, splits=SplitSpec(), **more or {})
+    spec = RunSpec(config=config, dataset=rows, **{"dataset_version": 1, **(more or {})}, data=data, splits=SplitSpec())
     run = runs.create(spec).id
     for step in range(1, 6):
         studio.context.workspace.events.append(

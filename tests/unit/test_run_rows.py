@@ -76,6 +76,24 @@ def test_a_newer_version_of_the_rows_stays_the_current_one(studio: Studio, tmp_p
     assert [each.version for each in datasets.versions(data)] == [1, 2] and datasets.get(data).version == 2
 
 
+def test_a_run_is_refused_whose_version_of_the_dataset_has_other_rows_here(studio: Studio, tmp_path: Path) -> None:
+    run, data = made_of_rows(studio)
+    file, datasets = (
+        studio.saved.export_archive(run, tmp_path / "run.zip", rows=True),
+        studio.context.workspace.datasets,
+    )
+    there = Studio(tmp_path / "there")
+    there.saved.import_archive(file)
+    studio.editing.edit(data, 1, {"answer": "It was changed on this machine."})
+    there.editing.edit(data, 1, {"answer": "It was changed there."})
+    later = made(there, rows=data, more={"dataset_version": 2})
+    later_file = there.saved.export_archive(later, tmp_path / "later.zip", rows=True)
+    before, known = datasets.rows_path(data, 2).read_bytes(), len(studio.runs.all())
+    assert "has other rows on this machine" in str(refusal(lambda: studio.saved.import_archive(later_file)))
+    assert datasets.rows_path(data, 2).read_bytes() == before and len(studio.runs.all()) == known
+    there.close()
+
+
 def test_rows_that_are_gone_can_not_come_along(studio: Studio, tmp_path: Path) -> None:
     run = made(studio)
     assert refusal(lambda: studio.saved.export_archive(run, tmp_path / "x.zip", rows=True)).code == "no-such-dataset"
@@ -216,13 +234,15 @@ def test_deleting_a_dataset_removes_its_rows_from_all_runs_and_none_goes_on(stud
     both = made(studio, rows=kept, more={"validation_dataset": data, "validation_version": 1})
     unseen = Path(shutil.copytree(runs.folder(run).root, runs.root / "20200101-unseen"))
     packed = studio.saved.export_archive(run, rows=True)
+    unrelated = studio.saved.export_archive(made(studio, rows=kept), rows=True)
     studio.datasets.delete(data)
+    assert unrelated.exists()
     assert not packed.exists() and rows_in(studio, run) == [] and list((unseen / "rows").iterdir()) == []
     assert rows_in(studio, both) == [f"{kept}-v1.json", f"{kept}-v1.parquet"]
     assert not list(studio.home.root.glob(f"**/{data}*"))
     assert refusal(lambda: studio.runs.resume(run)).code == "no-such-dataset"
     studio.reconcile()
-    assert len(studio.runs.all()) == 3 and [each.id for each in studio.datasets.all()] == [kept], (
+    assert len(studio.runs.all()) == 4 and [each.id for each in studio.datasets.all()] == [kept], (
         "it does not come back"
     )
 

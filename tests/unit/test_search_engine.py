@@ -95,6 +95,15 @@ def test_six_trials_one_after_the_other_the_preset_first_and_the_best_no_worse(r
     assert best == next(trial.settings for trial in done.trials if trial.number == done.best)
 
 
+def test_looking_at_a_search_writes_nothing(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
+    file = SearchStore(Home(tmp_path).workspace()).trials_file(view.spec.id)
+    before = file.read_bytes()
+    searches(runs, tmp_path).get(view.spec.id)
+    searches(runs, tmp_path).advance(view.spec.id)
+    assert file.read_bytes() == before
+
+
 def test_a_trial_that_was_killed_or_deleted_has_failed_and_the_search_goes_on(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     runs.end(view.trials[0].run)
@@ -148,6 +157,15 @@ def test_when_the_minutes_are_over_the_trial_at_work_ends_with_its_best_kept_and
     assert (second.status, second.wish) == ("stopped", "keep")
     done = searches(runs, tmp_path).advance(view.spec.id)
     assert (done.status, done.best, done.trials[1].value, len(runs.known)) == ("finished", 1, 1.5, 2)
+
+
+def test_the_minutes_of_a_trial_count_when_its_run_has_been_deleted(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC.model_copy(update={"minutes": 1.5}), CONFIG, 100)
+    runs.end("r0")
+    runs.known["r0"].seconds = 100.0
+    searches(runs, tmp_path).advance(view.spec.id)
+    del runs.known["r0"]
+    assert (searches(runs, tmp_path).advance(view.spec.id).status, len(runs.known)) == ("finished", 0)
 
 
 def test_a_trial_that_the_minutes_end_before_its_first_check_was_given_up(runs: Runs, tmp_path: Path) -> None:

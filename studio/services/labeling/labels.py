@@ -45,10 +45,9 @@ LIST_PAGE = Page(1, 25)
 
 
 class Labels:
-    """Labeling. `labeler` is the name of the person; empty for a person alone."""
+    """Labeling. `labeler`: a person's name, empty for one alone. `suggesters`: by dataset, those of all workspaces."""
 
     def __init__(self, datasets: Datasets, models: Models, host: HostClient, suggesters: dict[str, Suggester]) -> None:
-        """`suggesters`: dataset → its suggester, for all workspaces of a server."""
         self.datasets, self.models, self.suggesters = datasets, models, suggesters
         self.context, self.store, workspace = datasets.context, datasets.store, datasets.context.workspace
         self.facts, self.drafts, self.host = workspace.labels, workspace.drafts, host.of(workspace)
@@ -70,8 +69,8 @@ class Labels:
             return labeling_view(session, suggesting, self.drafts.get(session.typed_key(session.queue.row)))
 
     def done(self, dataset: str) -> int:
-        """How many rows have a label, a reply or a preference."""
-        with self._opened(dataset) as session:
+        """How many rows have a label, a reply or a preference. Asked of many datasets, so it keeps no session."""
+        with self._opened(dataset, keep=False) as session:
             return len(session.state.values)
 
     def unlabeled(self, dataset: str, task: str = "") -> Unlabeled | None:
@@ -190,14 +189,12 @@ class Labels:
             return self.state(dataset, labeler)
 
     def undo(self, dataset: str, labeler: str = "") -> Labeling:
-        """Undo this person's last action."""
+        """Undo this person's last action, which may have been about many rows."""
         with self._opened(dataset, labeler) as session:
-            author = (session.labeler, session.record.version)
-            for fact, row in reversed(session.state.history):
-                if (fact.labeller, fact.version) == author:
-                    self._add(session, [session.fact("undo", undoes=fact.id)])
-                    session.queue.show(row)
-                    break
+            undone = session.state.last_action(session.labeler, session.record.version)
+            if undone:
+                self._add(session, [session.fact("undo", undoes=fact.id) for fact, _ in undone])
+                session.queue.show(undone[-1][1])
             return self.state(dataset, labeler)
 
     def type_reply(self, dataset: str, row: int, text: str, labeler: str = "") -> None:
@@ -343,10 +340,12 @@ class Labels:
         self.facts.add(session.record.id, facts)
 
     @contextmanager
-    def _opened(self, dataset: str, labeler: str = "", *rows: int, task: str = "") -> Iterator[Session]:
+    def _opened(
+        self, dataset: str, labeler: str = "", *rows: int, task: str = "", keep: bool = True
+    ) -> Iterator[Session]:
         """Hold the lock, and yield a session whose state has all facts, also those that another process has saved.
 
-        Refuse rows that do not exist.
+        Refuse rows that do not exist. `keep`: whether the next session takes over state and queues of this one.
         """
         with self._lock:
             session = self._session(dataset, labeler)
@@ -367,8 +366,9 @@ class Labels:
             if session.label_task is LABELS and (chosen := session.choices.get("predicted")):
                 runs, version = self.context.workspace.runs, session.record.version
                 session.predicted = predicted_labels(chosen, self.store, runs, version, session.columns)
-            self._last[id] = session
-            self._last.move_to_end(id)
+            if keep:
+                self._last[id] = session
+                self._last.move_to_end(id)
             while len(self._last) > MAX_SESSIONS:
                 self._last.popitem(last=False)
             session.require_rows(rows)

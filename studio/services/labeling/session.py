@@ -209,7 +209,8 @@ class Session:
             """Return row → its row in this version (None: no row has moved), and row → value of the dataset."""
             old, path = store.get(record.id, version), store.rows_path(record.id, version)
             before = _initial_values(path, *self.source[1:])
-            if old.asked == record.asked and old.rows == record.rows:
+            since = [each for each in store.versions(record.id) if version <= each.version <= record.version]
+            if all((each.asked, each.rows) == (record.asked, record.rows) for each in since):
                 return None, before
             return moved_rows(path, self.path, self.text_column) if self.text_column in old.columns else {}, before
 

@@ -8,6 +8,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from operator import attrgetter
 
 from studio.schema.labeling import Fact, What, Work
@@ -133,6 +134,18 @@ class LabelingState:
     def given(self, row: int) -> list[Fact]:
         """Return the facts that give a row a value, one for each labeler, oldest first."""
         return sorted(self._given.get(row, {}).values(), key=attrgetter("id"))
+
+    def last_action(self, labeler: str, version: int) -> list[tuple[Fact, int]]:
+        """Return the facts of a person's last action about a version, newest first, and their rows.
+
+        Facts of one action have the same time.
+        """
+        own = (each for each in reversed(self.history) if (each[0].labeller, each[0].version) == (labeler, version))
+        newest = next(own, None)
+        if newest is None:
+            return []
+        time = newest[0].time
+        return [newest, *takewhile(lambda each: each[0].time == time, own)]
 
     def mark(self, row: int, labeler: str) -> Fact | None:
         """Return what a person last did to a row."""

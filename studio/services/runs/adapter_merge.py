@@ -33,10 +33,10 @@ def combine(context: Context, weights: Mapping[str, float], how: str, name: str)
     specs = [store.spec(run) for run in runs]
     _check(context, list(runs), specs, list(runs.values()), how)
     parts = ", ".join(f"{weight:g} × {store.get(run).name}" for run, weight in runs.items())
-    done = f"Combined from {parts}."
+    done, title = f"Combined from {parts}.", store.unique_name(name or "combined")
     spec = specs[0].model_copy(
         update={
-            "config": specs[0].config.model_copy(update={"name": name or "combined", **_shape(specs, how)}),
+            "config": specs[0].config.model_copy(update={"name": title, **_shape(specs, how)}),
             "because": (f"{done} {WAYS[how]}",),
             "runner": LOCAL,
             "seconds": 0.0,

@@ -103,7 +103,7 @@ class SearchEngine:
         spec = spec.model_copy(
             update={"id": self.store.new_id(), "first": _varied(config, spec.settings, train_rows), "minutes": minutes}
         )
-        study = self._study(spec)
+        study = self._study(spec, new=True)
         study.set_user_attr("rows", train_rows)
         study.set_user_attr("config", config.model_dump_json())
         study.enqueue_trial(spec.first)
@@ -153,20 +153,20 @@ class SearchEngine:
         best_trial = next(trial for trial in view.trials if trial.number == view.best)
         return {**view.spec.settings, **best_trial.settings}
 
-    def _study(self, spec: SearchSpec) -> Any:
+    def _study(self, spec: SearchSpec, new: bool = False) -> Any:
+        """The study in the search's file. `new`: write it, which reads must not do: the file grows at each call."""
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        storage = JournalStorage(JournalFileBackend(str(self.store.trials_file(spec.id))))
         # Sampler and pruner are not saved in the file, so they are set each time.
-        study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(self.store.trials_file(spec.id)))),
-            study_name=spec.id,
-            load_if_exists=True,
-            direction="minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=0),
-        )
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=0)
+        if new:
+            study = optuna.create_study(storage=storage, study_name=spec.id, direction="minimize", pruner=pruner)
+        else:
+            study = optuna.load_study(storage=storage, study_name=spec.id, pruner=pruner)
         # The sampler is made each time. Without another seed, every trial would draw the same numbers.
         seed = spec.seed + len(study.get_trials(deepcopy=False))
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=4)
@@ -212,6 +212,7 @@ class SearchEngine:
                 if index + 1 >= WARM_UP and trial.should_prune():
                     trial.set_user_attr("unpromising", True)
         if record.status not in ACTIVE and record.status != "paused":
+            trial.set_user_attr("seconds", record.seconds or 0.0)  # the run may be deleted
             _tell_result(study, frozen, record, losses)
             return False
         if record.status == "training":
@@ -257,11 +258,8 @@ class SearchEngine:
         """Whether the trials have used up the minutes; `running_seconds` are those of the trial that runs."""
         if not spec.minutes:
             return False
-        seconds = running_seconds
-        for trial in _done(study):
-            with suppress(StudioError):  # a run may be deleted
-                seconds += self.runs.store.get(trial.user_attrs.get("run", "")).seconds or 0.0
-        return seconds >= 60 * spec.minutes
+        seconds = sum(trial.user_attrs.get("seconds", 0.0) for trial in _done(study))
+        return bool(running_seconds + seconds >= 60 * spec.minutes)
 
     def _view(self, spec: SearchSpec, study: Any) -> SearchView:
         trials = tuple(
