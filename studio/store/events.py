@@ -101,7 +101,7 @@ def _of_kinds(kinds: tuple[str, ...]) -> str:
     """The condition on the kind. Without steps, which are nearly all events, SQLite uses the index that omits them."""
     marks = ",".join("?" * len(kinds))
     listed = f"AND kind IN ({marks})" if kinds else ""
-    return listed if not kinds or "step" in kinds else f"{listed} AND kind <> 'step'"
+    return listed if not kinds or "step" in kinds else listed + " AND kind <> 'step'"
 
 
 def _number(value: Any) -> float | None:

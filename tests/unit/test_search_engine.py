@@ -104,6 +104,15 @@ def test_looking_at_a_search_writes_nothing(runs: Runs, tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
+def test_a_search_whose_file_is_damaged_says_so(runs: Runs, tmp_path: Path) -> None:
+    view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
+    file = SearchStore(Home(tmp_path).workspace()).trials_file(view.spec.id)
+    file.write_bytes(file.read_bytes()[:-20] + b"\n{}\n")
+    with pytest.raises(StudioError, match="can't be read") as refused:
+        searches(runs, tmp_path).get(view.spec.id)
+    assert refused.value.code == "unreadable-file"
+
+
 def test_a_trial_that_was_killed_or_deleted_has_failed_and_the_search_goes_on(runs: Runs, tmp_path: Path) -> None:
     view = searches(runs, tmp_path).begin(SPEC, CONFIG, 100)
     runs.end(view.trials[0].run)

@@ -103,7 +103,7 @@ class SearchEngine:
         spec = spec.model_copy(
             update={"id": self.store.new_id(), "first": _varied(config, spec.settings, train_rows), "minutes": minutes}
         )
-        study = self._study(spec, new=True)
+        study = self._study(spec)
         study.set_user_attr("rows", train_rows)
         study.set_user_attr("config", config.model_dump_json())
         study.enqueue_trial(spec.first)
@@ -153,20 +153,33 @@ class SearchEngine:
         best_trial = next(trial for trial in view.trials if trial.number == view.best)
         return {**view.spec.settings, **best_trial.settings}
 
-    def _study(self, spec: SearchSpec, new: bool = False) -> Any:
-        """The study in the search's file. `new`: write it, which reads must not do: the file grows at each call."""
+    def _study(self, spec: SearchSpec) -> Any:
+        """The study in the search's file. Reading it writes nothing: the file would grow at each look.
+
+        Raises:
+            StudioError `unreadable-file`: when the file is damaged, for example because the disk was full.
+        """
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        storage = JournalStorage(JournalFileBackend(str(self.store.trials_file(spec.id))))
-        # Sampler and pruner are not saved in the file, so they are set each time.
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=0)
-        if new:
-            study = optuna.create_study(storage=storage, study_name=spec.id, direction="minimize", pruner=pruner)
-        else:
-            study = optuna.load_study(storage=storage, study_name=spec.id, pruner=pruner)
+        file = self.store.trials_file(spec.id)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(file)))
+            # Sampler and pruner are not saved in the file, so they are set each time.
+            pruner = optuna.pruners.MedianPruner(n_startup_trials=WARM_UP, n_warmup_steps=0)
+            try:
+                study = optuna.load_study(storage=storage, study_name=spec.id, pruner=pruner)
+            except KeyError:  # a new search, or somebody has deleted its file
+                study = optuna.create_study(storage=storage, study_name=spec.id, direction="minimize", pruner=pruner)
+        except ValueError as error:
+            raise StudioError(
+                "unreadable-file",
+                "The trials of this search can't be read.",
+                given=file.name,
+                hint="Start a new search.",
+            ) from error
         # The sampler is made each time. Without another seed, every trial would draw the same numbers.
         seed = spec.seed + len(study.get_trials(deepcopy=False))
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=4)
