@@ -101,7 +101,8 @@ def _of_kinds(kinds: tuple[str, ...]) -> str:
     """The condition on the kind. Without steps, which are nearly all events, SQLite uses the index that omits them."""
     marks = ",".join("?" * len(kinds))
     listed = f"AND kind IN ({marks})" if kinds else ""
-    return listed if not kinds or "step" in kinds else listed + " AND kind <> 'step'"
+    other = "AND kind <> 'step'" if kinds and "step" not in kinds else ""
+    return f"{listed} {other}"
 
 
 def _number(value: Any) -> float | None:
