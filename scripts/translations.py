@@ -50,7 +50,8 @@ NOT_ON_PAGE = (
 TAG = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 ATTRIBUTE = re.compile(r'\b(?:title|aria-label|aria-description|placeholder|alt|data-confirm)="([^"]*)"')
 CODE = re.compile(
-    r"""\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|PRAGMA)\b\ [A-Z*(] | SELECT\b.*\bFROM\b | ^AND\b | json_extract  # SQL
+    r"""\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|PRAGMA)\b\ [A-Z*(] | SELECT\b.*\bFROM\b
+    | json_extract | ^AND\b                                              # SQL
     | https?:// | charset= | max-age | =[a-z]+;\                          # addresses and headers
     | \\ | == | => | :: | __ | \$\{ | [{;]\s*$ | \(\? | window\.         # code and regular expressions
     | ^\W*[.\#][\w-]+\  | ^\([a-z-]+:\  | ^M\d                           # CSS and the paths of icons
