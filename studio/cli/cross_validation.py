@@ -3,14 +3,15 @@
 import time
 
 from studio.cli.context import Context
+from studio.schema.cross_validation import FoldsView
 from studio.schema.report import Report
 from studio.schema.runs import RunRecord
 
 LOOK_SECONDS = 1.0
 
 
-def cross_validate(context: Context, run: RunRecord, folds: int) -> Report | None:
-    """Train the folds, wait for them and evaluate. Ctrl-C leaves them in the queue, and the result is None.
+def cross_validate(context: Context, run: RunRecord, folds: int) -> Report | FoldsView:
+    """Train the folds, wait for them and evaluate. Ctrl-C leaves them in the queue, and returns their state.
 
     One that is in progress is continued.
     """
@@ -27,6 +28,6 @@ def cross_validate(context: Context, run: RunRecord, folds: int) -> Report | Non
             view = service.view(run.id) or view
     except KeyboardInterrupt:
         context.note(f"The folds continue. Wait for them with: {again}. Cancel them with: {again} --stop")
-        return None
+        return view
     with context.progress("Rows") as progress:
         return service.evaluate(run.id, progress=progress)

@@ -126,9 +126,8 @@ def _fold(context: Context, record: RunRecord, folds: int, stop: bool, data: str
         view = context.studio.cross_validation.stop(record.id)
         context.answer(view, lambda: context.say(view.sentence))
         return
-    report = cross_validate(context, record, folds)
-    if report is not None:
-        context.answer(report, lambda: _show_report(context, report))
+    found = cross_validate(context, record, folds)
+    context.answer(found, lambda: _show_report(context, found) if isinstance(found, Report) else None)
 
 
 def export(

@@ -14,6 +14,7 @@ from studio.schema.events import CheckpointEvent, ErrorEvent, EvaluationEvent, S
 from studio.schema.numbers import duration
 from studio.schema.runs import RunRecord
 from studio.services.runs.coach import current_advice
+from studio.services.runs.curves import ALL_EVENTS
 
 
 def runs(
@@ -36,7 +37,7 @@ def runs(
 def show(context: Context, run: Run) -> None:
     """Show a run: its state, results, validations and advice. With --json, also its settings and events."""
     record = context.studio.runs.get(run)
-    events = context.studio.runs.events(record.id)
+    events = context.studio.runs.events(record.id, limit=ALL_EVENTS)
     if context.as_json:
         context.answer({**run_row(record), **_details(context, record, events)}, lambda: None)
     else:

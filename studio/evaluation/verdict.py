@@ -21,6 +21,8 @@ OPENING = {
 }
 OUTCOMES = {"few": "unclear"}
 """Judgment of the base model → outcome of the report, where the names differ."""
+MOST_DECIMALS = 6
+"""Of the end of an interval."""
 WEAK = 0.9
 """A label with a lower recall than this is reported, if it is the lowest."""
 SAME_ANSWER = ("majority", "mean")
@@ -173,8 +175,8 @@ def of_texts(measured: Measured) -> Verdict:
     text = f"{opening} on {on}, the loss of the correct replies is {tuned} (base model: {base})."
     range_ = ""
     if loss.gain_low is not None and loss.gain_high is not None:
-        low, high = -loss.gain_high, -loss.gain_low
-        range_ = f"The 95% confidence interval of the gain is {low:z.2f} to {high:z.2f}."
+        low, high = interval(-loss.gain_high, -loss.gain_low, 2)
+        range_ = f"The 95% confidence interval of the gain is {low} to {high}."
     return _against_base(result, loss, measured.rows, None, _joined(text, range_))
 
 
@@ -184,6 +186,13 @@ def _against_base(result: str, metric: Metric, rows: int, smallest: float | None
     if result == "same" and metric.base is not None:
         needed, more = settle(metric.tuned - metric.base, metric, rows, smallest)
     return Verdict(OUTCOMES.get(result, result), _joined(text, needed), more)
+
+
+def interval(low: float, high: float, decimals: int = 0) -> tuple[str, str]:
+    """Return both ends with so many decimals, or more, that an end is 0 only if it is zero."""
+    while decimals < MOST_DECIMALS and any(end and not round(end, decimals) for end in (low, high)):
+        decimals += 1
+    return f"{low:z.{decimals}f}", f"{high:z.{decimals}f}"
 
 
 def _loss(value: float) -> str:
@@ -216,11 +225,22 @@ def _title(outcome: str, decisive: Baseline | None, measured: Measured) -> str:
         return "Too few rows for a verdict."
     if (outcome, decisive.name) == ("useful", "majority"):
         results = _judgments(measured, decisive, ("accuracy", "macro_f1"))
-        if results.get("macro_f1") == "better":
-            return f"Better than always saying “{decisive.answer}” in macro F1, but not clearly in accuracy."
-        if results.get("accuracy") == "better":
-            return f"Better than always saying “{decisive.answer}” in accuracy, but not clearly in macro F1."
+        if title := _in_one_metric(decisive.answer, results):
+            return title
     return TITLES[outcome, decisive.name].format(answer=decisive.answer)
+
+
+def _in_one_metric(answer: str, results: Mapping[str, str]) -> str:
+    """Return the title of a model that is better than the same answer in one metric. Empty if it is in none."""
+    if results.get("macro_f1") == "better":
+        if results.get("accuracy") == "worse":
+            return f"Better than always saying “{answer}” in macro F1, but clearly worse in accuracy."
+        return f"Better than always saying “{answer}” in macro F1, but not clearly in accuracy."
+    if results.get("accuracy") == "better":
+        if results.get("macro_f1") == "worse":
+            return f"Better than always saying “{answer}” in accuracy, but clearly worse in macro F1."
+        return f"Better than always saying “{answer}” in accuracy, but not clearly in macro F1."
+    return ""
 
 
 def _correct_by(baseline: Baseline, rows: int) -> str:
@@ -237,7 +257,7 @@ def _gain_over(decisive: Baseline | None) -> str:
     metric = decisive and decisive.metrics.get("accuracy")
     if not decisive or not metric or metric.gain_low is None or metric.gain_high is None:
         return ""
-    low, high = f"{metric.gain_low * 100:z.0f}", f"{metric.gain_high * 100:z.0f}"
+    low, high = interval(metric.gain_low * 100, metric.gain_high * 100)
     if low == high:
         return ""
     if decisive.name == "neighbors":
@@ -258,7 +278,7 @@ def _next_step(outcome: str, decisive: Baseline | None, measured: Measured, name
     if outcome not in ("unclear", "useful", "same") or decisive is None or name not in decisive.metrics:
         return "", None
     baseline, metric = decisive.metrics[name], measured.metrics[name]
-    if compare_gain(baseline, metric.higher_is_better) == "better":
+    if compare_gain(baseline, metric.higher_is_better) in ("better", "worse"):
         return "", None
     smallest = DIFFERENCE if metric.as_share else None
     return settle(metric.tuned - baseline.value, baseline, measured.rows, smallest)
@@ -354,8 +374,8 @@ def of_share(measured: Measured, name: str, sentence: str) -> Verdict:
 def _gain_in_points(metric: Metric) -> str:
     if metric.gain_low is None or metric.gain_high is None:
         return ""
-    low, high = metric.gain_low * 100, metric.gain_high * 100
-    return f"The 95% confidence interval of the gain is {low:z.0f} to {high:z.0f} percentage points."
+    low, high = interval(metric.gain_low * 100, metric.gain_high * 100)
+    return f"The 95% confidence interval of the gain is {low} to {high} percentage points."
 
 
 def _count(share: float, rows: int) -> str:

@@ -27,7 +27,8 @@ STEPS = (
     ),
     (0.41, "Agreement beyond chance is moderate (Cohen's kappa {kappa}).", _UNCLEAR),
     (0.21, "Agreement beyond chance is fair (Cohen's kappa {kappa}).", _UNCLEAR),
-    (-1.0, "Agreement beyond chance is slight (Cohen's kappa {kappa}).", _UNCLEAR),
+    (0.0, "Agreement beyond chance is slight (Cohen's kappa {kappa}).", _UNCLEAR),
+    (-1.0, "Agreement is not better than chance (Cohen's kappa {kappa}).", _UNCLEAR),
 )
 """Lower bounds of kappa, their descriptions after Landis and Koch (1977), and what to do."""
 FEW = 20

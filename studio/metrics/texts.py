@@ -40,10 +40,19 @@ def observe(predictions: Sequence[str], references: Sequence[str]) -> dict[str, 
         scorer.score(reference, prediction) for prediction, reference in zip(predictions, references, strict=True)
     ]
     observed: dict[str, Any] = {name: np.array([score[name].fmeasure for score in scores]) for name in ROUGE}
-    for name in ("bleu", "chrf"):
-        counts = _corpus(name)._extract_corpus_statistics(list(predictions), [list(references)])
+    spaced = ([_spaced(text) for text in texts] for texts in (predictions, references))
+    for name, (ours, theirs) in (("bleu", spaced), ("chrf", (list(predictions), list(references)))):
+        counts = _corpus(name)._extract_corpus_statistics(ours, [theirs])
         observed[f"{name}_counts"] = np.array(counts)
     return observed
+
+
+def _spaced(text: str) -> str:
+    """Return a text with spaces around each character of scripts without spaces, which are words for BLEU then.
+
+    sacreBLEU's usual tokenizer takes a sentence as one word. BLEU counts four words in a row, so it would be 0.
+    """
+    return _unspaced().sub(r" \g<0> ", text)
 
 
 def mean_of(name: str) -> Any:
@@ -62,9 +71,21 @@ def corpus_score(name: str) -> Any:
 
 
 @cache
+def _marks() -> str:
+    """Return vowel signs and accents, which belong to the character before them."""
+    return "".join(chr(code) for code in range(0x300, 0xFE30) if unicodedata.category(chr(code)).startswith("M"))
+
+
+@cache
+def _unspaced() -> re.Pattern[str]:
+    """Return a pattern for one unspaced character."""
+    return re.compile(rf"[{UNSPACED}][{_marks()}]*")
+
+
+@cache
 def _words() -> re.Pattern[str]:
     r"""Return a pattern for one unspaced character, or a run of others, with their vowel signs and accents."""
-    marks = "".join(chr(code) for code in range(0x300, 0xFE30) if unicodedata.category(chr(code)).startswith("M"))
+    marks = _marks()
     return re.compile(rf"[{UNSPACED}][{marks}]*|[^\W{UNSPACED}](?:[^\W{UNSPACED}]|[{marks}])*")
 
 
@@ -79,4 +100,5 @@ def _rouge() -> Any:
 def _corpus(name: str) -> Any:
     from sacrebleu.metrics import BLEU, CHRF
 
-    return BLEU() if name == "bleu" else CHRF()
+    # Texts with fewer than four words have no four words in a row. `effective_order` changes nothing for others.
+    return BLEU(effective_order=True) if name == "bleu" else CHRF()

@@ -49,10 +49,8 @@ WORKSPACE = (
     ALTER TABLE runs ADD COLUMN kills INTEGER;
     ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT ''
     """,
-    """
-    CREATE INDEX events_other_than_steps ON events (run, id, kind) WHERE kind <> 'step';
-    CREATE INDEX runs_by_status ON runs (status)
-    """,
+    "CREATE INDEX events_other_than_steps ON events (run, id, kind) WHERE kind <> 'step'",
+    "CREATE INDEX IF NOT EXISTS runs_by_status ON runs (status)",
 )
 
 QUEUE = (

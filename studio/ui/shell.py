@@ -138,7 +138,7 @@ class PageShell:
                 if not when_refused:
                     raise
                 return {**self.drawn(visit), self.notice: alert(error)}
-            return {} if visit.wanted_tab else self.drawn(visit)
+            return {} if visit.wanted_tab not in (None, self.name) else self.drawn(visit)
 
         return {name: partial(handler, act) for name, act in acts.items()}
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import opened_pages
 from tests.browser.made import Made
@@ -70,3 +70,28 @@ def test_an_export_shows_its_phase_and_the_seconds_at_once(browser: Browser, stu
         message = page.get_by_text("The run's folder does not contain the adapter.").first
         expect(message).to_be_visible(timeout=180_000)
         expect(button).to_be_enabled()
+
+
+def test_requests_that_the_tab_sends_by_itself_wait_for_their_answers(
+    browser: Browser, studio: tuple[Served, Made]
+) -> None:
+    with export_tab(browser, studio, 1280, "light") as page:
+        waiting, most = list[Route](), list[int]()
+
+        def hold(route: Route) -> None:
+            if "look" not in (route.request.post_data or ""):
+                route.continue_()
+                return
+            waiting.append(route)
+            most.append(len(waiting))
+
+        page.route("**/component_server/**", hold)
+        slot = page.locator("#export-body .slot")
+        slot.evaluate(
+            """(slot) => slot.insertAdjacentHTML('beforeend',
+            '<span><button hidden data-act="look" data-again="200" data-quiet></button></span>')"""
+        )
+        page.wait_for_timeout(1500)
+        assert most == [1]
+        waiting.pop().continue_()
+        page.unroute_all(behavior="ignoreErrors")

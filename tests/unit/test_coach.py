@@ -19,7 +19,7 @@ from studio.schema.events import (
     StepEvent,
 )
 from studio.training.coach import RULES, Coach
-from studio.training.coach.base import RunHistory, twice_as_long
+from studio.training.coach.base import Point, RunHistory, twice_as_long
 
 CURVES = Path(__file__).parent / "curves"
 GOOD = sorted(path.stem for path in CURVES.glob("good-*.json"))
@@ -284,3 +284,50 @@ def test_it_looks_at_a_hundred_thousand_steps_in_time() -> None:
     for number in range(1, 100_001):
         coach.observe(step(number, 1.0 + 1 / number, epoch=number / 1000))
     assert (time.perf_counter() - began) / 100_000 < 0.001
+
+
+def test_without_the_best_checkpoint_the_last_step_is_the_result() -> None:
+    coach = Coach(TrainingConfig(task="chat", model="m", keep_best=False))
+    told(coach, [check(0, 1.2), step(1, 1.1), check(30, 0.8, best=True), step(100, 0.5), check(100, 1.5)])
+    (said,) = [each for each in coach.end() if each.rule == "summary"]
+    assert said.message == "Validation loss went from 1.20 to 1.50 (25% higher)."
+    assert said.why == "The best validation was at step 30. The result is the last step."
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({}, "If you stop now, step 10 is the result."),
+        ({"keep_best": False}, "If you stop now, the last step is the result."),
+    ],
+)
+def test_overfitting_names_the_step_that_is_kept_which_a_score_may_have_chosen(
+    more: dict[str, Any], sentence: str
+) -> None:
+    config = TrainingConfig(task="classification", model="m", epochs=4, early_stopping_patience=0, **more)
+    history = RunHistory(config, total=100)
+    history.points = [Point(number, 1.0 - number / 100, 1.0, number / 20) for number in range(1, 61)]
+    losses = (
+        (10, 0.50, True),
+        (20, 0.40, False),
+        (30, 0.48, False),
+        (40, 0.52, False),
+        (50, 0.56, False),
+        (60, 0.6, False),
+    )
+    history.checks = [check(0, 0.9), *(check(at, loss, best=best) for at, loss, best in losses)]
+    advice = RULES["overfitting"].advise(history)
+    assert advice is not None and advice.action == sentence
+    assert advice.actions[0].label == ("Stop" if more else "Stop and keep the best")
+
+
+@pytest.mark.parametrize(("share", "proposed"), [(None, 0.4), (0.3, 0.5), (0.5, None)])
+def test_more_validation_rows_are_proposed_only_where_there_would_be_more(
+    share: float | None, proposed: float | None
+) -> None:
+    history = RunHistory(TrainingConfig(task="chat", model="m", validation_share=share), total=100)
+    history.read = ReadEvent(trainer="sft", learned=24, held=6)
+    history.checks = [check(0, 2.0), *(check(at, 1.0 + 0.2 * (at % 2)) for at in range(1, 11))]
+    advice = RULES["noisy-validation"].advise(history)
+    assert advice is not None
+    assert [each.changes["validation_share"] for each in advice.actions] == ([proposed] if proposed else [])

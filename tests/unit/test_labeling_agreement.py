@@ -45,7 +45,14 @@ def test_kappa_is_agreement_beyond_chance(first: str, second: str, expected: flo
 
 @pytest.mark.parametrize(
     ("found", "word"),
-    [(0.9, "almost perfect"), (0.7, "substantial"), (0.5, "moderate"), (0.3, "fair"), (-0.4, "slight")],
+    [
+        (0.9, "almost perfect"),
+        (0.7, "substantial"),
+        (0.5, "moderate"),
+        (0.3, "fair"),
+        (0.1, "slight"),
+        (-0.4, "not better than chance"),
+    ],
 )
 def test_kappa_is_said_in_words(found: float, word: str) -> None:
     words = in_words(40, 30, found)

@@ -132,3 +132,11 @@ def test_scores_of_labels_are_those_of_scikit_learn(shape: tuple[int, ...]) -> N
     observed = {"expected": expected, "predicted": predicted}
     assert METRICS["accuracy"].compute(observed) == pytest.approx(accuracy_score(expected, predicted))
     assert METRICS["macro_f1"].compute(observed) == pytest.approx(f1_score(expected, predicted, average="macro"))
+
+
+def test_bleu_counts_characters_of_scripts_without_spaces_and_texts_of_few_words() -> None:
+    right = ["我昨天去了图书馆。", "今天天气很好。"] * 3
+    assert METRICS["bleu"].compute(observe(right, right)) == pytest.approx(100)
+    assert 20 < METRICS["bleu"].compute(observe([text.replace("了", "") for text in right], right)) < 100
+    short = ["Save as", "Open file", "Close"]
+    assert METRICS["bleu"].compute(observe(short, short)) == pytest.approx(100)

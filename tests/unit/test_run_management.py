@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from studio.schema.errors import StudioError
 from studio.schema.events import EvaluationEvent, StepEvent
 from studio.schema.runs import RunSpec
 from studio.services.runs import storage
+from studio.services.runs.lifecycle import RunLifecycle
 from studio.ui.tabs import train
 from studio.ui.tabs.runs import tab as runs_tab
 
@@ -97,6 +99,16 @@ def test_runs_are_listed_in_every_order_there_is(studio: Studio) -> None:
     assert names["newest"] == "cab" and names["oldest"] == "bac" and names["name"] == "abc"
     assert names["loss"] == "cba" and names["time"] == "acb" and names["size"][0] == "a"
     assert refusal(lambda: studio.runs.find(sort="sideways")).code == "bad-setting"
+
+
+def test_watching_an_ended_run_gives_all_of_its_events_however_many_are_read_at_once(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made(studio)
+    whole, read = studio.runs.events(run), RunLifecycle.events
+    assert len(whole) > 4
+    monkeypatch.setattr(RunLifecycle, "events", partialmethod(read, limit=2))
+    assert list(studio.runs.watch(run)) == whole
 
 
 def test_a_run_that_is_put_aside_is_listed_only_when_asked_for(studio: Studio) -> None:

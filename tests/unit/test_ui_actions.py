@@ -283,6 +283,25 @@ def test_every_answer_numbers_its_drawing_so_that_an_overtaken_one_does_not_hide
     assert numbers and all(numbers)
 
 
+def test_an_action_that_opens_its_own_tab_draws_it_and_leaves_another_tab_to_itself(tmp_path: Path) -> None:
+    import gradio as gr
+
+    from studio.ui.components.markup import Html
+    from studio.ui.http.uploads import Uploads
+    from studio.ui.shell import PageShell, Shell
+    from studio.ui.visitors.session import Sessions
+
+    sessions = Sessions(tmp_path / "home")
+    with gr.Blocks():
+        body, notice = gr.HTML(elem_id="train-body"), gr.HTML(elem_id="notice-train")
+    shell = PageShell(Shell(sessions, Uploads(tmp_path / "uploads")), "train", notice)
+    shell.page(lambda visit: {body: Html("the new run")})
+    acts = shell.then_drawn({"stay": lambda visit: visit.goto("train"), "leave": lambda visit: visit.goto("data")})
+    assert "the new run" in str(acts["stay"](sessions.visit({}, "mine", {}))[body])
+    assert acts["leave"](sessions.visit({}, "mine", {})) == {}
+    sessions.root.close()
+
+
 def test_every_part_answers_odd_values_without_a_fault(alone: Page, caplog: pytest.LogCaptureFixture) -> None:
     for region in parts(alone):
         for value in (None, True, -1, 1.5, [1], {"a": 1}, "\ud800", "x" * 20_000, 2**70):

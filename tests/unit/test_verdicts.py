@@ -10,7 +10,7 @@ from studio.evaluation.baselines import Guess
 from studio.evaluation.evaluate import measured
 from studio.evaluation.evaluators import Evaluation, _note
 from studio.evaluation.rows_needed import rows_to_settle, settle
-from studio.evaluation.verdict import Measured, Verdict, of_correlation, of_labels, of_score, of_texts
+from studio.evaluation.verdict import Measured, Verdict, interval, of_correlation, of_labels, of_score, of_texts
 from studio.metrics.scores import confusion, per_label
 from studio.schema.report import Baseline, BaselineMetric, Metric, Report, confused_pairs, rows_of_split
 
@@ -275,3 +275,25 @@ def test_a_gain_that_rounds_to_zero_has_no_sign() -> None:
 def test_two_notes_about_the_rows_are_two_sentences() -> None:
     assert _note(2, 3, 4).endswith("is left. Of 3 long texts, only 4 pieces each were evaluated.")
     assert _note(0, 0, 4) == ""
+
+
+def test_a_model_that_is_clearly_worse_in_accuracy_is_told_so_and_more_rows_are_not_asked_for() -> None:
+    expected = np.array([0] * 1800 + [1] * 200)
+    predicted = np.array([1] * 300 + [0] * 1500 + [1] * 180 + [0] * 20)
+    found = judge(expected, predicted, labels=("ok", "bad"))
+    assert found.text.startswith("Better than always saying “ok” in macro F1, but clearly worse in accuracy.")
+    assert found.rows_needed is None and "more labeled test rows" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "decimals", "ends"),
+    [
+        (0.0008, 0.0016, 2, ("0.001", "0.002")),
+        (0.3, 3.2, 0, ("0.3", "3.2")),
+        (-8.4, -3.9, 0, ("-8", "-4")),
+        (0.0, 2.0, 0, ("0", "2")),
+        (0.23, 0.41, 2, ("0.23", "0.41")),
+    ],
+)
+def test_the_end_of_an_interval_is_zero_only_if_it_is(low: float, high: float, decimals: int, ends: Any) -> None:
+    assert interval(low, high, decimals) == ends

@@ -15,7 +15,7 @@ def labels_of_row(values: dict[str, Any]) -> tuple[str, ...]:
 
 def without_labels(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of a row without its labels."""
-    return {role: value for role, value in values.items() if role not in ("label", "labels")}
+    return {role: value for role, value in values.items() if role not in ("label", "labels", "score")}
 
 
 class _LabelRows:

@@ -37,7 +37,8 @@ class Exports:
     def all(self, run: str) -> list[ExportView]:
         """All export formats, with size, options, and the reason why one is unavailable."""
         record, folder = self.finished.get(run)
-        return [self._view(exporter, self.finished.ref(record.id), folder) for exporter in EXPORTS.values()]
+        ref = self.finished.ref(record.id)
+        return [self._view(exporter, ref, folder) for exporter in EXPORTS.values()]
 
     def create(
         self,

@@ -64,10 +64,10 @@ class Runs(RunLifecycle):
         while True:
             reconcile(self)
             record = self.get(record.id)  # before the events: those that come with the end are in the next batch
-            for event in self.events(record.id, after):
-                after = event.id
-                yield event
-            if record.status not in ACTIVE:
+            events = self.events(record.id, after)
+            yield from events
+            after = events[-1].id if events else after
+            if not events and record.status not in ACTIVE:
                 return
             time.sleep(poll_seconds)
 

@@ -14,7 +14,6 @@ from studio.tasks import TASKS
 from studio.tasks.base import TaskVariant
 
 MODEL_KINDS = ("causal", "encoder", "seq2seq")
-STOP = Action(kind="stop", label="Stop and keep the best")
 OTHER_RATES = {
     0.1: "Run again with a tenth of the learning rate ({rate})",
     0.5: "Run again with half the learning rate ({rate})",
@@ -89,6 +88,17 @@ class RunHistory:
         """The validations after training began."""
         return self.checks[1:] if self.base else self.checks
 
+    @property
+    def best(self) -> EvaluationEvent | None:
+        """The best validation so far: by the metric that selects the best step."""
+        best = [check for check in self.tuned if check.best]
+        return best[-1] if best else min(self.tuned, key=lambda check: check.eval_loss, default=None)
+
+    @property
+    def result(self) -> EvaluationEvent | None:
+        """The validation of the step that is the result, or would be if the run ended now."""
+        return self.best if self.config.keep_best else next(reversed(self.tuned), None)
+
     def share(self) -> float:
         """Completed fraction of the run, 0 to 1."""
         return 1.0 if self.ended else self.step / self.total if self.total else 0.0
@@ -141,6 +151,11 @@ def format_number(number: float) -> str:
 def percent(share: float) -> str:
     """0.07 as `7%`."""
     return f"{100 * share:.0f}%" if abs(share) >= 0.01 else f"{100 * share:.1f}%"
+
+
+def stop(history: RunHistory) -> Action:
+    """The action to stop."""
+    return Action(kind="stop", label="Stop and keep the best" if history.config.keep_best else "Stop")
 
 
 def rerun_at_rate(history: RunHistory, factor: float) -> Action:

@@ -2,13 +2,13 @@
 
 from studio.schema.events import AdviceEvent
 from studio.training.coach.base import (
-    STOP,
     Point,
     Rule,
     RunHistory,
     format_number,
     rerun_at_rate,
     retraction,
+    stop,
     typical_loss,
 )
 
@@ -41,7 +41,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         message=message,
         why="Each step overshoots, and the next step has to undo it. The model forgets what the base model knew.",
         action=f"Run again with a learning rate below {rate:g}.",
-        actions=(*(reversed(actions) if worse else actions), STOP),
+        actions=(*(reversed(actions) if worse else actions), stop(history)),
     )
 
 

@@ -2,13 +2,13 @@
 
 from studio.schema.events import AdviceEvent
 from studio.training.coach.base import (
-    STOP,
     Rule,
     RunHistory,
     format_number,
     percent,
     rerun_at_rate,
     retraction,
+    stop,
     typical_loss,
 )
 
@@ -42,7 +42,7 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         f"{format_number(now)}.",
         why=f"At a learning rate of {history.config.learning_rate:g} each step changes the weights too little.",
         action="Run again with ten times the learning rate.",
-        actions=(rerun_at_rate(history, 10.0), STOP),
+        actions=(rerun_at_rate(history, 10.0), stop(history)),
     )
 
 

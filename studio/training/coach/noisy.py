@@ -10,6 +10,8 @@ MIN_CHECKS = 8
 """Minimum number of validations to tell noise from a trend."""
 MAX_ROWS = 24
 """With more validation rows, their loss is stable and changes come from the model."""
+MOST_SHARE = 0.5
+"""Of the rows, for validation."""
 VISIBLE = 0.01
 """A smaller share of the loss counts as no noise."""
 
@@ -18,14 +20,17 @@ def advise(history: RunHistory) -> AdviceEvent | None:
     """Advice when the last validations scatter more than they changed."""
     losses = [check.eval_loss for check in history.tuned[-MIN_CHECKS:]]
     validation_rows = history.read.held if history.read else 0
-    if len(losses) < MIN_CHECKS or not 0 < validation_rows <= MAX_ROWS:
+    if history.read is None or len(losses) < MIN_CHECKS or not 0 < validation_rows <= MAX_ROWS:
         return None
     half = MIN_CHECKS // 2
     scatter, drift = noise(losses), abs(fmean(losses[half:]) - fmean(losses[:half]))
     if scatter < VISIBLE * fmean(losses) or scatter < drift:
         return None
-    share = min(0.5, max(0.2, 2 * (history.config.validation_share or 0.1)))
+    now = history.config.validation_share or validation_rows / (validation_rows + history.read.learned)
+    share = min(MOST_SHARE, max(0.2, round(2 * now, 2)))
     percents = f"{100 * share:.0f}%"
+    more = Action(kind="repeat", label=f"Run again with {percents} for validation", changes={"validation_share": share})
+    able = share > now
     return AdviceEvent(
         rule="noisy-validation",
         severity="info",
@@ -34,12 +39,8 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         message=f"In the last {MIN_CHECKS} validations the loss varied by about {format_number(scatter)}, but "
         f"changed by only {format_number(drift)} in total. It is measured on {rows(validation_rows)}.",
         why="Chance then decides which step counts as the best, and early stopping may end the run too early.",
-        action=f"Run again with {percents} of the rows for validation.",
-        actions=(
-            Action(
-                kind="repeat", label=f"Run again with {percents} for validation", changes={"validation_share": share}
-            ),
-        ),
+        action=f"Run again with {percents} of the rows for validation." if able else "Add rows.",
+        actions=(more,) if able else (),
     )
 
 

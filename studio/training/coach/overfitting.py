@@ -2,7 +2,6 @@
 
 from studio.schema.events import Action, AdviceEvent, EvaluationEvent
 from studio.training.coach.base import (
-    STOP,
     Point,
     Rule,
     RunHistory,
@@ -13,6 +12,7 @@ from studio.training.coach.base import (
     rerun_at_rate,
     rerun_with_epochs,
     retraction,
+    stop,
     typical_loss,
 )
 
@@ -44,8 +44,8 @@ def advise(history: RunHistory) -> AdviceEvent | None:
         f"{format_number(last.eval_loss)} at step {last.step:,} ({percent(rise)}), while training loss fell from "
         f"{format_number(loss_before)} to {format_number(loss_now)}.",
         why="The model memorizes the training rows and gets worse on rows that it is not trained on.",
-        action=_what_to_do(history, lowest),
-        actions=(STOP, _fewer_epochs(history, lowest)),
+        action=_what_to_do(history),
+        actions=(stop(history), _fewer_epochs(history, lowest)),
     )
 
 
@@ -57,7 +57,7 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
     if lowest.step <= advice.step:
         if history.ended == (advice.action == ENDED):
             return None
-        return advise(history) or advice.model_copy(update={"action": _what_to_do(history, lowest)})
+        return advise(history) or advice.model_copy(update={"action": _what_to_do(history)})
     message = (
         f"Validation loss {format_number(lowest.eval_loss)} at step {lowest.step:,} is the lowest so far. "
         "The model does not overfit."
@@ -65,12 +65,15 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
     return retraction(advice, lowest.step, "Validation loss is falling again", message)
 
 
-def _what_to_do(history: RunHistory, lowest: EvaluationEvent) -> str:
-    if history.ended:
+def _what_to_do(history: RunHistory) -> str:
+    result = history.best
+    if history.ended or result is None:
         return ENDED
+    if not history.config.keep_best:
+        return "If you stop now, the last step is the result."
     if history.config.early_stopping_patience:
-        return f"If you stop now, step {lowest.step:,} is the result. Early stopping ends the run if this continues."
-    return f"If you stop now, step {lowest.step:,} is the result."
+        return f"If you stop now, step {result.step:,} is the result. Early stopping ends the run if this continues."
+    return f"If you stop now, step {result.step:,} is the result."
 
 
 def _turning_point(history: RunHistory) -> tuple[EvaluationEvent, EvaluationEvent, float, float] | None:

@@ -1,7 +1,7 @@
 """The summary at the end of a run: the result, whether it was still improving, and what to change if the result is not
 good enough. What to do next depends on the evaluation: see services/runs/next_step.py."""
 
-from studio.schema.events import Action, AdviceEvent, EvaluationEvent
+from studio.schema.events import Action, AdviceEvent
 from studio.schema.report import rows_of_split
 from studio.training.coach.base import (
     Rule,
@@ -45,7 +45,7 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
 
 
 def _result(history: RunHistory) -> str:
-    best, base = _best(history), history.base
+    best, base = history.result, history.base
     if best is None:
         first, last = (
             typical_loss([point.loss for point in part]) for part in (history.points[:WINDOW], history.points[-WINDOW:])
@@ -73,12 +73,14 @@ def _result(history: RunHistory) -> str:
 
 
 def _trend(history: RunHistory) -> str:
-    best = _best(history)
+    best = history.best
     if best is None:
         return "Without validation rows, only an evaluation on test rows shows whether the model has improved."
     if len(history.tuned) == 1:
         return f"There was one validation, at step {best.step:,}."
     if best.step < history.tuned[-1].step:
+        if not history.config.keep_best:
+            return f"The best validation was at step {best.step:,}. The result is the last step."
         return f"The best validation was at step {best.step:,}. Later ones were not better."
     if _still_improving(history):
         return f"The last validation, at step {best.step:,}, was the best: the model was still improving."
@@ -100,14 +102,9 @@ def _next(history: RunHistory) -> tuple[str, tuple[Action, ...]]:
     return "Next: evaluate it.", (EVALUATE,)
 
 
-def _best(history: RunHistory) -> EvaluationEvent | None:
-    best = [check for check in history.tuned if check.best]
-    return best[-1] if best else min(history.tuned, key=lambda check: check.eval_loss, default=None)
-
-
 def _still_improving(history: RunHistory) -> bool:
     """Whether the last validation was the best, and clearly better than the one before."""
-    best = _best(history)
+    best = history.best
     if best is None or best.step < history.tuned[-1].step or len(history.tuned) < 2:
         return False
     before, last = history.tuned[-2], history.tuned[-1]

@@ -44,10 +44,12 @@
       if (poll) polling = setTimeout(function again() {
         if (!document.contains(poll)) return;
         if (document.hidden || element.offsetParent === null) polling = setTimeout(again, 1000);
-        else { send({ act: poll.dataset.act, unasked: true }); if (poll.dataset.repeat !== undefined) polling = setTimeout(again, Number(poll.dataset.poll)); }
+        else { const turn = polling; send({ act: poll.dataset.act, unasked: true }).finally(() => {   /* the next one waits for this answer */
+          if (poll.dataset.repeat !== undefined && document.contains(poll) && polling === turn) polling = setTimeout(again, Number(poll.dataset.poll));
+        }); }
       }, Number(poll.dataset.poll));
     };
-    let polling = 0, toShow = "";
+    let polling = 0, toShow = "", looking = false;
     const act = studio.sender(element);
     const send = (data) => act(data.unasked ? data : { ...data, sent: ++sent });
     const change = (el) => { send(said(el)); studio.hold(el, slot.querySelectorAll("input"), sent, () => { shown = null; draw(); }); };
@@ -69,7 +71,10 @@
       if (el.dataset.confirm && !(await studio.ask(el.dataset.confirm, el.textContent.trim()))) return;
       mark(el);
       toShow = el.dataset.shows || "";     /* the part that its answer changes, which may be out of view */
-      if (el.dataset.again !== undefined) what.unasked = true;   /* pressed by 5-files.js */
+      if (el.dataset.again !== undefined) {   /* pressed by 5-files.js; the next one waits for this answer */
+        if (!looking) { looking = true; send({ ...what, unasked: true }).finally(() => { looking = false; }); }
+        return;
+      }
       send(taken ? { ...what, [taken.name]: taken.value } : what);
       if (taken && taken.type === "password") taken.value = "";
     });

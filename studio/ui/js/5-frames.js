@@ -3,7 +3,7 @@
    open. The numbers of requested frames are counted by document (HTML Standard, "animation frames"), so a loop is seen:
    between two requests of ours there is exactly one other, frame after frame. That one is canceled. */
 (() => {
-  const FRAMES = 60, TRIES = 1800;         /* 1 s at 60 Hz, longer than every transition; after 30 s nothing is looked for */
+  const FRAMES = 60, TRIES = 600;          /* 1 s at 60 Hz, longer than every transition; after 10 s nothing is looked for */
   let last = 0, alone = 0, tries = 0;
   window.studio.endForgottenFrames = () => {
     const id = requestAnimationFrame(window.studio.endForgottenFrames);

@@ -78,7 +78,7 @@
     function hand(run) {
       const state = `${run.id} ${run.status} ${run.result || ""} ${run.waiting || ""}`;
       if (state === view.state || element.offsetParent === null) return;
-      if (view.state || given.state !== state) send("state");
+      if (view.state || given.state !== state) send("state", { unasked: true });
       view.state = state;
     }
 

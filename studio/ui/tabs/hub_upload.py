@@ -29,6 +29,7 @@ def change(visit: Visit) -> None:
 
 def begin(visit: Visit) -> None:
     """Upload the export in the background."""
+    visit.settle()
     run, form, studio = visit.studio.runs.get(target_run(visit)), visit.text("format", 30), visit.studio
     if "hub_repo" in visit.event:
         _keep(visit, run.id, form, "hub_repo", visit.text("hub_repo", 200))

@@ -57,6 +57,7 @@ def choose_base(visit: Visit) -> None:
 
 def open_adapter(visit: Visit) -> None:
     """Open the adapter, and select the new run."""
+    visit.settle()
     folder = _saved(visit, "adapter_folder")
     if not folder:
         raise StudioError(
