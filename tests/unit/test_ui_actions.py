@@ -291,9 +291,11 @@ def test_an_action_that_opens_its_own_tab_draws_it_and_leaves_another_tab_to_its
     from studio.ui.shell import PageShell, Shell
     from studio.ui.visitors.session import Sessions
 
+    async def built() -> tuple[gr.HTML, gr.HTML]:  # where a loop is running Gradio makes none of its own
+        return gr.HTML(elem_id="train-body"), gr.HTML(elem_id="notice-train")
+
     sessions = Sessions(tmp_path / "home")
-    with gr.Blocks():
-        body, notice = gr.HTML(elem_id="train-body"), gr.HTML(elem_id="notice-train")
+    body, notice = asyncio.run(built())
     shell = PageShell(Shell(sessions, Uploads(tmp_path / "uploads")), "train", notice)
     shell.page(lambda visit: {body: Html("the new run")})
     acts = shell.then_drawn({"stay": lambda visit: visit.goto("train"), "leave": lambda visit: visit.goto("data")})
