@@ -40,8 +40,8 @@ def observe(predictions: Sequence[str], references: Sequence[str]) -> dict[str, 
         scorer.score(reference, prediction) for prediction, reference in zip(predictions, references, strict=True)
     ]
     observed: dict[str, Any] = {name: np.array([score[name].fmeasure for score in scores]) for name in ROUGE}
-    spaced = ([_spaced(text) for text in texts] for texts in (predictions, references))
-    for name, (ours, theirs) in (("bleu", spaced), ("chrf", (list(predictions), list(references)))):
+    for name, prepared in (("bleu", _spaced), ("chrf", str)):
+        ours, theirs = ([prepared(text) for text in texts] for texts in (predictions, references))
         counts = _corpus(name)._extract_corpus_statistics(ours, [theirs])
         observed[f"{name}_counts"] = np.array(counts)
     return observed

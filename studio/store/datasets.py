@@ -229,13 +229,13 @@ class DatasetStore:
                     if in_run.fullmatch(path.name):
                         path.unlink(missing_ok=True)
                 for path in runs.glob(f"*/exports/{PACKED}"):
-                    if _names(path.parent.with_name("config.yaml"), dataset):
+                    if _mentions(path.parent.with_name("config.yaml"), dataset):
                         path.unlink(missing_ok=True)
 
         delete_folder(self.root / dataset, delete_records)
 
 
-def _names(config: Path, dataset: str) -> bool:
+def _mentions(config: Path, dataset: str) -> bool:
     """Whether the settings of a run name a dataset. True if they can't be read."""
     try:
         return dataset in config.read_text(encoding="utf-8")

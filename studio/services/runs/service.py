@@ -67,9 +67,10 @@ class Runs(RunLifecycle):
             events = self.events(record.id, after)
             yield from events
             after = events[-1].id if events else after
-            if not events and record.status not in ACTIVE:
+            if record.status in ACTIVE:
+                time.sleep(poll_seconds)
+            elif not events:
                 return
-            time.sleep(poll_seconds)
 
     def rerun(self, run: str, changes: Mapping[str, Any] | None = None, name: str = "") -> RunRecord:
         """Start a run with the same rows, splits and settings as another one, except for `changes`."""

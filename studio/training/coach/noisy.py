@@ -19,28 +19,31 @@ VISIBLE = 0.01
 def advise(history: RunHistory) -> AdviceEvent | None:
     """Advice when the last validations scatter more than they changed."""
     losses = [check.eval_loss for check in history.tuned[-MIN_CHECKS:]]
-    validation_rows = history.read.held if history.read else 0
-    if history.read is None or len(losses) < MIN_CHECKS or not 0 < validation_rows <= MAX_ROWS:
+    read = history.read
+    if read is None or len(losses) < MIN_CHECKS or not 0 < read.held <= MAX_ROWS:
         return None
     half = MIN_CHECKS // 2
     scatter, drift = noise(losses), abs(fmean(losses[half:]) - fmean(losses[:half]))
     if scatter < VISIBLE * fmean(losses) or scatter < drift:
         return None
-    now = history.config.validation_share or validation_rows / (validation_rows + history.read.learned)
-    share = min(MOST_SHARE, max(0.2, round(2 * now, 2)))
+    current = history.config.validation_share or read.held / (read.held + read.learned)
+    share = min(MOST_SHARE, max(0.2, round(2 * current, 2)))
     percents = f"{100 * share:.0f}%"
-    more = Action(kind="repeat", label=f"Run again with {percents} for validation", changes={"validation_share": share})
-    able = share > now
+    action, actions = "Add rows.", tuple[Action, ...]()
+    if share > current:
+        action = f"Run again with {percents} of the rows for validation."
+        label = f"Run again with {percents} for validation"
+        actions = (Action(kind="repeat", label=label, changes={"validation_share": share}),)
     return AdviceEvent(
         rule="noisy-validation",
         severity="info",
         step=history.step,
         title="Too few validation rows",
         message=f"In the last {MIN_CHECKS} validations the loss varied by about {format_number(scatter)}, but "
-        f"changed by only {format_number(drift)} in total. It is measured on {rows(validation_rows)}.",
+        f"changed by only {format_number(drift)} in total. It is measured on {rows(read.held)}.",
         why="Chance then decides which step counts as the best, and early stopping may end the run too early.",
-        action=f"Run again with {percents} of the rows for validation." if able else "Add rows.",
-        actions=(more,) if able else (),
+        action=action,
+        actions=actions,
     )
 
 

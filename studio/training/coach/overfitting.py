@@ -66,7 +66,7 @@ def update(history: RunHistory, advice: AdviceEvent) -> AdviceEvent | None:
 
 
 def _what_to_do(history: RunHistory) -> str:
-    result = history.best
+    result = history.result
     if history.ended or result is None:
         return ENDED
     if not history.config.keep_best:
